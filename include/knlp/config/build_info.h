@@ -1,0 +1,21 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace knlp::config {
+
+struct BuildInfo {
+    std::string_view version, git_commit, compiler, flags, torch_version, build_config_sha256, build_type;
+    bool git_dirty = false;
+};
+const BuildInfo& build_info();
+
+/// Build symbols compiled into this binary, as .config lines.
+std::string_view embedded_build_config();
+
+/// Value of a build symbol in this binary; "n" for one that is off.
+std::string_view built(std::string_view name);
+
+}  // namespace knlp::config

@@ -1,0 +1,75 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace knlp::config {
+
+/// Where a value came from, lowest precedence first.
+enum class Origin { kDefault, kDotConfig, kEnvironment, kMake, kCommandLine, kFlag, kAuto };
+std::string_view name_of(Origin origin);         // default dotconfig env make cli flag auto
+
+struct RealRange {
+    double min = -1e300, max = 1e300;            // closed
+    double above = -1e301, below = 1e301;        // open
+};
+
+/// The configuration of one run: every symbol of the schema with its value and origin, checked: types,
+/// ranges, dependencies, choices, semantic types. Values are as in .config without the quotes: "y", "n",
+/// "12", "6e-4".
+class Symbols {
+public:
+    /// One override, and where it was said.
+    struct Override {
+        std::string name, value;
+        Origin origin = Origin::kCommandLine;
+    };
+
+    /// Reads a complete .config (or a run directory's `config`) strictly, then applies overrides, then
+    /// checks all. Symbols at their default follow an override that changes the default.
+    /// Throws Error{kConfig} with file:line, symbol, nearest names and the fix; codes E_UNKNOWN_SYMBOL,
+    /// E_RANGE, E_TYPE, E_DEPENDS, E_CHOICE, E_SYNTAX, E_NOT_BUILT, E_BUILD_MISMATCH.
+    static Symbols load(const std::filesystem::path& path, const std::vector<Override>& overrides);
+
+    /// The same from values only (tests; the schema's defaults where a name is absent).
+    static Symbols from_values(const std::map<std::string, std::string>& values,
+                               const std::vector<Override>& overrides = {});
+
+    bool on(std::string_view name) const;
+    std::string text(std::string_view name) const;
+    int64_t integer(std::string_view name) const;
+    /// Error{kConfig, "E_RANGE"} with symbol, value and range when outside.
+    double real(std::string_view name, RealRange range = {}) const;
+    std::vector<int64_t> integers(std::string_view name) const;   // "1,32,128"
+    std::vector<std::string> words(std::string_view name) const;  // "a,b,c"
+    Origin origin(std::string_view name) const;
+
+    /// Value the program chose itself (micro-batch, GEMM route, threads): origin "auto".
+    void record_auto(std::string_view name, std::string value);
+
+    /// `.config` text of all symbols in menu order; what a run directory keeps.
+    std::string dot_config() const;
+    /// {"SYM":{"value":…,"type":…,"origin":…}}, canonical.
+    std::string resolved_json() const;
+    /// SHA-256 over "NAME=value\n" of all symbols, sorted, without resume-free ones.
+    std::string hash() const;
+    /// Names whose values differ, resume-free ones left out: what a resume refuses.
+    std::vector<std::string> differences(const Symbols& other) const;
+
+    const std::map<std::string, std::string, std::less<>>& values() const { return values_; }
+
+private:
+    std::map<std::string, std::string, std::less<>> values_;
+    std::map<std::string, Origin, std::less<>> origins_;
+};
+
+/// Overrides in order of precedence from the environment (KNLP_SET="A=1 B=x"), from make (KNLP_MAKE_SET)
+/// and from `--set` texts. Error{kUsage} for a text without '='.
+std::vector<Symbols::Override> collect_overrides(const std::vector<std::string>& set_flags);
+
+}  // namespace knlp::config

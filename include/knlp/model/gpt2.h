@@ -1,0 +1,59 @@
+#pragma once
+
+#include "knlp/config/model.h"
+#include "knlp/model/attention.h"
+#include "knlp/model/parameter.h"
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+namespace knlp::model {
+
+/// Every parameter of the model, in file order, without allocating any.
+std::vector<ParameterSpec> gpt2_parameters(const config::Model& model);
+int64_t parameter_count(const config::Model& model);
+int64_t parameter_count_without_positions(const config::Model& model);
+std::vector<CacheSpec> cache_specs(const config::Model& model);      // one per layer
+/// 6 N + 12 L H d_head T forward + backward FLOPs of one token, N without the position table.
+double flops_per_token(const config::Model& model, int64_t length);
+
+/// Sizes by name (nano, tiny, 124M, …): the table of docs/models.md. Error{kUsage} for another name.
+config::Model gpt2_preset(std::string_view size);
+
+/// Pre-norm decoder (Radford et al. 2019): embeddings, blocks, final norm, tied head.
+class Gpt2 {
+public:
+    Gpt2(const config::Model& model, at::Device device);
+    ~Gpt2();
+    Gpt2(Gpt2&&) noexcept;
+
+    const config::Model& config() const;
+    at::Device device() const;
+    std::vector<Parameter>& parameters();
+    Parameter* find(std::string_view name);
+
+    /// Fills every tensor from its own stream keyed by (seed, name); tied tensors once.
+    void initialize(uint64_t seed);
+
+    /// ids [B, T] int64 -> hidden states after the final norm [B, T, C].
+    at::Tensor hidden(const at::Tensor& ids, ForwardContext& context, KvCache* cache = nullptr);
+    /// Hidden states -> logits [.., V]; padded vocabulary columns are -inf.
+    at::Tensor logits(const at::Tensor& hidden, ForwardContext& context);
+    /// Mean cross-entropy over targets != -1, in nats; head and loss in chunks of loss_chunk rows.
+    /// `divisor` > 0 replaces the count of targets (accumulation over micro-batches).
+    at::Tensor loss(const at::Tensor& ids, const at::Tensor& targets, ForwardContext& context,
+                    double divisor = 0.0);
+    /// Negative log-likelihood of each target [B, T] (0 where -1), no gradient.
+    at::Tensor token_nll(const at::Tensor& ids, const at::Tensor& targets, ForwardContext& context);
+
+    std::unique_ptr<Gpt2> clone() const;         // deep copy of the weights
+
+private:
+    struct State;
+    std::unique_ptr<State> state_;
+};
+
+}  // namespace knlp::model

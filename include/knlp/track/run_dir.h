@@ -1,0 +1,67 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <nlohmann/json_fwd.hpp>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace knlp::track {
+
+/// A run directory: config, config.resolved.json, manifest.json, status.json, metrics.jsonl, checkpoints/,
+/// samples.txt, output.log, summary.json, report.html. docs/architecture.md lists each file's schema.
+class RunDir {
+public:
+    /// Creates results/runs/<utc stamp>-<name> exclusively (or `out`, which must not exist or be empty).
+    static RunDir create(const std::filesystem::path& output_dir, const std::string& name,
+                         const std::filesystem::path& out = {});
+    /// An existing one. Error{kData} when it is not a run directory.
+    static RunDir open(const std::filesystem::path& path);
+
+    const std::filesystem::path& path() const { return path_; }
+    std::string id() const { return path_.filename().string(); }
+    std::filesystem::path file(const std::string& name) const { return path_ / name; }
+
+    /// Error{kLocked} (status 6) when another process works on it. Held until the RunDir is destroyed.
+    void lock();
+
+private:
+    explicit RunDir(std::filesystem::path path);
+    std::filesystem::path path_;
+    std::shared_ptr<void> lock_;
+};
+
+/// status.json: pending running done failed preempted, with pid, host, boot_id, attempt, started,
+/// heartbeat, exit_code, signal, reason.
+void write_status(const RunDir& run, const std::string& state, int exit_code = 0, int signal = 0,
+                  const std::string& reason = "");
+nlohmann::json read_status(const RunDir& run);
+
+/// Appends one event to metrics.jsonl: keys sorted, "event" and "t" (UTC) added. One line a call.
+class MetricsLog {
+public:
+    explicit MetricsLog(const RunDir& run);
+    ~MetricsLog();
+    void append(const std::string& event, nlohmann::json fields);
+    int64_t bytes() const;                       // current size, for checkpoints
+    /// Truncates to `bytes` (resume): by rewriting to a temporary file and renaming.
+    static void truncate(const RunDir& run, int64_t bytes);
+
+private:
+    struct State;
+    std::unique_ptr<State> state_;
+};
+
+/// Keys of metrics.jsonl whose values depend on the clock or the machine: "t", "tokens_per_s", "ms", …
+/// Everything else is equal for equal seeds and across a resume.
+const std::vector<std::string>& time_fields();
+
+/// All events of a run, in order; a damaged last line (killed while writing) is dropped.
+std::vector<nlohmann::json> read_metrics(const std::filesystem::path& run_directory);
+
+/// Newest run directory below output_dir with one of these states ("" = any), or empty path.
+std::filesystem::path newest_run(const std::filesystem::path& output_dir,
+                                 const std::vector<std::string>& states = {});
+
+}  // namespace knlp::track

@@ -1,0 +1,105 @@
+# From Build.mk lists to objects, one archive a source folder, and the binary.
+#   list-y   objects without LibTorch       torch-y  objects that see it (precompiled header)
+#   table lists (cmd-y, attn-y, …) become X(name) lines in include/generated/<list>.inc
+build-dirs := $(sort $(patsubst %/Build.mk,%,$(wildcard src/*/Build.mk src/*/*/Build.mk kernels/Build.mk kernels/*/Build.mk)))
+# Archives in link order: a folder needs only those after it.
+layers := app report bench train optim model data track config core kernels
+tables :=
+
+define read_dir
+list-y :=
+torch-y :=
+table-y :=
+include $(1)/Build.mk
+objs-$(2) += $$(addprefix $(B)/$(1)/,$$(list-y) $$(torch-y))
+torch-objs += $$(addprefix $(B)/$(1)/,$$(torch-y))
+tables += $$(table-y)
+endef
+folder_of = $(if $(filter kernels%,$(1)),kernels,$(word 2,$(subst /, ,$(1))))
+$(foreach d,$(build-dirs),$(eval $(call read_dir,$(d),$(call folder_of,$(d)))))
+all-objs := $(foreach l,$(layers),$(objs-$(l)))
+
+# --- Tools and flags
+CXX := $(if $(filter default undefined,$(origin CXX)),g++,$(CXX))
+CCACHE := $(if $(NO_CCACHE),,$(shell command -v ccache))
+export CCACHE_SLOPPINESS := pch_defines,time_macros,include_file_mtime,include_file_ctime
+LINKER := $(if $(shell command -v mold),-fuse-ld=mold,$(if $(shell command -v ld.lld),-fuse-ld=lld))
+
+opt-flags := $(if $(CONFIG_BUILD_DEBUG),-O0 -g -D_GLIBCXX_ASSERTIONS,-O2 -DNDEBUG$(if $(CONFIG_BUILD_RELWITHDEBINFO), -g1))
+san-flags := $(if $(CONFIG_SANITIZE_ADDRESS),-fsanitize=address -fno-omit-frame-pointer) \
+	$(if $(CONFIG_SANITIZE_UNDEFINED),-fsanitize=undefined -fno-sanitize=vptr -fno-sanitize-recover=undefined) \
+	$(if $(CONFIG_SANITIZE_THREAD),-fsanitize=thread)
+lto-flags := $(if $(CONFIG_LTO),-flto=auto)
+common-flags := -std=c++20 -fPIC -pthread $(strip $(opt-flags) $(san-flags) $(lto-flags)) \
+	-DFMT_HEADER_ONLY -Iinclude -I. -I$(O)/include
+warn-flags := -Wall -Wextra -Wno-missing-field-initializers $(if $(CONFIG_WERROR),-Werror)
+plain-flags := $(common-flags) $(warn-flags) -Wshadow -Wconversion
+# -isystem order: LibTorch's bundled fmt and nlohmann shadow Debian's in torch objects only.
+torch-flags := $(common-flags) $(warn-flags) -fopenmp -DAT_PER_OPERATOR_HEADERS -D_GLIBCXX_USE_CXX11_ABI=1 \
+	-isystem $(TORCH_DIR)/include -isystem $(TORCH_DIR)/include/torch/csrc/api/include
+# SIMD level by file suffix: adamw_step_avx512.cpp.
+cxxflags-avx2 := -mavx2 -mfma -mf16c
+cxxflags-avx512 := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mprefer-vector-width=512
+kernel-flags := -ffp-contract=off
+
+# A stamp per kind of compilation holds its command; it changes only when the command does.
+define flags_stamp
+$(B)/.flags-$(1): FORCE
+	@mkdir -p $$(@D); printf '%s\n' '$$(CXX) $$($(1)-flags)' > $$@.$$$$$$$$ && \
+	if cmp -s $$@.$$$$$$$$ $$@; then rm $$@.$$$$$$$$; else mv $$@.$$$$$$$$ $$@; fi
+endef
+$(foreach k,plain torch kernel,$(eval $(call flags_stamp,$(k))))
+
+# --- Precompiled header, in a directory named by a hash of its flags
+PCH_DIR ?= $(B)/pch
+pch-hash := $(shell printf '%s' '$(CXX) $(torch-flags) $(TORCH_VERSION_FOUND)' | sha256sum | cut -c1-12)
+pch := $(PCH_DIR)/$(pch-hash)/torch_pch.h
+$(pch).gch: src/torch_pch.h
+	$(call say,PCH,src/torch_pch.h)
+	$(Q)mkdir -p $(@D) && cp src/torch_pch.h $(pch).$$$$ && mv $(pch).$$$$ $(pch) && \
+	$(CCACHE) $(CXX) $(torch-flags) -x c++-header $(pch) -o $@.$$$$ && mv $@.$$$$ $@
+
+# --- Objects
+simd_flags = $(cxxflags-$(lastword $(subst _, ,$(basename $(notdir $(1))))))
+$(torch-objs): $(B)/%.o: %.cpp $(pch).gch $(B)/.flags-torch | $(G)/knlp_config.h
+	$(call say,CXX [T],$*.cpp)
+	$(Q)mkdir -p $(@D) && $(CCACHE) $(CXX) $(torch-flags) -include $(pch) -MMD -MP -MT $@ -c $< -o $@
+$(filter-out $(torch-objs) $(objs-kernels),$(all-objs)): $(B)/%.o: %.cpp $(B)/.flags-plain | $(G)/knlp_config.h
+	$(call say,CXX,$*.cpp)
+	$(Q)mkdir -p $(@D) && $(CCACHE) $(CXX) $(plain-flags) $(flags-$*.o) -MMD -MP -MT $@ -c $< -o $@
+$(filter %.o,$(objs-kernels)): $(B)/%.o: %.cpp $(B)/.flags-plain $(B)/.flags-kernel | $(G)/knlp_config.h
+	$(call say,CXX,$*.cpp)
+	$(Q)mkdir -p $(@D) && $(CCACHE) $(CXX) $(plain-flags) -O3 $(kernel-flags) $(call simd_flags,$*) -MMD -MP -MT $@ -c $< -o $@
+-include $(wildcard $(all-objs:.o=.d))
+
+# --- X tables, rewritten only when a row comes or goes
+$(addprefix $(G)/,$(addsuffix .inc,$(tables))): $(G)/%.inc: FORCE
+	@mkdir -p $(@D); $(if $($*-y),printf 'X(%s)\n' $($*-y),:) > $@.$$$$ && \
+	if cmp -s $@.$$$$ $@; then rm $@.$$$$; else mv $@.$$$$ $@; fi
+$(all-objs): | $(addprefix $(G)/,$(addsuffix .inc,$(tables)))
+
+# --- Archives and the binary
+define archive_rule
+$(B)/lib/$(1).a: $$(objs-$(1)) $(B)/lib/.$(1).list
+	$$(call say,AR,lib/$(1).a)
+	$$(Q)rm -f $$@ && ar rcsD $$@.$$$$$$$$ $$(objs-$(1)) && mv $$@.$$$$$$$$ $$@
+$(B)/lib/.$(1).list: FORCE
+	@mkdir -p $$(@D); printf '%s\n' '$$(objs-$(1))' > $$@.$$$$$$$$ && \
+	if cmp -s $$@.$$$$$$$$ $$@; then rm $$@.$$$$$$$$; else mv $$@.$$$$$$$$ $$@; fi
+endef
+$(foreach l,$(layers),$(eval $(call archive_rule,$(l))))
+
+ldflags := $(LINKER) -pthread $(san-flags) $(lto-flags)
+libs-plain := -lpcre2-8 -lsqlite3 -lssl -lcrypto -lxxhash -lz -ldl
+torch-gomp := $(firstword $(wildcard $(TORCH_DIR)/lib/libgomp*.so*))
+libs-torch := -L$(TORCH_DIR)/lib -Wl,--no-as-needed -ltorch_cpu -Wl,--as-needed -lc10 $(torch-gomp) \
+	-Wl,-rpath,$(TORCH_DIR)/lib -Wl,--allow-shlib-undefined
+archives = $(foreach l,$(1),$(B)/lib/$(l).a)
+
+$(KNLP): $(call archives,$(layers))
+	$(call say,LD,$@)
+	$(Q)$(CXX) $(ldflags) -Wl,--whole-archive $(B)/lib/app.a -Wl,--no-whole-archive \
+	  $(call archives,$(filter-out app,$(layers))) $(libs-torch) $(libs-plain) -o $@.$$$$ && mv $@.$$$$ $@
+
+.PHONY: build
+build: $(KNLP) ## compile and link ./knlp

@@ -1,0 +1,1 @@
+list-y := main.o options.o

@@ -1,0 +1,3 @@
+attn-y := causal
+table-y := attn
+torch-y := table.o $(addsuffix .o,$(attn-y))

@@ -1,0 +1,4 @@
+optim-y := adamw adamw_spam
+table-y := optim
+list-y := schedule.o
+torch-y := table.o $(addsuffix .o,$(optim-y))
