@@ -10,6 +10,12 @@ B := $(O)/build
 KNLP := $(O)/knlp
 G := $(O)/include/generated
 
+# A LibTorch object takes about 1.2 GB: no more jobs than memory or cores allow. -jN given by hand wins.
+jobs := $(shell awk -v n=$$(nproc) '/MemAvailable/ {m = int($$2 / 1258291); print (m < 1 ? 1 : m < n ? m : n)}' /proc/meminfo)
+ifeq ($(MAKELEVEL),0)
+MAKEFLAGS += -j$(jobs)
+endif
+
 include scripts/make/log.mk
 include scripts/make/kconfig.mk
 include scripts/make/torch.mk

@@ -50,11 +50,16 @@ $(B)/.flags-$(1): FORCE
 endef
 $(foreach k,plain torch kernel,$(eval $(call flags_stamp,$(k))))
 
+# Another LibTorch relinks (and, by the header's path, recompiles) what sees it.
+$(B)/.torch: FORCE
+	@mkdir -p $(@D); printf '%s\n' '$(TORCH_DIR) $(TORCH_VERSION_FOUND)' > $@.$$$$ && \
+	if cmp -s $@.$$$$ $@; then rm $@.$$$$; else mv $@.$$$$ $@; fi
+
 # --- Precompiled header, in a directory named by a hash of its flags
 PCH_DIR ?= $(B)/pch
 pch-hash := $(shell printf '%s' '$(CXX) $(torch-flags) $(TORCH_VERSION_FOUND)' | sha256sum | cut -c1-12)
 pch := $(PCH_DIR)/$(pch-hash)/torch_pch.h
-$(pch).gch: src/torch_pch.h
+$(pch).gch: src/torch_pch.h | check-torch
 	$(call say,PCH,src/torch_pch.h)
 	$(Q)mkdir -p $(@D) && cp src/torch_pch.h $(pch).$$$$ && mv $(pch).$$$$ $(pch) && \
 	$(CCACHE) $(CXX) $(torch-flags) -x c++-header $(pch) -o $@.$$$$ && mv $@.$$$$ $@
@@ -96,7 +101,7 @@ libs-torch := -L$(TORCH_DIR)/lib -Wl,--no-as-needed -ltorch_cpu -Wl,--as-needed 
 	-Wl,-rpath,$(TORCH_DIR)/lib -Wl,--allow-shlib-undefined
 archives = $(foreach l,$(1),$(B)/lib/$(l).a)
 
-$(KNLP): $(call archives,$(layers))
+$(KNLP): $(call archives,$(layers)) $(B)/.torch | check-torch
 	$(call say,LD,$@)
 	$(Q)$(CXX) $(ldflags) -Wl,--whole-archive $(B)/lib/app.a -Wl,--no-whole-archive \
 	  $(call archives,$(filter-out app,$(layers))) $(libs-torch) $(libs-plain) -o $@.$$$$ && mv $@.$$$$ $@

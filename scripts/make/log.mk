@@ -1,3 +1,4 @@
+comma := ,
 # Kernel-style quiet log: one line a command, the command itself with V=1.
 ifeq ($(V),1)
 Q :=

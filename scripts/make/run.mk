@@ -1,0 +1,52 @@
+# What plain `make` does with a configuration, and the two commands for a new machine.
+# Variables become overrides of origin "make"; .config is never edited.
+make-set := $(strip $(if $(TIME),GPT2_MAX_TIME=$(TIME)) $(if $(MAX_ITERS),GPT2_MAX_ITERS=$(MAX_ITERS)) \
+	$(if $(MAX_TOKENS),GPT2_MAX_TOKENS=$(MAX_TOKENS)) $(if $(SEED),SEED=$(SEED)) $(SET))
+export KNLP_MAKE_SET := $(make-set)
+train-flags = $(if $(OUT),--out '$(OUT)') $(if $(filter-out 0 n,$(STRICT)),--strict) \
+	$(if $(filter-out 0 n,$(DRY_RUN)),--dry-run) $(EXTRA_ARGS)
+text-flags = $(if $(TEXT),--set GPT2_DATASET_CUSTOM=y --set 'GPT2_CUSTOM_DATASET_PATH=$(TEXT)')
+
+##@ Runs
+.PHONY: all run train continue quickstart smoke report
+all: build ## build if needed, then do what .config says
+	$(if $(CONFIG_RUN_BUILD_ONLY),@:,@exec $(KNLP) train --config $(O)/.config $(train-flags))
+run: all ## the same
+train: build ## train as .config says
+	@exec $(KNLP) train --config $(O)/.config $(train-flags) $(text-flags)
+continue: ## go on with the newest interrupted run
+	@[ -x $(KNLP) ] || { echo '*** $(KNLP) is not built; run "make build"' >&2; exit 2; }
+	@exec $(KNLP) train --resume $(if $(TARGET),'$(TARGET)') $(EXTRA_ARGS)
+report: ## write the report of the newest run (TARGET=DIR for another)
+	@exec $(KNLP) report $(TARGET)
+
+quickstart: setup ## bare machine to a trained GPT with a report (TEXT=FILE for your own text)
+	@+$(MAKE) quickstart-run
+.PHONY: quickstart-run
+# The user's .config, where there is one, stays: the preset goes to a file of its own.
+quickstart-run:
+	@[ -e $(O)/.config ] || $(MAKE) defconfig-gpt2-nano-cpu
+	@$(MAKE) build
+	@mkdir -p $(B)/quickstart && $(MAKE) -s O=$(B)/quickstart defconfig-gpt2-nano-cpu
+	@exec $(KNLP) train --config $(B)/quickstart/.config $(train-flags) $(text-flags)
+smoke: build ## the smoke preset, end to end, in a minute
+	@mkdir -p $(B)/smoke && $(MAKE) -s O=$(B)/smoke defconfig-smoke-gpt2
+	@exec $(KNLP) train --config $(B)/smoke/.config $(train-flags)
+
+##@ Setting up and cleaning
+.PHONY: setup deps clean mrproper distclean data-clean doctor
+setup: ## install what is missing (packages, LibTorch); says what it does
+	@TORCH_VERSION=$(TORCH_VERSION) TORCH_DIR='$(torch-given)' sh scripts/setup.sh $(if $(filter-out 0 n,$(DRY_RUN)),--dry-run)
+deps: setup
+doctor: ## what is missing or odd on this machine, and the command that mends it
+	@exec $(KNLP) doctor
+clean: ## remove objects, keep the configuration and the binary
+	$(call say,CLEAN,$(B))
+	$(Q)rm -rf $(B)
+mrproper: clean ## clean, and remove .config, generated files and the binary; never results or data
+	$(Q)rm -rf $(O)/include/generated $(O)/include/config
+	$(Q)rm -f $(O)/.config $(O)/.config.old $(KNLP)
+	$(Q)rmdir $(O)/include 2>/dev/null || true
+distclean: mrproper
+data-clean: ## remove prepared data in data/ (asks; YES=1 does not)
+	@[ -n '$(YES)' ] || { printf 'remove data/? [y/N] '; read answer; [ "$$answer" = y ]; } && rm -rf data

@@ -37,3 +37,39 @@ $(foreach d,$(test-dirs),$(eval $(call test_binary,$(d))))
 
 .PHONY: test-binaries
 test-binaries: $(KNLP) $(test-bins)
+
+# Checking happens in a build of its own, so that the user's .config is neither needed nor touched.
+check-o := $(B)/check
+check-make = +@mkdir -p $(check-o) && $(MAKE) O=$(check-o) PCH_DIR=$(abspath $(PCH_DIR))
+test-jobs := $(shell nproc 2>/dev/null || echo 2)
+
+##@ Quality
+.PHONY: check check-slow test test-slow check-tree check-torch-versions check-slow-builds check-random-build check-cuda
+check: setup ## bare machine to tested: installs what is missing, builds, runs the tests
+	$(check-make) defconfig-gpt2-nano-cpu
+	$(check-make) check-tree
+	$(check-make) test-binaries
+	$(check-make) test
+check-slow: setup ## the tests that take longer, and one random configuration built
+	$(check-make) defconfig-gpt2-nano-cpu
+	$(check-make) test-binaries
+	$(check-make) test-slow
+	+@$(MAKE) check-random-build
+test: test-binaries
+	@KNLP_BIN=$(abspath $(KNLP)) KNLP_SRC=$(CURDIR) exec scripts/run-tests --jobs $(test-jobs) $(test-bins)
+test-slow: test-binaries
+	@KNLP_BIN=$(abspath $(KNLP)) KNLP_SRC=$(CURDIR) exec scripts/run-tests --jobs 1 --slow $(slow-bins)
+slow-bins = $(foreach b,$(test-bins),$(if $(shell grep -lE 'Slow,' tests/$(patsubst test_%,%,$(notdir $(b)))/*.cpp 2>/dev/null),$(b)))
+check-tree: check-kconfig ## what needs no build: Kconfig, layers, docs
+	@scripts/check-layers
+	@scripts/check-docs
+
+check-random-build: setup ## build one random configuration (KCONFIG_SEED= repeats one)
+	+@scripts/check-random-builds 1
+check-slow-builds: setup ## build five random configurations
+	+@scripts/check-random-builds 5
+check-torch-versions: ## build and test with the oldest and the newest LibTorch
+	+@for version in 2.11.0 2.15.0; do echo "  LIBTORCH $$version"; \
+	  $(MAKE) TORCH_VERSION=$$version TORCH_DIR= B=$(B)/torch-$$version check || exit 1; done
+check-cuda: setup ## build with USE_CUDA=y where nvcc is, and start it without a driver
+	+@scripts/check-cuda
