@@ -1,5 +1,7 @@
 #pragma once
 
+#include "knlp/config/symbols.h"
+
 #include <functional>
 #include <span>
 #include <string>
@@ -17,18 +19,32 @@ struct Common {
     std::string config;                      // --config FILE; "" = $KCONFIG_CONFIG or ./.config
     std::vector<std::string> set;            // --set NAME=VALUE
     std::string out;                         // --out
+    std::string seed;                        // --seed, "" when not given; also in load_symbols()
     bool json = false, quiet = false, dry_run = false;
     std::string command_line;
 };
 
 /// A row of the command table (list `cmd` in src/app/commands/Build.mk). `add_options` declares flags on
-/// its CLI11 subcommand, keeping values in static storage of its file or in the returned closure.
+/// its CLI11 subcommand, keeping values in static storage of its file or in the returned closure. A verb
+/// that declares an option of Common itself (generate's --seed) gets its own, not the common one.
 struct Command {
     std::string_view name, summary;
     std::string_view needs;                  // build symbol, or ""
     /// Declares options; returns what runs when the verb was given: its value is the exit status.
     std::function<int(const Common&)> (*add_options)(CLI::App& app);
+    std::string_view examples = {};          // lines of --help and the man page, "knlp train\nknlp …"
+    /// It looks at stop_signal(): main then installs the handlers. Other verbs end at the first signal.
+    bool handles_stop = false;
 };
 std::span<const Command* const> commands();
+
+/// The configuration file a verb reads: --config, else $KCONFIG_CONFIG, else ./.config; "" when there is none.
+std::string config_path(const Common& common);
+
+/// Configuration with all overrides applied, lowest precedence first: file, KNLP_SET, make, --set, then
+/// --seed and `flags` (a verb's dedicated flags, such as {"GPT2_MAX_ITERS", "20"}; origin is set to flag).
+/// Error{kConfig, "E_NO_CONFIG"} (status 2) when there is no file: it lists the ways to get one.
+config::Symbols load_symbols(const Common& common,
+                             std::vector<config::Symbols::Override> flags = {});
 
 }  // namespace knlp::app

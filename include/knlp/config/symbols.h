@@ -40,7 +40,10 @@ public:
     static Symbols from_values(const std::map<std::string, std::string>& values,
                                const std::vector<Override>& overrides = {});
 
+    /// A bool; false when its dependencies are off. The other getters need a symbol that has a value: asking
+    /// for one that is unknown, of another type or switched off is our mistake (std::logic_error).
     bool on(std::string_view name) const;
+    bool has(std::string_view name) const;   // is active: has a value here
     std::string text(std::string_view name) const;
     int64_t integer(std::string_view name) const;
     /// Error{kConfig, "E_RANGE"} with symbol, value and range when outside.
@@ -49,7 +52,9 @@ public:
     std::vector<std::string> words(std::string_view name) const;  // "a,b,c"
     Origin origin(std::string_view name) const;
 
-    /// Value the program chose itself (micro-batch, GEMM route, threads): origin "auto".
+    /// Value the program chose itself (micro-batch, GEMM route, threads): shown with origin "auto" by
+    /// resolved_json(). What was configured stays as it is in the getters, dot_config(), hash() and
+    /// differences(), so a choice of this machine never looks like a changed experiment.
     void record_auto(std::string_view name, std::string value);
 
     /// `.config` text of all symbols in menu order; what a run directory keeps.
@@ -66,7 +71,15 @@ public:
 private:
     std::map<std::string, std::string, std::less<>> values_;
     std::map<std::string, Origin, std::less<>> origins_;
+    std::map<std::string, std::string, std::less<>> autos_;
 };
+
+/// $KCONFIG_CONFIG when set, else ".config" when that file exists, else "".
+std::string default_config_path();
+
+/// Rules that span symbols (n_embd divisible by n_head, min_lr <= lr, some budget is set, …). load() and
+/// from_values() call it. Throws Error{kConfig} naming symbols, values and what is allowed.
+void check_rules(const Symbols& symbols);
 
 /// Overrides in order of precedence from the environment (KNLP_SET="A=1 B=x"), from make (KNLP_MAKE_SET)
 /// and from `--set` texts. Error{kUsage} for a text without '='.
