@@ -74,6 +74,13 @@ private:
 /// fsync of a directory, so that a rename in it lasts.
 void sync_directory(const std::filesystem::path& directory);
 
+/// ${XDG_CACHE_HOME:-~/.cache}/knlp, not created; empty when neither variable is an absolute path.
+std::filesystem::path cache_directory();
+
+/// Throws Error{kRun, "E_IO"}: "<path>: <what>: <text of errno>" and what to do about a full or read-only
+/// place.
+[[noreturn]] void fail_io(const std::filesystem::path& path, std::string_view what, int error_number);
+
 /// Gunzips a whole .gz file (RFC 1952, one or more members). Throws Error{kData} on damage.
 std::string read_gzip(const std::filesystem::path& path, int64_t max_bytes = int64_t{1} << 32);
 

@@ -7,6 +7,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace knlp {
@@ -32,6 +33,7 @@ public:
     explicit SafetensorsFile(const std::filesystem::path& path);
     ~SafetensorsFile();
     SafetensorsFile(SafetensorsFile&&) noexcept;
+    SafetensorsFile& operator=(SafetensorsFile&&) noexcept;
     const std::vector<TensorView>& tensors() const;      // in file order
     const TensorView* find(std::string_view name) const;
     const std::map<std::string, std::string>& metadata() const;
