@@ -1,0 +1,134 @@
+"""The Kconfig tree as kconfiglib sees it, and the two lists that mark its symbols."""
+
+import os
+import re
+import sys
+
+import kconfiglib
+from kconfiglib import AND, OR, NOT, EQUAL, UNEQUAL, LESS, LESS_EQUAL, GREATER, GREATER_EQUAL
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+TYPES = {
+    kconfiglib.BOOL: "bool",
+    kconfiglib.INT: "int",
+    kconfiglib.HEX: "hex",
+    kconfiglib.STRING: "string",
+    kconfiglib.TRISTATE: "tristate",
+}
+RELATIONS = {
+    EQUAL: "=",
+    UNEQUAL: "!=",
+    LESS: "<",
+    LESS_EQUAL: "<=",
+    GREATER: ">",
+    GREATER_EQUAL: ">=",
+}
+
+
+def load(root=ROOT):
+    """Parses ROOT/Kconfig. Warnings are collected in .warnings, never printed."""
+    os.environ.setdefault("KNLP_HAVE_CUDA", "")
+    os.environ["srctree"] = root
+    kconf = kconfiglib.Kconfig("Kconfig", warn_to_stderr=False)
+    kconf.warn_assign_undef = True
+    kconf.warn_assign_override = True
+    kconf.warn_assign_redun = True
+    return kconf
+
+
+def read_list(name, root=ROOT):
+    """Names in scripts/kconfig/NAME: one a line, '#' starts a comment."""
+    names = []
+    with open(os.path.join(root, "scripts/kconfig", name), encoding="utf-8") as lines:
+        for line in lines:
+            word = line.split("#", 1)[0].strip()
+            if word:
+                names.append(word)
+    return names
+
+
+def quoted(text):
+    """TEXT as a Kconfig string literal."""
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def item_text(item):
+    """One operand: a symbol's name, or a literal."""
+    if isinstance(item, kconfiglib.Choice):
+        return choice_name(item)
+    if not item.is_constant:
+        return item.name
+    if item.name in ("y", "n"):
+        return item.name
+    return quoted(item.name)
+
+
+def expr_text(expr, kconf):
+    """EXPR in Kconfig's grammar; "" for one that is always y."""
+    if expr is kconf.y:
+        return ""
+    return _expr_text(expr, 0)
+
+
+def _expr_text(expr, level):
+    if not isinstance(expr, tuple):
+        return item_text(expr)
+    op = expr[0]
+    if op is AND:
+        text, own = " && ".join(_expr_text(e, 2) for e in expr[1:]), 2
+    elif op is OR:
+        text, own = " || ".join(_expr_text(e, 1) for e in expr[1:]), 1
+    elif op is NOT:
+        return "!" + _expr_text(expr[1], 3)
+    else:
+        text, own = item_text(expr[1]) + " " + RELATIONS[op] + " " + item_text(expr[2]), 3
+        return "(" + text + ")" if level >= 3 else text
+    return "(" + text + ")" if own < level else text
+
+
+def choice_name(choice):
+    """A choice's own name, or one made from its first member."""
+    return choice.name or "choice:" + choice.syms[0].name
+
+
+def is_env(sym):
+    return sym.env_var is not None
+
+
+def settable(sym):
+    """True when a user may write it: it has a prompt and is no environment symbol."""
+    return any(node.prompt for node in sym.nodes) and not is_env(sym)
+
+
+def ordered_symbols(kconf):
+    """Defined symbols in menu order, each once."""
+    return list(dict.fromkeys(kconf.unique_defined_syms))
+
+
+def location(node):
+    return f"{node.filename}:{node.linenr}"
+
+
+def semantic(sym):
+    """The machine line `Type: …` of its help, or ""."""
+    for node in sym.nodes:
+        match = re.search(r"^\s*Type:\s*(\S.*)$", node.help or "", re.MULTILINE)
+        if match:
+            return match.group(1).strip()
+    return ""
+
+
+def menu_path(node):
+    titles = []
+    node = node.parent
+    while node is not None and node.parent is not None:
+        if node.item is kconfiglib.MENU or isinstance(node.item, kconfiglib.Choice):
+            if node.prompt:
+                titles.append(node.prompt[0])
+        node = node.parent
+    return " > ".join(reversed(titles))
+
+
+def die(message, status=2):
+    sys.stderr.write(message.rstrip("\n") + "\n")
+    sys.exit(status)
