@@ -17,7 +17,7 @@ MAKEFLAGS += -j$(jobs)
 endif
 
 include scripts/make/log.mk
-include scripts/make/kconfig.mk
+include scripts/make/$(if $(BUNDLE),bundle,kconfig).mk
 include scripts/make/torch.mk
 include scripts/make/build.mk
 include scripts/make/tests.mk

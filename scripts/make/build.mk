@@ -1,5 +1,6 @@
 # From Build.mk lists to objects, one archive a source folder, and the binary.
 #   list-y   objects without LibTorch       torch-y  objects that see it (precompiled header)
+#   cuda-y   objects of .cu sources, by nvcc
 #   table lists (cmd-y, attn-y, …) become X(name) lines in include/generated/<list>.inc
 build-dirs := $(sort $(patsubst %/Build.mk,%,$(wildcard src/*/Build.mk src/*/*/Build.mk kernels/Build.mk kernels/*/Build.mk)))
 # Archives in link order: a folder needs only those after it.
@@ -9,10 +10,12 @@ tables :=
 define read_dir
 list-y :=
 torch-y :=
+cuda-y :=
 table-y :=
 include $(1)/Build.mk
-objs-$(2) += $$(addprefix $(B)/$(1)/,$$(list-y) $$(torch-y))
+objs-$(2) += $$(addprefix $(B)/$(1)/,$$(list-y) $$(torch-y) $$(cuda-y))
 torch-objs += $$(addprefix $(B)/$(1)/,$$(torch-y))
+cuda-objs += $$(addprefix $(B)/$(1)/,$$(cuda-y))
 tables += $$(table-y)
 endef
 folder_of = $(if $(filter kernels%,$(1)),kernels,$(word 2,$(subst /, ,$(1))))
@@ -33,14 +36,23 @@ lto-flags := $(if $(CONFIG_LTO),-flto=auto)
 common-flags := -std=c++20 -fPIC -pthread $(strip $(opt-flags) $(san-flags) $(lto-flags)) \
 	-DFMT_HEADER_ONLY -Iinclude -I. -I$(O)/include
 warn-flags := -Wall -Wextra -Wno-missing-field-initializers $(if $(CONFIG_WERROR),-Werror)
-plain-flags := $(common-flags) $(warn-flags) -Wshadow -Wconversion
+plain-flags := $(common-flags) $(warn-flags) -Wshadow -Wconversion $(bundle-include)
 # -isystem order: LibTorch's bundled fmt and nlohmann shadow Debian's in torch objects only.
 torch-flags := $(common-flags) $(warn-flags) -fopenmp -DAT_PER_OPERATOR_HEADERS -D_GLIBCXX_USE_CXX11_ABI=1 \
-	-isystem $(TORCH_DIR)/include -isystem $(TORCH_DIR)/include/torch/csrc/api/include
+	-isystem $(TORCH_DIR)/include -isystem $(TORCH_DIR)/include/torch/csrc/api/include $(bundle-include)
 # SIMD level by file suffix: adamw_step_avx512.cpp.
 cxxflags-avx2 := -mavx2 -mfma -mf16c
 cxxflags-avx512 := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mprefer-vector-width=512
 kernel-flags := -ffp-contract=off
+
+# --- CUDA: nvcc compiles our kernels; the binary needs only libcudart, which libtorch_cpu needs anyway.
+NVCC ?= nvcc
+cuda-archs := $(foreach a,80 86 89 90 100 120,$(if $(CONFIG_CUDA_ARCH_SM$(a)),$(a)))
+cuda-flags := -std=c++20 -O3 -Xcompiler -fPIC -Iinclude -I. -I$(O)/include \
+	$(foreach a,$(cuda-archs),-gencode arch=compute_$(a),code=sm_$(a)) \
+	$(if $(cuda-archs),-gencode arch=compute_$(lastword $(cuda-archs))$(comma)code=compute_$(lastword $(cuda-archs)))
+cudart-dir := $(firstword $(wildcard $(TORCH_DIR)/../nvidia/cu13/lib /usr/local/cuda/lib64))
+libs-cuda := $(if $(CONFIG_USE_CUDA),-L$(cudart-dir) -Wl$(comma)-rpath$(comma)$(cudart-dir) -l:libcudart.so.13)
 
 # A stamp per kind of compilation holds its command; it changes only when the command does.
 define flags_stamp
@@ -48,7 +60,7 @@ $(B)/.flags-$(1): FORCE
 	@mkdir -p $$(@D); printf '%s\n' '$$(CXX) $$($(1)-flags)' > $$@.$$$$$$$$ && \
 	if cmp -s $$@.$$$$$$$$ $$@; then rm $$@.$$$$$$$$; else mv $$@.$$$$$$$$ $$@; fi
 endef
-$(foreach k,plain torch kernel,$(eval $(call flags_stamp,$(k))))
+$(foreach k,plain torch kernel cuda,$(eval $(call flags_stamp,$(k))))
 
 # Another LibTorch relinks (and, by the header's path, recompiles) what sees it.
 $(B)/.torch: FORCE
@@ -69,12 +81,15 @@ simd_flags = $(cxxflags-$(lastword $(subst _, ,$(basename $(notdir $(1))))))
 $(torch-objs): $(B)/%.o: %.cpp $(pch).gch $(B)/.flags-torch | $(G)/knlp_config.h
 	$(call say,CXX [T],$*.cpp)
 	$(Q)mkdir -p $(@D) && $(CCACHE) $(CXX) $(torch-flags) -include $(pch) -MMD -MP -MT $@ -c $< -o $@
-$(filter-out $(torch-objs) $(objs-kernels),$(all-objs)): $(B)/%.o: %.cpp $(B)/.flags-plain | $(G)/knlp_config.h
+$(filter-out $(torch-objs) $(cuda-objs) $(objs-kernels),$(all-objs)): $(B)/%.o: %.cpp $(B)/.flags-plain | $(G)/knlp_config.h
 	$(call say,CXX,$*.cpp)
-	$(Q)mkdir -p $(@D) && $(CCACHE) $(CXX) $(plain-flags) $(flags-$*.o) -MMD -MP -MT $@ -c $< -o $@
-$(filter %.o,$(objs-kernels)): $(B)/%.o: %.cpp $(B)/.flags-plain $(B)/.flags-kernel | $(G)/knlp_config.h
+	$(Q)mkdir -p $(@D) && $(CCACHE) $(CXX) $(plain-flags) -MMD -MP -MT $@ -c $< -o $@
+$(filter-out $(cuda-objs),$(objs-kernels)): $(B)/%.o: %.cpp $(B)/.flags-plain $(B)/.flags-kernel | $(G)/knlp_config.h
 	$(call say,CXX,$*.cpp)
 	$(Q)mkdir -p $(@D) && $(CCACHE) $(CXX) $(plain-flags) -O3 $(kernel-flags) $(call simd_flags,$*) -MMD -MP -MT $@ -c $< -o $@
+$(cuda-objs): $(B)/%.o: %.cu $(B)/.flags-cuda | $(G)/knlp_config.h
+	$(call say,NVCC,$*.cu)
+	$(Q)mkdir -p $(@D) && $(NVCC) $(cuda-flags) -MMD -MP -MT $@ -c $< -o $@
 -include $(wildcard $(all-objs:.o=.d))
 
 # --- X tables, rewritten only when a row comes or goes
@@ -94,7 +109,7 @@ $(B)/lib/.$(1).list: FORCE
 endef
 $(foreach l,$(layers),$(eval $(call archive_rule,$(l))))
 
-ldflags := $(LINKER) -pthread $(san-flags) $(lto-flags)
+ldflags := $(LINKER) $(bundle-lib) -pthread $(san-flags) $(lto-flags)
 libs-plain := -lpcre2-8 -lsqlite3 -lssl -lcrypto -lxxhash -lz -ldl
 torch-gomp := $(firstword $(wildcard $(TORCH_DIR)/lib/libgomp*.so*))
 libs-torch := -L$(TORCH_DIR)/lib -Wl,--no-as-needed -ltorch_cpu -Wl,--as-needed -lc10 $(torch-gomp) \
@@ -104,7 +119,10 @@ archives = $(foreach l,$(1),$(B)/lib/$(l).a)
 $(KNLP): $(call archives,$(layers)) $(B)/.torch | check-torch
 	$(call say,LD,$@)
 	$(Q)$(CXX) $(ldflags) -Wl,--whole-archive $(B)/lib/app.a -Wl,--no-whole-archive \
-	  $(call archives,$(filter-out app,$(layers))) $(libs-torch) $(libs-plain) -o $@.$$$$ && mv $@.$$$$ $@
+	  $(call archives,$(filter-out app,$(layers))) $(libs-torch) $(libs-cuda) $(libs-plain) -o $@.$$$$ && mv $@.$$$$ $@
 
 .PHONY: build
 build: $(KNLP) ## compile and link ./knlp
+.PHONY: bundle
+bundle: $(O)/include/config/auto.conf $(addprefix $(G)/,$(addsuffix .inc,$(tables))) ## gather what the build takes from packages under build/bundle (see BUNDLE=)
+	@scripts/bundle $(O) $(B)/bundle

@@ -30,7 +30,7 @@ define test_binary
 $(B)/tests/test_$(1): $$(tplain-$(1)) $$(ttorch-$(1)) $$(call archives,$$(tneeds-$(1)))
 	$$(call say,LD,tests/test_$(1))
 	$$(Q)$$(CXX) $$(ldflags) $$(tplain-$(1)) $$(ttorch-$(1)) $$(call archives,$$(tneeds-$(1))) \
-	  $$(if $$(filter model optim train app,$$(tneeds-$(1)))$$(ttorch-$(1)),$$(libs-torch)) $$(libs-plain) \
+	  $$(if $$(filter model optim train app,$$(tneeds-$(1)))$$(ttorch-$(1)),$$(libs-torch) $$(libs-cuda)) $$(libs-plain) \
 	  -lgmock -lgtest -lgtest_main -o $$@
 endef
 $(foreach d,$(test-dirs),$(eval $(call test_binary,$(d))))
