@@ -6,6 +6,10 @@ build-dirs := $(sort $(patsubst %/Build.mk,%,$(wildcard src/*/Build.mk src/*/*/B
 # Archives in link order: a folder needs only those after it.
 layers := app report bench train optim model data track config core kernels
 tables :=
+# Simply expanded, or += would keep $(list-y) for later, when it is another folder's.
+torch-objs :=
+cuda-objs :=
+$(foreach l,$(layers),$(eval objs-$(l) :=))
 
 define read_dir
 list-y :=
