@@ -73,12 +73,13 @@ $(B)/.torch: FORCE
 
 # --- Precompiled header, in a directory named by a hash of its flags
 PCH_DIR ?= $(B)/pch
-pch-hash := $(shell printf '%s' '$(CXX) $(torch-flags) $(TORCH_VERSION_FOUND)' | sha256sum | cut -c1-12)
+pch-flags := $(filter-out -I%,$(torch-flags))
+pch-hash := $(shell printf '%s' '$(CXX) $(pch-flags) $(TORCH_VERSION_FOUND)' | sha256sum | cut -c1-12)
 pch := $(PCH_DIR)/$(pch-hash)/torch_pch.h
 $(pch).gch: src/torch_pch.h | check-torch
 	$(call say,PCH,src/torch_pch.h)
 	$(Q)mkdir -p $(@D) && cp src/torch_pch.h $(pch).$$$$ && mv $(pch).$$$$ $(pch) && \
-	$(CCACHE) $(CXX) $(torch-flags) -x c++-header $(pch) -o $@.$$$$ && mv $@.$$$$ $@
+	$(CCACHE) $(CXX) $(pch-flags) -x c++-header $(pch) -o $@.$$$$ && mv $@.$$$$ $@
 
 # --- Objects
 simd_flags = $(cxxflags-$(lastword $(subst _, ,$(basename $(notdir $(1))))))
