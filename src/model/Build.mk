@@ -1,1 +1,2 @@
-list-y :=
+list-y := sampling.o text_stream.o hellaswag.o
+torch-y := generation.o scoring.o loaded_model.o convert.o

@@ -1,0 +1,36 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+namespace knlp::model {
+
+/// A tensor of a model's files.
+struct TensorRow {
+    std::string name, dtype, role, file;     // role "" for a tensor that is not a parameter
+    std::vector<int64_t> shape;              // as stored
+    bool decay = false;                      // weight decay applies in training
+};
+/// Every tensor of a run, checkpoint or Hugging Face directory, in file order; no weights are read.
+std::vector<TensorRow> list_tensors(const std::filesystem::path& model);
+
+struct ExportRequest {
+    std::filesystem::path model, out;
+    std::filesystem::path tokenizer;         // instead of the model's own; may be empty
+    bool force = false;                      // replace a model directory that exists
+    bool check_finite = false;
+};
+struct ExportSummary {
+    std::vector<std::string> files;          // names in `out`
+    int64_t bytes = 0;
+    std::string tokenizer;                   // kind written, or ""
+};
+/// Writes `out` as transformers reads it: model.safetensors (fp32, names under "transformer."),
+/// config.json and, for byte-level BPE, vocab.json and merges.txt. Other tokenizers go into
+/// out/tokenizer, where only knlp looks. `out` appears complete or not at all.
+/// Error{kUsage} when `out` exists and is not empty, unless force; with force, when it is no model.
+ExportSummary export_hugging_face(const ExportRequest& request);
+
+}  // namespace knlp::model

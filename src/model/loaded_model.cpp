@@ -1,0 +1,70 @@
+#include "knlp/model/loaded_model.h"
+
+#include "knlp/core/error.h"
+#include "knlp/core/host.h"
+#include "knlp/data/tokenizer.h"
+#include "knlp/model/gpt2.h"
+#include "knlp/model/runtime.h"
+#include "knlp/model/weights.h"
+
+namespace knlp::model {
+
+struct LoadedModel::State {
+    std::filesystem::path path;
+    ModelSource source;
+    std::unique_ptr<Gpt2> gpt2;
+    std::unique_ptr<data::Tokenizer> tokenizer;
+    double load_seconds = 0;
+};
+
+LoadedModel::LoadedModel(const LoadRequest& request) : state_(std::make_unique<State>()) {
+    State& state = *state_;
+    const double started = steady_seconds();
+    start_runtime({.threads = request.threads});
+    state.path = request.path;
+    state.source = find_model(request.path);
+    const at::Device device = resolve_device(request.device);
+    state.gpt2 = std::make_unique<Gpt2>(state.source.model, device);
+    load_weights(state.source.weights, *state.gpt2, !state.source.model.weight_tying,
+                 request.check_finite);
+    const std::filesystem::path& named = request.tokenizer;
+    if (!named.empty())
+        state.tokenizer = is_directory(named) ? data::load_tokenizer(named) : data::load_bpe(named);
+    else if (!state.source.tokenizer.empty())
+        state.tokenizer = data::load_tokenizer(state.source.tokenizer);
+    if (state.tokenizer && state.tokenizer->vocab_size() > state.source.model.vocab_size)
+        fail(kData, "{}: tokenizer of {} ids, but the model has {}; name the model's own with --tokenizer",
+             (named.empty() ? state.source.tokenizer : named).string(), state.tokenizer->vocab_size(),
+             state.source.model.vocab_size);
+    state.load_seconds = steady_seconds() - started;
+}
+
+LoadedModel::~LoadedModel() = default;
+LoadedModel::LoadedModel(LoadedModel&&) noexcept = default;
+
+Gpt2& LoadedModel::gpt2() { return *state_->gpt2; }
+const config::Model& LoadedModel::config() const { return state_->source.model; }
+bool LoadedModel::has_tokenizer() const { return state_->tokenizer != nullptr; }
+
+const data::Tokenizer& LoadedModel::tokenizer() const {
+    if (!state_->tokenizer)
+        fail(kUsage, "{}: no tokenizer beside the model; name one with --tokenizer DIR (vocab.json and "
+             "merges.txt, tokenizer.json, or a rank file)", state_->path.string());
+    return *state_->tokenizer;
+}
+
+const std::filesystem::path& LoadedModel::weights() const { return state_->source.weights; }
+
+std::filesystem::path LoadedModel::run_directory() const {
+    // A checkpoint of a run lies in <run>/checkpoints/<step>.
+    std::error_code error;
+    for (const std::filesystem::path& at :
+         {state_->path, std::filesystem::absolute(state_->path).parent_path().parent_path()})
+        if (exists(at / "manifest.json", error) && exists(at / "config", error)) return at;
+    return {};
+}
+
+std::string LoadedModel::device() const { return state_->gpt2->device().str(); }
+double LoadedModel::load_seconds() const { return state_->load_seconds; }
+
+}  // namespace knlp::model
