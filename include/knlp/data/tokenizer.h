@@ -28,14 +28,22 @@ public:
     virtual std::string sha256() const = 0;
 
     std::vector<int32_t> encode(std::string_view text) const;
+    /// As encode, with each `<|endoftext|>` in the text read as eot() instead of as ordinary characters.
+    std::vector<int32_t> encode_with_special(std::string_view text) const;
+    /// Bytes of all ids; eot() gives "<|endoftext|>".
     std::string decode(std::span<const int32_t> ids) const;
 };
 
+inline constexpr std::string_view kEndOfText = "<|endoftext|>";
+
+/// Ids 0..255 are the bytes, 256 is the end of text.
 std::unique_ptr<Tokenizer> make_byte_tokenizer();
 /// `text`: its distinct code points, sorted, become the ids.
 std::unique_ptr<Tokenizer> make_char_tokenizer(std::string_view text);
-/// Byte-level BPE from a directory with vocab.json + merges.txt, or from a rank file. GPT-2's when it
-/// has 50,257 ids.
+/// Ids are the given code points in this order: distinct, valid. Error{kData} otherwise.
+std::unique_ptr<Tokenizer> load_char_tokenizer(std::string_view code_points);
+/// Byte-level BPE from a directory with vocab.json + merges.txt (or ranks.tiktoken), or from a rank file.
+/// GPT-2's when it has 50,257 ids. Text is split into words by GPT-2's pattern (docs/data.md).
 std::unique_ptr<Tokenizer> load_bpe(const std::filesystem::path& directory_or_rank_file);
 /// Deterministic byte-level BPE of `vocab_size` ids (256 bytes, merges, EOT last), equal for any number
 /// of threads; ties go to the lexicographically smaller pair of byte strings.
