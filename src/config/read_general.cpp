@@ -1,0 +1,20 @@
+#include "knlp/config/general.h"
+
+#include "knlp/config/symbols.h"
+
+namespace knlp::config {
+
+General read_general(const Symbols& symbols) {
+    General g;
+    g.seed = static_cast<uint64_t>(symbols.integer("SEED"));
+    g.deterministic = symbols.on("DETERMINISTIC");
+    g.device = symbols.text("DEVICE");
+    g.allow_cpu_fallback = symbols.on("ALLOW_CPU_FALLBACK");
+    g.num_threads = symbols.integer("NUM_THREADS");
+    g.data_dir = symbols.text("DATA_DIR");
+    g.output_dir = symbols.text("OUTPUT_DIR");
+    g.log_level = symbols.text("LOG_LEVEL");
+    return g;
+}
+
+}  // namespace knlp::config
