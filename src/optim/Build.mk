@@ -1,4 +1,4 @@
 optim-y := adamw adamw_spam
 table-y := optim
 list-y := schedule.o
-torch-y := table.o $(addsuffix .o,$(optim-y))
+torch-y := table.o moments.o $(addsuffix .o,$(optim-y))

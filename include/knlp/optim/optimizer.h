@@ -23,17 +23,17 @@ struct NamedState {
 
 /// What a step did to the gradients.
 struct StepInfo {
-    double grad_norm = 0;                // before clipping
-    double clip = 1;                     // factor applied by the global-norm clip
-    bool finite = true;                  // false: the update was skipped
-    std::string first_bad;               // first parameter with a non-finite gradient
+    double grad_norm = 0;   // before clipping
+    double clip = 1;        // factor applied by the global-norm clip
+    bool finite = true;     // false: the update was skipped
+    std::string first_bad;  // first parameter with a non-finite gradient
 };
 
 class Optimizer {
 public:
     virtual ~Optimizer() = default;
-    /// Order of pruning.md 3.8: SPAM clip / z-score, global-norm clip, update at rate lr. Gradients are
-    /// read from the parameters and left as they are for the caller to clear.
+    /// Order of pruning.md 3.8: SPAM clip / z-score, global-norm clip, update at rate lr. Gradients
+    /// are read from the parameters and left as they are for the caller to clear.
     virtual StepInfo step(double lr) = 0;
     virtual std::vector<NamedState> tensors() = 0;
     /// Scalars (step counters, SPAM history) as JSON text, restored exactly.
@@ -43,18 +43,21 @@ public:
 
 struct OptimizerType {
     std::string_view name, symbol, summary;
-    int64_t state_tensors = 2;           // per parameter, for the memory estimate (3 with AMSGrad)
+    /// Tensors kept for each parameter, for the memory estimate: 2, or 3 with AMSGrad.
+    int64_t (*state_tensors)(const config::Optimizer&);
     std::unique_ptr<Optimizer> (*make)(const config::Optimizer&, std::span<model::Parameter>);
 };
 std::span<const OptimizerType* const> optimizer_types();
 const OptimizerType& optimizer_type(std::string_view name);
 
-/// Groups as logged: decayed and not decayed, each parameter once.
+/// Groups as logged: decayed and not decayed, each tensor once even when two names share its
+/// storage.
 struct Group {
     std::string name;
     int64_t tensors = 0, elements = 0;
     double weight_decay = 0;
 };
-std::vector<Group> parameter_groups(std::span<const model::Parameter> parameters, double weight_decay);
+std::vector<Group> parameter_groups(std::span<const model::Parameter> parameters,
+                                    double weight_decay);
 
 }  // namespace knlp::optim
