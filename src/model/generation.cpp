@@ -174,7 +174,8 @@ bool accept(Row& row, int32_t token, const data::Tokenizer& tokenizer, int64_t n
     }
     row.out.ids.push_back(token);
     row.context.push_back(token);
-    tell(listener, row, row.stream.push(tokenizer.bytes_of(token)));
+    tell(listener, row, row.stream.push(token == tokenizer.eot() ? data::kEndOfText
+                                                                  : tokenizer.bytes_of(token)));
     if (row.stream.stopped()) {
         finish(row, FinishReason::kStopText, listener);
     } else if (row.drawn() >= options.max_tokens) {

@@ -1,0 +1,102 @@
+#include "eval_tasks.h"
+
+#include "knlp/core/error.h"
+#include "knlp/core/file.h"
+#include "knlp/core/json.h"
+#include "knlp/core/log.h"
+#include "knlp/core/signals.h"
+
+#include <CLI/CLI.hpp>
+
+namespace knlp::app {
+namespace {
+
+EvalOptions options;
+
+/// --mode takes "chunk", "stride S", or "stride" with half the context.
+void read_mode() {
+    const std::vector<std::string>& words = options.mode;
+    options.stride = 0;
+    if (words.front() == "chunk" && words.size() == 1) return;
+    if (words.front() != "stride")
+        fail(kUsage, "--mode {}: chunk, or stride S, is wanted", fmt::join(words, " "));
+    options.stride = -1;
+    if (words.size() == 1) return;
+    if (!CLI::detail::lexical_cast(words[1], options.stride) || options.stride < 1)
+        fail(kUsage, "--mode stride {}: a positive number of tokens is wanted", words[1]);
+}
+
+EvalReport run_task(model::LoadedModel& model) {
+    if (options.task == "loss") return eval_loss(model, options);
+    if (options.task == "ppl") return eval_perplexity(model, options);
+    return eval_hellaswag(model, options);
+}
+
+int run(const Common& common) {
+    read_mode();
+    if (options.task == "hellaswag" && options.data.empty())
+        fail(kUsage, "hellaswag needs the items: --data hellaswag_val.jsonl");
+    if (options.task == "logits" && (options.ids.empty() || common.out.empty()))
+        fail(kUsage, "logits needs --ids FILE.json (a list of token ids) and --out FILE.safetensors");
+    model::LoadedModel model = load_model(common, options.model);
+    if (options.task == "logits") {
+        eval_logits(model, options.ids, common.out);
+        return 0;
+    }
+    const EvalReport report = run_task(model);
+    const int stopped = stop_signal();
+    if (stopped != 0) {
+        log::warn("stopped early: nothing is reported from a part of the data");
+        return stop_exit_status(stopped);
+    }
+    if (!common.out.empty()) write_file_atomic(common.out, pretty_json(report.full));
+    put_stdout(common.json ? canonical_json(report.summary) + "\n" : report.text);
+    return 0;
+}
+
+std::function<int(const Common&)> add_options(CLI::App& app) {
+    app.add_option("--task", options.task, "loss, ppl, hellaswag or logits (default: loss)")
+        ->check(CLI::IsMember({"loss", "ppl", "hellaswag", "logits"}));
+    add_model_flags(app, options.model);
+    app.add_option("--data", options.data,
+                   "dataset directory, .bin token file, text, or hellaswag's .jsonl (default: the data of "
+                   "the model's run)");
+    app.add_option("--split", options.split, "val or train, of a dataset directory (default: val)")
+        ->check(CLI::IsMember({"val", "train"}));
+    app.add_option("--tokens", options.tokens,
+                   "loss: tokens of the fixed windows (default: the run's, else 262144)")
+        ->check(CLI::PositiveNumber);
+    app.add_option("--mode", options.mode,
+                   "ppl: chunk (disjoint windows), or stride S (each token with more context; default S: "
+                   "half the context)")
+        ->expected(1, 2);
+    app.add_option("--style", options.style, "hellaswag: harness or completion (default: harness)")
+        ->check(CLI::IsMember({"harness", "completion"}));
+    app.add_option("--limit", options.limit, "hellaswag: first items only, 0 = all (default: 0)")
+        ->check(CLI::NonNegativeNumber);
+    app.add_option("--baseline", options.baseline,
+                   "hellaswag: --out file of another model, for a paired McNemar test");
+    app.add_option("--ids", options.ids, "logits: JSON list of token ids");
+    app.add_option("--batch", options.batch, "sequences at once (default: the run's, else 8)")
+        ->check(CLI::Range(1, 4096));
+    app.add_option("--precision", options.precision,
+                   "float32 or bfloat16 (default: the run's evaluation precision, else float32)")
+        ->check(CLI::IsMember({"float32", "bfloat16"}));
+    return run;
+}
+
+}  // namespace
+
+extern const Command cmd_eval;
+const Command cmd_eval = {
+    .name = "eval",
+    .summary = "loss, perplexity, HellaSwag or logits of a model",
+    .needs = "",
+    .add_options = add_options,
+    .examples = "knlp eval --model results/runs/NAME\n"
+                "knlp eval --task ppl --mode stride 64 --data book.txt --json\n"
+                "knlp eval --task hellaswag --model DIR --data hellaswag_val.jsonl --out hellaswag.json\n"
+                "knlp eval --task logits --model DIR --ids ids.json --out logits.safetensors",
+    .handles_stop = true};
+
+}  // namespace knlp::app

@@ -1,0 +1,59 @@
+#include "model_options.h"
+
+#include "knlp/config/general.h"
+#include "knlp/core/error.h"
+#include "knlp/core/log.h"
+#include "knlp/track/run_dir.h"
+
+#include <CLI/CLI.hpp>
+
+#include <cerrno>
+#include <cstring>
+#include <unistd.h>
+
+namespace knlp::app {
+
+void add_model_flags(CLI::App& app, ModelFlags& flags) {
+    app.add_option("--model", flags.model,
+                   "run, checkpoint or Hugging Face directory (default: the newest run)");
+    app.add_option("--tokenizer", flags.tokenizer,
+                   "directory or rank file, instead of the model's own tokenizer");
+    app.add_option("--device", flags.device, "auto, cpu, cuda or cuda:N (default: auto)");
+    app.add_option("--threads", flags.threads, "CPU threads, 0 = all usable cores (default: 0)")
+        ->check(CLI::Range(0, 4096));
+    app.add_flag("--check-finite", flags.check_finite, "refuse weights that are NaN or infinite");
+}
+
+std::filesystem::path model_path(const Common& common, const ModelFlags& flags) {
+    if (!flags.model.empty()) return flags.model;
+    std::filesystem::path results = "results";
+    if (!config_path(common).empty()) results = config::read_general(load_symbols(common)).output_dir;
+    std::filesystem::path run = track::newest_run(results, {"done"});
+    if (run.empty()) run = track::newest_run(results);
+    if (run.empty())
+        fail(kUsage, "no run below {}; name a model with --model DIR (a run, checkpoint or Hugging Face "
+             "directory) or train one: make quickstart", results.string());
+    log::info("model: {}", run.string());
+    return run;
+}
+
+model::LoadedModel load_model(const Common& common, const ModelFlags& flags) {
+    return model::LoadedModel({.path = model_path(common, flags),
+                               .device = flags.device,
+                               .threads = flags.threads,
+                               .check_finite = flags.check_finite,
+                               .tokenizer = flags.tokenizer});
+}
+
+bool put_stdout(std::string_view text) {
+    while (!text.empty()) {
+        const ssize_t n = ::write(STDOUT_FILENO, text.data(), text.size());
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0 && errno == EPIPE) return false;
+        if (n <= 0) fail_code(kRun, "E_IO", "standard output: {}", std::strerror(errno));
+        text.remove_prefix(static_cast<size_t>(n));
+    }
+    return true;
+}
+
+}  // namespace knlp::app
