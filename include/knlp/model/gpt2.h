@@ -6,8 +6,10 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <array>
 #include <cstdint>
 #include <memory>
+#include <string_view>
 #include <vector>
 
 namespace knlp::model {
@@ -17,8 +19,16 @@ std::vector<ParameterSpec> gpt2_parameters(const config::Model& model);
 int64_t parameter_count(const config::Model& model);
 int64_t parameter_count_without_positions(const config::Model& model);
 std::vector<CacheSpec> cache_specs(const config::Model& model);      // one per layer
+/// Activations that training keeps for the backward pass of one micro-batch (or holds at once without
+/// gradients), logits included: the memory estimate of the trainer. Upper bound, not exact.
+int64_t activation_bytes(const config::Model& model, int64_t batch, int64_t length, bool training);
+/// Shapes [M, N, K] of the products of one micro-batch, for choose_gemm_route.
+std::vector<std::array<int64_t, 3>> gemm_shapes(const config::Model& model, int64_t batch, int64_t length);
 /// 6 N + 12 L H d_head T forward + backward FLOPs of one token, N without the position table.
 double flops_per_token(const config::Model& model, int64_t length);
+
+/// wte and an untied head: one row a token, padding rows at the end.
+bool has_vocabulary_rows(const ParameterSpec& spec);
 
 /// Sizes by name (nano, tiny, 124M, …): the table of docs/models.md. Error{kUsage} for another name.
 config::Model gpt2_preset(std::string_view size);
@@ -50,6 +60,9 @@ public:
     at::Tensor token_nll(const at::Tensor& ids, const at::Tensor& targets, ForwardContext& context);
 
     std::unique_ptr<Gpt2> clone() const;         // deep copy of the weights
+
+    /// Converts the parameters; float64 is for checks against finite differences.
+    void to(at::ScalarType type);
 
 private:
     struct State;

@@ -1,3 +1,3 @@
 attn-y := causal
 table-y := attn
-torch-y := table.o $(addsuffix .o,$(attn-y))
+torch-y := table.o attend.o $(addsuffix .o,$(attn-y))

@@ -1,0 +1,21 @@
+// Built without USE_CUDA: no CUDA device is ever usable, and the reason depends on the machine.
+
+#include "device.h"
+
+#include <dlfcn.h>
+
+namespace knlp::model {
+
+const std::string& cuda_problem() {
+    static const std::string problem = [] {
+        void* driver = dlopen("libcuda.so.1", RTLD_LAZY | RTLD_LOCAL);
+        if (driver == nullptr) return "no CUDA device (driver not found)";
+        dlclose(driver);
+        return "this binary was built without CUDA; set USE_CUDA=y and run make";
+    }();
+    return problem;
+}
+
+int64_t cuda_device_count() { return 0; }
+
+}  // namespace knlp::model

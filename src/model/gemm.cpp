@@ -1,0 +1,148 @@
+#include "gemm.h"
+
+#include "knlp/core/error.h"
+#include "knlp/model/runtime.h"
+
+#include <ATen/core/dispatch/Dispatcher.h>
+
+#include <algorithm>
+#include <chrono>
+#include <functional>
+#include <limits>
+#include <string_view>
+
+namespace knlp::model {
+
+namespace {
+
+enum class Route { kAten, kOnednn };
+Route current_route = Route::kAten;
+
+constexpr const char* kOperator = "mkldnn::_linear_pointwise";
+using LinearPointwise = at::Tensor(const at::Tensor&, const at::Tensor&,
+                                   const std::optional<at::Tensor>&, std::string_view,
+                                   c10::List<std::optional<at::Scalar>>,
+                                   std::optional<std::string_view>);
+
+/// a [M, K], b [N, K] -> a b^T + bias. b may be a transposed view; oneDNN reads it as it lies.
+at::Tensor onednn_product(const at::Tensor& a, const at::Tensor& b,
+                          const std::optional<at::Tensor>& bias) {
+    static const c10::TypedOperatorHandle<LinearPointwise> op =
+        c10::Dispatcher::singleton().findSchemaOrThrow(kOperator, "").typed<LinearPointwise>();
+    return op.call(a, b, bias, "none", c10::List<std::optional<at::Scalar>>(), "");
+}
+
+bool takes_onednn(const at::Tensor& a) {
+    return current_route == Route::kOnednn && a.is_cpu() && a.scalar_type() == at::kFloat;
+}
+
+std::optional<at::Tensor> optional_of(const at::Tensor& t) {
+    return t.defined() ? std::optional<at::Tensor>(t) : std::nullopt;
+}
+
+}  // namespace
+
+at::Tensor gemm_forward(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
+    // One row is a matrix-vector product, bound by reading the weight: MKL's call has less overhead.
+    if (takes_onednn(x) && x.size(0) > 1) return onednn_product(x, weight, optional_of(bias));
+    return bias.defined() ? at::addmm(bias, x, weight.t()) : at::mm(x, weight.t());
+}
+
+at::Tensor gemm_input(const at::Tensor& dy, const at::Tensor& weight) {
+    if (takes_onednn(dy)) return onednn_product(dy, weight.t(), std::nullopt);
+    return at::mm(dy, weight);
+}
+
+at::Tensor gemm_weight(const at::Tensor& dy, const at::Tensor& x) {
+    if (!takes_onednn(dy)) return at::mm(dy.t(), x);
+    // oneDNN wants its first operand contiguous. The cheaper of the two to transpose goes first; the
+    // result is small beside M rows, so turning it round costs little.
+    const int64_t rows = dy.size(0), n = dy.size(1), k = x.size(1);
+    if (rows * n <= rows * k + n * k) return onednn_product(dy.t().contiguous(), x.t(), std::nullopt);
+    return onednn_product(x.t().contiguous(), dy.t(), std::nullopt).t().contiguous();
+}
+
+bool onednn_available() {
+    static const bool found =
+        c10::Dispatcher::singleton().findSchema({kOperator, ""}).has_value() &&
+        at::globalContext().hasMKLDNN();
+    return found;
+}
+
+namespace {
+
+double seconds() {
+    using clock = std::chrono::steady_clock;
+    return std::chrono::duration<double>(clock::now().time_since_epoch()).count();
+}
+
+/// Best time of one forward and backward triple over all shapes within the budget; at least two passes,
+/// the first of which only warms caches and just-in-time kernels.
+double time_route(const std::vector<std::array<int64_t, 3>>& shapes, double budget_s) {
+    at::NoGradGuard no_grad;
+    const double end = seconds() + budget_s;
+    double total = 0;
+    for (const auto& [m, n, k] : shapes) {
+        const at::Tensor x = at::full({m, k}, 0.5f), w = at::full({n, k}, 0.5f), dy = at::ones({m, n});
+        double best = std::numeric_limits<double>::infinity();
+        const double slot_end = seconds() + (end - seconds()) / static_cast<double>(shapes.size());
+        for (int pass = 0; pass < 2 || (pass < 5 && seconds() < slot_end); ++pass) {
+            const double start = seconds();
+            gemm_forward(x, w, {});
+            gemm_input(dy, w);
+            gemm_weight(dy, x);
+            if (pass > 0) best = std::min(best, seconds() - start);
+        }
+        total += best;
+    }
+    return total;
+}
+
+/// The shapes with fewer rows, so that both routes fit into the time a choice may cost.
+std::vector<std::array<int64_t, 3>> shrink(std::vector<std::array<int64_t, 3>> shapes) {
+    constexpr double kProductBudget = 1.2e9;         // multiply-adds a pass over all shapes
+    double work = 0;
+    for (const auto& [m, n, k] : shapes) work += 3.0 * double(m) * double(n) * double(k);
+    const double factor = std::min(1.0, kProductBudget / std::max(work, 1.0));
+    for (auto& shape : shapes)
+        shape[0] = std::max<int64_t>(std::min<int64_t>(shape[0], 32), int64_t(double(shape[0]) * factor));
+    return shapes;
+}
+
+}  // namespace
+
+void set_gemm_route(const std::string& route) {
+    if (route == "aten") {
+        current_route = Route::kAten;
+    } else if (route == "onednn") {
+        if (!onednn_available())
+            fail(kNotAvailable, "GEMM route onednn: this LibTorch has no operator {}; use aten or auto", kOperator);
+        current_route = Route::kOnednn;
+    } else {
+        fail(kUsage, "GEMM route '{}' is unknown; use auto, aten or onednn", route);
+    }
+}
+
+const std::string& gemm_route() {
+    static const std::string names[] = {"aten", "onednn"};
+    return names[current_route == Route::kOnednn ? 1 : 0];
+}
+
+std::string choose_gemm_route(const std::string& wanted,
+                              const std::vector<std::array<int64_t, 3>>& shapes) {
+    if (wanted != "auto") {
+        set_gemm_route(wanted);
+        return gemm_route();
+    }
+    set_gemm_route("aten");
+    if (!onednn_available() || shapes.empty()) return gemm_route();
+    const std::vector<std::array<int64_t, 3>> small = shrink(shapes);
+    constexpr double kBudgetPerRoute = 0.08;
+    const double aten = time_route(small, kBudgetPerRoute);
+    set_gemm_route("onednn");
+    const double onednn = time_route(small, kBudgetPerRoute);
+    set_gemm_route(onednn < aten ? "onednn" : "aten");
+    return gemm_route();
+}
+
+}  // namespace knlp::model

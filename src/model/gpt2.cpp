@@ -1,0 +1,217 @@
+// GPT-2 (Radford et al., "Language Models are Unsupervised Multitask Learners", 2019), from token ids to
+// loss: x = Drop(wte[id] + wpe[position]); x += Attn(LN1(x)); x += MLP(LN2(x)) per block; logits =
+// LN_f(x) W^T, W being wte when tied.
+
+#include "knlp/model/gpt2.h"
+
+#include "layers.h"
+
+#include "knlp/core/error.h"
+#include "knlp/core/rng.h"
+
+#include <cmath>
+
+namespace knlp::model {
+
+namespace {
+
+using Specs = std::vector<ParameterSpec>;
+
+void add_linear(Specs& specs, const config::Model& m, const std::string& name, int64_t out, int64_t in,
+                InitRole role, const std::string& role_name) {
+    specs.push_back({name + ".weight", {out, in}, role, true, true, role_name});
+    if (m.bias) specs.push_back({name + ".bias", {out}, InitRole::kZero, false, false, role_name + ".bias"});
+}
+
+void add_norm(Specs& specs, const config::Model& m, const std::string& name) {
+    specs.push_back({name + ".weight", {m.d_model}, InitRole::kOne, false, false, "norm.weight"});
+    if (m.bias) specs.push_back({name + ".bias", {m.d_model}, InitRole::kZero, false, false, "norm.bias"});
+}
+
+}  // namespace
+
+Specs gpt2_parameters(const config::Model& m) {
+    const AttentionType& attention = attention_type(m.attention);
+    const int64_t c = m.d_model;
+    Specs specs;
+    specs.push_back({"wte.weight", {m.padded_vocab(), c}, InitRole::kNormal, false, false, "embedding.token"});
+    specs.push_back({"wpe.weight", {m.n_ctx, c}, InitRole::kNormal, false, false, "embedding.position"});
+    for (int64_t l = 0; l < m.n_layer; ++l) {
+        const std::string block = "h." + std::to_string(l) + ".";
+        add_norm(specs, m, block + "ln_1");
+        const Specs own = attention.parameters(m, l);
+        specs.insert(specs.end(), own.begin(), own.end());
+        add_norm(specs, m, block + "ln_2");
+        add_linear(specs, m, block + "mlp.c_fc", 4 * c, c, InitRole::kNormal, "mlp.input");
+        add_linear(specs, m, block + "mlp.c_proj", c, 4 * c, InitRole::kResidualOutput, "mlp.output");
+    }
+    add_norm(specs, m, "ln_f");
+    if (!m.weight_tying)
+        specs.push_back({"lm_head.weight", {m.padded_vocab(), c}, InitRole::kNormal, true, false, "head"});
+    return specs;
+}
+
+namespace {
+
+struct Block {
+    LayerNorm ln_1;
+    std::unique_ptr<Attention> attention;
+    LayerNorm ln_2;
+    Linear fc, proj;
+};
+
+}  // namespace
+
+struct Gpt2::State {
+    config::Model model;
+    at::Device device;
+    std::vector<Parameter> parameters;               // never resized: the layers point into it
+    const Parameter *wte = nullptr, *wpe = nullptr;
+    std::vector<Block> blocks;
+    LayerNorm ln_f;
+    std::unique_ptr<Linear> head;
+
+    State(const config::Model& m, at::Device d) : model(m), device(d) {}
+
+    /// Null when absent.
+    Parameter* find(std::string_view name) {
+        for (Parameter& p : parameters)
+            if (p.spec.name == name) return &p;
+        return nullptr;
+    }
+    Parameter* need(const std::string& name) {
+        Parameter* p = find(name);
+        KNLP_CHECK(p != nullptr);
+        return p;
+    }
+    LayerNorm norm(const std::string& name) {
+        return {need(name + ".weight"), find(name + ".bias"), model.layer_norm_epsilon};
+    }
+    Linear linear(const std::string& name) { return {need(name + ".weight"), find(name + ".bias")}; }
+
+    Block block(int64_t l) {
+        const std::string prefix = "h." + std::to_string(l) + ".";
+        const AttentionType& type = attention_type(model.attention);
+        std::vector<Parameter*> own;
+        for (const ParameterSpec& spec : type.parameters(model, l)) own.push_back(need(spec.name));
+        return {norm(prefix + "ln_1"), type.make(model, l, own), norm(prefix + "ln_2"),
+                linear(prefix + "mlp.c_fc"), linear(prefix + "mlp.c_proj")};
+    }
+
+    /// wpe of tokens at slots before .. before + T; a row that starts at slot s has position 0 there.
+    at::Tensor positions(int64_t before, int64_t q_len, const KvCache* cache) const {
+        if (cache == nullptr || cache->row_start.empty())
+            return wpe->value.narrow(0, before, q_len);
+        const auto options = at::TensorOptions().dtype(at::kLong).device(device);
+        const at::Tensor slot = at::arange(before, before + q_len, options).view({1, -1});
+        const at::Tensor start = at::tensor(cache->row_start, at::kLong).to(device).view({-1, 1});
+        return at::embedding(wpe->value, (slot - start).clamp_min(0));
+    }
+
+    HeadOptions head_options(const ForwardContext& context, double divisor) const {
+        return {.vocab_size = model.vocab_size, .chunk = model.loss_chunk, .divisor = divisor,
+                .bf16 = context.bf16};
+    }
+};
+
+Gpt2::Gpt2(const config::Model& m, at::Device device) {
+    if (m.d_model <= 0 || m.n_head <= 0 || m.d_model % m.n_head != 0)
+        fail(kConfig, "model width {} does not divide into {} heads", m.d_model, m.n_head);
+    if (m.vocab_size <= 0 || m.n_ctx <= 0 || m.n_layer <= 0 || m.pad_vocab <= 0)
+        fail(kConfig, "model with {} layers, context {}, vocabulary {} padded to {}: each must be positive",
+             m.n_layer, m.n_ctx, m.vocab_size, m.pad_vocab);
+    state_ = std::make_unique<State>(m, device);
+    State& s = *state_;
+    for (ParameterSpec& spec : gpt2_parameters(m)) {
+        const auto options = at::TensorOptions().dtype(at::kFloat).device(device);
+        at::Tensor value = at::empty(spec.shape, options).set_requires_grad(true);
+        s.parameters.push_back({std::move(spec), std::move(value)});
+    }
+    s.wte = s.need("wte.weight");
+    s.wpe = s.need("wpe.weight");
+    for (int64_t l = 0; l < m.n_layer; ++l) s.blocks.push_back(s.block(l));
+    s.ln_f = s.norm("ln_f");
+    s.head = std::make_unique<Linear>(m.weight_tying ? s.wte : s.need("lm_head.weight"), nullptr);
+}
+
+Gpt2::~Gpt2() = default;
+Gpt2::Gpt2(Gpt2&&) noexcept = default;
+
+const config::Model& Gpt2::config() const { return state_->model; }
+at::Device Gpt2::device() const { return state_->device; }
+std::vector<Parameter>& Gpt2::parameters() { return state_->parameters; }
+Parameter* Gpt2::find(std::string_view name) { return state_->find(name); }
+
+void Gpt2::initialize(uint64_t seed) {
+    at::NoGradGuard no_grad;
+    const State& s = *state_;
+    const double residual = 0.02 / std::sqrt(2.0 * static_cast<double>(s.model.n_layer));
+    for (const Parameter& p : s.parameters) {
+        if (p.spec.role == InitRole::kZero || p.spec.role == InitRole::kOne) {
+            p.value.fill_(p.spec.role == InitRole::kOne ? 1.0 : 0.0);
+            continue;
+        }
+        at::Tensor normal = at::empty(p.spec.shape, at::kFloat);
+        Stream(seed, "init/" + p.spec.name)
+            .normal({normal.mutable_data_ptr<float>(), static_cast<size_t>(normal.numel())});
+        normal.mul_(p.spec.role == InitRole::kResidualOutput ? residual : 0.02);
+        // Padding rows never receive a gradient; zero keeps them equal whatever a file holds.
+        if (has_vocabulary_rows(p.spec))
+            normal.narrow(0, s.model.vocab_size, s.model.padded_vocab() - s.model.vocab_size).zero_();
+        p.value.copy_(normal);
+    }
+}
+
+at::Tensor Gpt2::hidden(const at::Tensor& ids, ForwardContext& context, KvCache* cache) {
+    State& s = *state_;
+    const int64_t q_len = ids.size(1), before = cache != nullptr ? cache->length() : 0;
+    KNLP_CHECK(q_len > 0 && before + q_len <= s.model.n_ctx);
+    context.dropout = s.model.dropout;
+    context.dropout_site = 0;
+
+    at::Tensor x = at::embedding(s.wte->value, ids) + s.positions(before, q_len, cache);
+    x = dropout(x, context);
+    for (size_t l = 0; l < s.blocks.size(); ++l) {
+        Block& block = s.blocks[l];
+        const at::Tensor y = block.attention->forward(block.ln_1(x), context, cache, static_cast<int64_t>(l));
+        x = x + dropout(y, context);
+        const at::Tensor h = gelu(block.fc(block.ln_2(x), context.bf16), s.model.gelu);
+        x = x + dropout(block.proj(h, context.bf16), context);
+    }
+    return s.ln_f(x);
+}
+
+at::Tensor Gpt2::logits(const at::Tensor& hidden, ForwardContext& context) {
+    const State& s = *state_;
+    std::vector<int64_t> shape = hidden.sizes().vec();
+    shape.back() = s.model.padded_vocab();
+    return head_logits(hidden.reshape({-1, s.model.d_model}), *s.head, s.model.vocab_size, context.bf16)
+        .view(shape);
+}
+
+at::Tensor Gpt2::loss(const at::Tensor& ids, const at::Tensor& targets, ForwardContext& context,
+                      double divisor) {
+    const at::Tensor h = hidden(ids, context).reshape({-1, state_->model.d_model});
+    return head_loss(h, *state_->head, targets, state_->head_options(context, divisor));
+}
+
+at::Tensor Gpt2::token_nll(const at::Tensor& ids, const at::Tensor& targets, ForwardContext& context) {
+    at::NoGradGuard no_grad;
+    const at::Tensor h = hidden(ids, context).reshape({-1, state_->model.d_model});
+    return head_nll(h, *state_->head, targets, state_->head_options(context, 0)).view(targets.sizes());
+}
+
+std::unique_ptr<Gpt2> Gpt2::clone() const {
+    at::NoGradGuard no_grad;
+    auto copy = std::make_unique<Gpt2>(state_->model, state_->device);
+    for (size_t i = 0; i < state_->parameters.size(); ++i)
+        copy->state_->parameters[i].value.copy_(state_->parameters[i].value);
+    return copy;
+}
+
+void Gpt2::to(at::ScalarType type) {
+    for (Parameter& p : state_->parameters)
+        p.value = p.value.detach().to(type).set_requires_grad(true);
+}
+
+}  // namespace knlp::model
