@@ -21,4 +21,6 @@ include scripts/make/$(if $(BUNDLE),bundle,kconfig).mk
 include scripts/make/torch.mk
 include scripts/make/build.mk
 include scripts/make/tests.mk
+include scripts/make/fuzz.mk
 include scripts/make/run.mk
+include scripts/make/variables.mk

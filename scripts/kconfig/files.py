@@ -6,10 +6,11 @@ import os
 
 
 def write_atomic(path, text):
-    """Replaces PATH by TEXT: temporary file beside it, fsync, rename."""
-    temporary = f"{path}.{os.getpid()}.tmp"
+    """Replaces PATH by TEXT: temporary file beside it, fsync, rename. The temporary name is always the
+    same, so that a killed writer leaves one at most; callers that may meet hold locked()."""
+    temporary = f"{path}.tmp"
     try:
-        with open(temporary, "w", encoding="utf-8", newline="\n") as out:
+        with open(temporary, "w", encoding="utf-8", errors="surrogateescape", newline="\n") as out:
             out.write(text)
             out.flush()
             os.fsync(out.fileno())

@@ -5,14 +5,10 @@ usage: schema.py OUTPUT
 The tables fit the structs of include/knlp/config/schema.h: kSymbols, kChoices, and kAliases, whose
 element type {from, to} the including file defines. The file is rewritten only when it changes."""
 
-import os
-import sys
-
-import kconfiglib
-
 import aliases
 import files
 import tree
+from problems import fail, run
 
 TYPES = {"bool": "kBool", "int": "kInt", "hex": "kHex", "string": "kString"}
 
@@ -54,7 +50,7 @@ class Tables:
             prompt = prompts[0].prompt[0]
             prompt_condition = self.condition(prompts[0].prompt[1])
         conditional, ranges = "SymbolInfo::Conditional", "SymbolInfo::Range"
-        defaults = [(value_text(sym, v), self.condition(c)) for v, c in sym.defaults]
+        defaults = [(value_text(v), self.condition(c)) for v, c in sym.defaults]
         selects, implies = reverse_references(self.kconf, sym)
         limits = [(tree.item_text(lo).strip('"'), tree.item_text(hi).strip('"'), self.condition(c))
                   for lo, hi, c in sym.ranges]
@@ -97,12 +93,10 @@ class Tables:
         return "    {" + ", ".join(f".{key} = {value}" for key, value in fields.items()) + "},"
 
 
-def value_text(sym, value):
+def value_text(value):
     """A default's value: a literal without quotes, or a symbol's name or expression."""
     if isinstance(value, tuple):
-        return tree._expr_text(value, 0)
-    if value.is_constant or sym.orig_type in (kconfiglib.INT, kconfiglib.HEX):
-        return value.name
+        return tree.expression(value)
     return value.name
 
 
@@ -129,11 +123,12 @@ def schema_text(kconf):
     return "\n".join(out) + "\n"
 
 
-def main():
-    if len(sys.argv) != 2:
-        tree.die("usage: schema.py OUTPUT")
-    files.write_if_changed(sys.argv[1], schema_text(tree.load()))
+def main(argv):
+    if len(argv) != 1:
+        fail("E_USAGE", "", "usage: schema.py OUTPUT")
+    files.write_if_changed(argv[0], schema_text(tree.load()))
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

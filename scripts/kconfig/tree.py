@@ -4,7 +4,11 @@ import os
 import re
 import sys
 
-import kconfiglib
+try:
+    import kconfiglib
+except ImportError:
+    sys.stderr.write("knlp: error[E_MISSING]: kconfiglib not found: apt install python3-kconfiglib\n")
+    sys.exit(2)
 from kconfiglib import AND, OR, NOT, EQUAL, UNEQUAL, LESS, LESS_EQUAL, GREATER, GREATER_EQUAL
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -67,19 +71,20 @@ def expr_text(expr, kconf):
     """EXPR in Kconfig's grammar; "" for one that is always y."""
     if expr is kconf.y:
         return ""
-    return _expr_text(expr, 0)
+    return expression(expr)
 
 
-def _expr_text(expr, level):
+def expression(expr, level=0):
+    """EXPR as text; LEVEL is how tightly the surroundings bind: 1 in ||, 2 in &&, 3 after !."""
     if not isinstance(expr, tuple):
         return item_text(expr)
     op = expr[0]
     if op is AND:
-        text, own = " && ".join(_expr_text(e, 2) for e in expr[1:]), 2
+        text, own = " && ".join(expression(e, 2) for e in expr[1:]), 2
     elif op is OR:
-        text, own = " || ".join(_expr_text(e, 1) for e in expr[1:]), 1
+        text, own = " || ".join(expression(e, 1) for e in expr[1:]), 1
     elif op is NOT:
-        return "!" + _expr_text(expr[1], 3)
+        return "!" + expression(expr[1], 3)
     else:
         text, own = item_text(expr[1]) + " " + RELATIONS[op] + " " + item_text(expr[2]), 3
         return "(" + text + ")" if level >= 3 else text
@@ -128,7 +133,3 @@ def menu_path(node):
         node = node.parent
     return " > ".join(reversed(titles))
 
-
-def die(message, status=2):
-    sys.stderr.write(message.rstrip("\n") + "\n")
-    sys.exit(status)

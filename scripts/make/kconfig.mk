@@ -1,21 +1,92 @@
-# Configuration: from .config to make variables and generated headers.
+# Configuration: targets that make or change .config, and the step from .config to make variables and
+# generated headers. Everything strict happens in scripts/kconfig; no target here edits .config itself.
+dotconfig := $(O)/.config
+auto-conf := $(O)/include/config/auto.conf
 PYTHON := /usr/bin/python3 -B
-KCONFIG_CONFIG ?= $(O)/.config
-export KCONFIG_CONFIG
-export KNLP_HAVE_CUDA := $(if $(shell command -v $(or $(NVCC),nvcc)),y)
-kconfig-files := Kconfig $(wildcard src/*/Kconfig)
-kconfig-tools := $(wildcard scripts/kconfig/*.py scripts/kconfig/*.list scripts/kconfig/aliases)
-kconfig-goals := defconfig-%
-no-config-goals := $(kconfig-goals) clean help
+# nvcc decides whether USE_CUDA is offered; NVCC= names one that is not on PATH.
+export KNLP_HAVE_CUDA := $(if $(shell command -v '$(or $(NVCC),nvcc)'),y)
 
-config-wanted := $(if $(MAKECMDGOALS),$(filter-out $(no-config-goals),$(MAKECMDGOALS)),all)
-ifneq ($(config-wanted),)
-include $(O)/include/config/auto.conf
+kconfig-goals := config menuconfig nconfig oldconfig olddefconfig listnewconfig defconfig defconfig-% \
+	savedefconfig allnoconfig allyesconfig alldefconfig randconfig diffconfig import-defconfig
+# Goals that work without a .config, or bring one of their own.
+no-config-goals := $(kconfig-goals) help kconfig-help list-defconfigs list-all-defconfigs check-kconfig \
+	check-layers check-docs check-tree docs-config clean mrproper distclean data-clean setup deps doctor \
+	quickstart quickstart-run check check-slow check-slow-builds check-random-build check-torch-versions \
+	check-cuda check-peers bundle continue report
+
+asked-goals := $(filter $(kconfig-goals),$(MAKECMDGOALS))
+other-goals := $(filter-out $(kconfig-goals),$(MAKECMDGOALS))
+ifneq ($(and $(asked-goals),$(other-goals)),)
+$(error configuration targets go alone; run: make $(asked-goals) && make $(other-goals))
 endif
 
-$(O)/include/config/auto.conf: $(wildcard $(KCONFIG_CONFIG)) $(kconfig-files) $(kconfig-tools)
-	$(Q)$(PYTHON) scripts/kconfig/sync.py $(KCONFIG_CONFIG) $(O)
-$(G)/knlp_config.h $(G)/config_schema.inc: $(O)/include/config/auto.conf ;
+ifneq ($(if $(MAKECMDGOALS),$(filter-out $(no-config-goals),$(MAKECMDGOALS)),all),)
+ifeq ($(wildcard $(dotconfig)),)
+# Nothing may be made, not even a directory, so this is no recipe.
+$(shell scripts/list-defconfigs --missing '$(dotconfig)' >&2)
+$(error no configuration)
+endif
+# Time stamps miss a .config that was moved into place and a compiler that came or went.
+stale := $(shell cmp -s '$(dotconfig)' $(O)/include/config/synced && grep -qx 'synced-cuda := $(KNLP_HAVE_CUDA)' $(auto-conf) || echo FORCE)
+include $(auto-conf)
+endif
 
-defconfig-%:
-	$(Q)mkdir -p $(O) && kconfig-conf -s --defconfig=defconfigs/$* Kconfig
+kconfig-run = KCONFIG_CONFIG='$(dotconfig)' exec $(PYTHON) scripts/kconfig/$(1)
+need-python = @command -v $(firstword $(PYTHON)) >/dev/null || \
+	{ echo '*** python3 not found: apt install python3 python3-kconfiglib' >&2; exit 2; }
+
+$(auto-conf): $(dotconfig) Kconfig $(wildcard src/*/Kconfig) $(stale) \
+		$(wildcard scripts/kconfig/*.py scripts/kconfig/*.list scripts/kconfig/aliases)
+	$(need-python)
+	$(call say,SYNC,$(dotconfig))
+	$(Q)exec $(PYTHON) scripts/kconfig/sync.py '$(dotconfig)' '$(O)'
+$(dotconfig):
+$(G)/knlp_config.h $(G)/config_schema.inc: $(auto-conf) ;
+
+##@ Configuration
+.PHONY: $(filter-out %-%,$(kconfig-goals)) import-defconfig list-defconfigs list-all-defconfigs \
+	check-kconfig docs-config help kconfig-help
+menuconfig: ## change .config in menus
+nconfig: ## the same with other keys
+config: ## answer every question, one by one
+oldconfig: ## answer only what is new since .config was written
+olddefconfig: ## take the default of everything new
+listnewconfig: ## what is new since .config was written
+allnoconfig: ## everything off that can be off
+allyesconfig: ## everything on that can be on
+alldefconfig: ## every default
+randconfig: ## a random configuration (KCONFIG_SEED= repeats one)
+menuconfig nconfig config oldconfig olddefconfig listnewconfig allnoconfig allyesconfig alldefconfig randconfig:
+	$(need-python)
+	@$(call kconfig-run,configure.py) $@
+
+defconfig-%: ## load the preset of that name
+	$(need-python)
+	@$(call kconfig-run,kconfcheck.py) preset '$*'
+defconfig: ## load a preset (DEFCONFIG=NAME)
+	$(need-python)
+	$(if $(DEFCONFIG),,@echo 'knlp: note: no DEFCONFIG= given, taking gpt2-vanilla-baseline' >&2)
+	@$(call kconfig-run,kconfcheck.py) preset '$(or $(DEFCONFIG),gpt2-vanilla-baseline)'
+savedefconfig: ## write .config as a minimal preset (DEFCONFIG=NAME puts it in defconfigs/)
+	$(need-python)
+	@FORCE='$(FORCE)' $(call kconfig-run,defconfig.py) save $(if $(DEFCONFIG),'defconfigs/$(DEFCONFIG)','$(O)/defconfig')
+import-defconfig: ## translate an upstream preset (FILE=path NAME=new)
+	$(need-python)
+	$(if $(and $(FILE),$(NAME)),,@echo '*** say which: make import-defconfig FILE=path NAME=new' >&2; exit 2)
+	@FORCE='$(FORCE)' $(call kconfig-run,defconfig.py) import '$(FILE)' 'defconfigs/$(NAME)'
+diffconfig: ## what changes from preset or file A= to B= (.config.old and .config)
+	$(need-python)
+	@$(call kconfig-run,defconfig.py) diff '$(or $(A),$(dotconfig).old)' '$(or $(B),$(dotconfig))'
+list-defconfigs: ## the presets
+	@exec scripts/list-defconfigs
+list-all-defconfigs: list-defconfigs
+docs-config: ## write docs/config-reference.md from the Kconfig files
+	$(need-python)
+	@exec $(PYTHON) scripts/kconfig/reference.py docs/config-reference.md
+check-kconfig: ## check the Kconfig tree, the presets and who reads which symbol
+	$(need-python)
+	@exec $(PYTHON) scripts/check-kconfig
+help: ## this list
+	@exec awk -f scripts/make-help.awk Makefile scripts/make/*.mk
+kconfig-help: ## how configuration works
+	@exec awk -f scripts/make-help.awk -v only=Configuration scripts/make/kconfig.mk

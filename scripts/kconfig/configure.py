@@ -1,0 +1,127 @@
+#!/usr/bin/python3
+"""The configuration targets that edit or make a .config.
+
+usage: configure.py menuconfig|nconfig|config|oldconfig|olddefconfig|listnewconfig
+       configure.py allnoconfig|allyesconfig|alldefconfig|randconfig
+Each works on a copy that is checked strictly before it replaces .config ($KCONFIG_CONFIG, else
+./.config). Status 0, 2 for a problem, 4 when a file cannot be written."""
+
+import curses
+import os
+import shutil
+import subprocess
+import sys
+
+import kconfcheck
+import solver
+import strict
+import tree
+from problems import ConfigError, fail, note, run, shown
+
+EDITORS = {"menuconfig": "kconfig-mconf", "nconfig": "kconfig-nconf"}
+QUESTIONS = {"config": "--oldaskconfig", "oldconfig": "--oldconfig"}
+BATCH = ("allnoconfig", "allyesconfig", "alldefconfig", "randconfig")
+
+
+def need_terminal(target):
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        fail("E_TERMINAL", "", f"{target} needs a terminal; use make defconfig-NAME or make olddefconfig")
+    try:
+        curses.setupterm()
+    except curses.error:
+        fail("E_TERMINAL", "", f"terminal type '{os.environ.get('TERM', '')}' is not known; set TERM, "
+             "as in TERM=vt100 make " + target)
+
+
+def current(config):
+    """The checked .config text to start from, or None when there is no .config yet."""
+    if not os.path.exists(config):
+        return None
+    resolved = strict.resolve(config, preset=False)
+    for text in resolved.notes:
+        note(text)
+    return resolved.text
+
+
+def accept(edited, config):
+    """Checks the edited copy and installs it; a copy with a problem is kept beside .config."""
+    try:
+        strict.resolve(edited, preset=False)
+    except ConfigError as error:
+        rejected = f"{config}.rejected"
+        shutil.copyfile(edited, rejected)
+        for problem in error.problems:
+            problem.where = problem.where.replace(shown(edited), shown(rejected))
+        note(f"{shown(config)} is unchanged; what you entered is in {shown(rejected)}")
+        raise
+    with open(edited, encoding="utf-8") as source:
+        changed = kconfcheck.install(source.read(), config)
+    print(f"knlp: {shown(config)} {'saved' if changed else 'unchanged'}")
+
+
+def interactive(command, config, needs_success):
+    """Runs COMMAND, with the user at the keyboard, on a copy of .config."""
+    text = current(config)
+    with solver.workspace() as directory:
+        copy = os.path.join(directory, "config")
+        if text is not None:
+            with open(copy, "w", encoding="utf-8") as out:
+                out.write(text)
+        done = subprocess.run([*command, "Kconfig"], cwd=tree.ROOT, env=solver.environment(copy), check=False)
+        if done.returncode != 0 and needs_success:
+            fail("E_KCONFIG", "", f"{command[0]} ended with status {done.returncode}; {shown(config)} is unchanged")
+        if not os.path.exists(copy):
+            fail("E_KCONFIG", "", "nothing was saved, and there is no .config yet")
+        accept(copy, config)
+
+
+def batch(target, config):
+    """A target that asks nothing: the solver makes a whole .config."""
+    with solver.workspace() as directory:
+        copy = os.path.join(directory, "config")
+        more = {name: os.environ[name] for name in ("KCONFIG_SEED", "KCONFIG_PROBABILITY", "KCONFIG_ALLCONFIG")
+                if os.environ.get(name)}
+        if target == "olddefconfig":
+            text = current(config)
+            if text is not None:
+                kconfcheck.install(text, config)
+                print(f"knlp: {shown(config)} is complete")
+                return
+            target = "alldefconfig"
+        if target == "randconfig" and "KCONFIG_SEED" not in more:
+            more["KCONFIG_SEED"] = f"0x{os.urandom(4).hex().upper()}"
+        solver.batch(f"--{target}", copy, **more)
+        accept(copy, config)
+        if target == "randconfig":
+            print(f"knlp: make randconfig KCONFIG_SEED={more['KCONFIG_SEED']} repeats it")
+
+
+def list_new(config):
+    """Symbols that are new since .config was written, one CONFIG_NAME=default a line."""
+    if not os.path.exists(config):
+        fail("E_NO_CONFIG", shown(config), "no configuration to compare with; run make menuconfig or make defconfig-NAME")
+    resolved = strict.resolve(config, preset=False)
+    for name in strict.new_symbols(resolved):
+        print(resolved.kconf.syms[name].config_string.strip())
+
+
+def main(argv):
+    target, config = (argv[0] if len(argv) == 1 else ""), kconfcheck.config_path()
+    os.makedirs(os.path.dirname(config) or ".", exist_ok=True)
+    if target in EDITORS:
+        need_terminal(target)
+        # nconf ends with 1 after saving, so its status says nothing.
+        interactive([solver.need(EDITORS[target])], config, needs_success=target == "menuconfig")
+    elif target in QUESTIONS:
+        interactive([solver.need("kconfig-conf"), QUESTIONS[target]], config, needs_success=True)
+    elif target == "olddefconfig" or target in BATCH:
+        batch(target, config)
+    elif target == "listnewconfig":
+        list_new(config)
+    else:
+        fail("E_USAGE", "", __doc__.split("\n\n", 1)[1].strip())
+    return 0
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,34 @@
+# Variables of the command line. One that is not listed is an error: a misspelt TRACKER= must not pass.
+known-variables += O            ## directory for everything that is made
+known-variables += V            ## 1 prints the commands themselves
+known-variables += TIME         ## training budget in seconds
+known-variables += MAX_ITERS    ## training budget in optimizer steps
+known-variables += MAX_TOKENS   ## training budget in tokens
+known-variables += SEED         ## random seed
+known-variables += SET          ## "SYMBOL=value …" for this run; .config stays as it is
+known-variables += STRICT       ## 1 refuses substitutes and schedules that cannot complete
+known-variables += TEXT         ## a text file or directory to learn from
+known-variables += OUT          ## run directory
+known-variables += TARGET       ## run directory to continue or to report
+known-variables += DRY_RUN      ## 1 shows what would be done
+known-variables += EXTRA_ARGS   ## more options for knlp
+known-variables += DEFCONFIG    ## preset to load or to save
+known-variables += FORCE        ## 1 overwrites a preset
+known-variables += A B          ## what diffconfig compares
+known-variables += FILE NAME    ## what import-defconfig reads and writes
+known-variables += KCONFIG_SEED KCONFIG_PROBABILITY KCONFIG_ALLCONFIG ## as for the kernel's randconfig
+known-variables += TORCH_DIR    ## a LibTorch of your own
+known-variables += TORCH_VERSION TORCH_VERSION_OK ## another LibTorch release
+known-variables += NVCC         ## CUDA compiler that is not on PATH
+known-variables += CXX          ## another C++ compiler
+known-variables += NO_CCACHE    ## 1 compiles without ccache
+known-variables += PCH_DIR B    ## where precompiled header and objects go
+known-variables += YES          ## 1 answers questions
+known-variables += BUNDLE       ## 1 builds in a bundle
+
+given-variables := $(foreach v,$(filter-out -% MAKE% .%,$(.VARIABLES)),$(if $(filter command,$(origin $(v))),$(v)))
+unknown-variable := $(firstword $(filter-out $(known-variables),$(given-variables)))
+ifneq ($(unknown-variable),)
+$(error $(unknown-variable)= is not a variable of this Makefile; did you mean $(shell \
+	awk -v word='$(unknown-variable)' -v names='$(known-variables)' -f scripts/nearest.awk)? make help lists them)
+endif
