@@ -29,5 +29,7 @@ using DropoutMaskFn = void (*)(const DropoutMaskArgs&);
 void dropout_mask_scalar(const DropoutMaskArgs& args);
 void dropout_mask_avx2(const DropoutMaskArgs& args);
 void dropout_mask_avx512(const DropoutMaskArgs& args);
+/// Only in builds with USE_CUDA; x and y on the stream's device.
+void dropout_mask_cuda(const DropoutMaskArgs& args, void* stream);
 
 }  // namespace knlp::kernels

@@ -2,6 +2,8 @@
 
 #include "device.h"
 
+#include "knlp/core/error.h"
+
 #include <dlfcn.h>
 
 namespace knlp::model {
@@ -17,5 +19,7 @@ const std::string& cuda_problem() {
 }
 
 int64_t cuda_device_count() { return 0; }
+
+void dropout_mask_on_cuda(const kernels::DropoutMaskArgs&, int64_t) { KNLP_CHECK(!"no CUDA in this build"); }
 
 }  // namespace knlp::model

@@ -3,7 +3,10 @@
 
 #include "device.h"
 
+#include "kernels/dropout_mask.h"
+
 #include <ATen/Context.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
 
 #include <dlfcn.h>
 
@@ -36,6 +39,13 @@ const std::string& cuda_problem() {
 
 int64_t cuda_device_count() {
     return cuda_problem().empty() ? at::detail::getCUDAHooks().deviceCount() : 0;
+}
+
+void dropout_mask_on_cuda(const kernels::DropoutMaskArgs& args, int64_t device_index) {
+    // The guard implementation is found through c10's registry: linking c10_cuda would tie the binary to it.
+    const at::Device device(at::kCUDA, static_cast<c10::DeviceIndex>(device_index));
+    const c10::impl::VirtualGuardImpl guard(at::kCUDA);
+    kernels::dropout_mask_cuda(args, guard.getStream(device).native_handle());
 }
 
 }  // namespace knlp::model

@@ -1,3 +1,4 @@
+#include "device.h"
 #include "layers.h"
 
 #include "kernels/dropout_mask.h"
@@ -58,6 +59,16 @@ at::Tensor on_cpu(const at::Tensor& x, const kernels::DropoutMaskArgs& shared) {
         part.first_line += static_cast<uint64_t>(begin);
         fill(part);
     });
+    return y;
+}
+
+at::Tensor on_cuda(const at::Tensor& x, kernels::DropoutMaskArgs args) {
+    at::Tensor y = at::empty_like(x, at::MemoryFormat::Contiguous);
+    args.x = x.const_data_ptr<float>();
+    args.y = y.mutable_data_ptr<float>();
+    args.width = x.size(-1);
+    args.lines = x.numel() / args.width;
+    dropout_mask_on_cuda(args, x.get_device());
     return y;
 }
 
@@ -122,7 +133,9 @@ DropoutSite next_site(ForwardContext& context) {
 
 at::Tensor apply_dropout(const at::Tensor& x, const DropoutSite& site, int64_t first_line) {
     const kernels::DropoutMaskArgs args = arguments(site, first_line);
-    if (x.is_cpu() && x.scalar_type() == at::kFloat && x.is_contiguous()) return on_cpu(x, args);
+    const bool plain = x.scalar_type() == at::kFloat && x.is_contiguous();
+    if (x.is_cpu() && plain) return on_cpu(x, args);
+    if (x.is_cuda() && plain) return on_cuda(x, args);
     const int64_t width = x.size(-1);
     const at::Tensor keep = keep_mask(x.numel() / width, width, args, x.device()).view(x.sizes());
     // where and not a product: what is dropped is 0 even if it was not finite, as in the kernels.

@@ -1,0 +1,1 @@
+cuda-$(CONFIG_USE_CUDA) := dropout_mask.o
