@@ -49,8 +49,8 @@ double luminance(uint32_t rgb) {
 }
 
 double contrast(uint32_t a, uint32_t b) {
-    const auto [dark, light] = std::minmax(luminance(a), luminance(b));
-    return (light + 0.05) / (dark + 0.05);
+    const double x = luminance(a), y = luminance(b);
+    return (std::max(x, y) + 0.05) / (std::min(x, y) + 0.05);
 }
 
 std::string palette_css() {

@@ -1,0 +1,183 @@
+#include "knlp/report/report.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <fstream>
+
+#include "knlp/core/file.h"
+#include "tests/report/fake_run.h"
+#include "tests/report/xml_check.h"
+#include "tests/support/expect_error.h"
+#include "tests/support/temp_dir.h"
+
+namespace knlp::report {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::HasSubstr;
+using testing::Not;
+
+/// The page of a run; every page of these tests must be well-formed and stand alone.
+std::string page_of(const fs::path& run) {
+    const std::string page = read_file(write_report(run));
+    EXPECT_EQ(test::xml_problem(page), "");
+    for (const char* outside : {"http:", "https:", "<script", "<link", "<img", "@import", "url(", " src="})
+        EXPECT_THAT(page, Not(HasSubstr(outside)));
+    return page;
+}
+
+void append(const fs::path& file, const std::string& text) { std::ofstream(file, std::ios::app) << text; }
+
+}  // namespace
+
+TEST(XmlCheck, FindsWhatIsWrong) {
+    EXPECT_EQ(test::xml_problem("<!DOCTYPE html><a b=\"1\"><c/>x &amp; y</a>"), "");
+    EXPECT_NE(test::xml_problem("<a><b></a></b>"), "");
+    EXPECT_NE(test::xml_problem("<a b=1></a>"), "");
+    EXPECT_NE(test::xml_problem("<a>x & y</a>"), "");
+    EXPECT_NE(test::xml_problem("<a>x < y</a>"), "");
+    EXPECT_NE(test::xml_problem("<a b=\"1\" b=\"2\"/>"), "");
+    EXPECT_NE(test::xml_problem("<a>"), "");
+}
+
+TEST(Page, ShowsTheFiguresOfTheRun) {
+    test::TempDir dir;
+    const std::string page = page_of(test::write_fake_run(dir.path()));
+    // fake_val_loss(600) = 2.0735, its standard error 0.06, / ln 2 = 2.9914
+    EXPECT_THAT(page, HasSubstr("2.073"));
+    EXPECT_THAT(page, HasSubstr("± 0.060 nats/byte, step 600"));
+    EXPECT_THAT(page, HasSubstr("2.991"));
+    EXPECT_THAT(page, HasSubstr("1.23 M"));
+    EXPECT_THAT(page, HasSubstr("3 min 42 s"));
+    EXPECT_THAT(page, HasSubstr("842,496"));
+    EXPECT_THAT(page, HasSubstr("make defconfig-gpt2-nano-cpu"));
+    EXPECT_THAT(page, HasSubstr(std::string(64, '1')));
+    EXPECT_THAT(page, Not(HasSubstr("class=\"banner\"")));
+    EXPECT_THAT(page, Not(HasSubstr("class=\"watermark\"")));
+}
+
+TEST(Page, IsByteIdenticalWhenMadeAgain) {
+    test::TempDir dir;
+    const fs::path run = test::write_fake_run(dir.path());
+    const std::string first = page_of(run);
+    const std::string summary = read_file(run / "summary_report.txt"), curves = read_file(run / "curves.csv");
+    EXPECT_EQ(page_of(fs::relative(run)), first) << "the way the path is written must not matter";
+    EXPECT_EQ(read_file(run / "summary_report.txt"), summary);
+    EXPECT_EQ(read_file(run / "curves.csv"), curves);
+}
+
+TEST(Page, MarksSubstituteDataInBannerAndEveryFigure) {
+    test::TempDir dir;
+    const std::string page = page_of(test::write_fake_run(dir.path(), {.substitute = "the kernel's text stands in"}));
+    EXPECT_THAT(page, HasSubstr("class=\"banner\""));
+    EXPECT_THAT(page, HasSubstr("the kernel&#39;s text stands in"));
+    size_t figures = 0, marks = 0;
+    for (size_t at = 0; (at = page.find("<figure", at)) != std::string::npos; ++at) ++figures;
+    for (size_t at = 0; (at = page.find("SUBSTITUTE DATA</text>", at)) != std::string::npos; ++at) ++marks;
+    EXPECT_EQ(figures, 4u);
+    EXPECT_EQ(marks, figures);
+}
+
+TEST(Page, MarksSyntheticData) {
+    test::TempDir dir;
+    EXPECT_THAT(page_of(test::write_fake_run(dir.path(), {.synthetic = true})), HasSubstr("SYNTHETIC DATA</text>"));
+}
+
+TEST(Page, EscapesWhateverTheDataSays) {
+    test::TempDir dir;
+    const std::string page = page_of(test::write_fake_run(
+        dir.path(), {.substitute = "</p><script>alert(1)</script>", .sample = "</pre><b x=\"&\">\x01\xff"}));
+    EXPECT_THAT(page, HasSubstr("&lt;script&gt;alert(1)"));
+    EXPECT_THAT(page, HasSubstr("&lt;/pre&gt;&lt;b x=&quot;&amp;&quot;&gt;\uFFFD\uFFFD"));
+}
+
+TEST(Page, PutsSettingsThatWereChosenFirst) {
+    test::TempDir dir;
+    const std::string page = page_of(test::write_fake_run(dir.path()));
+    EXPECT_LT(page.find("<td>ZEBRA_LAST</td>"), page.find("<td>DEVICE</td>"));
+    EXPECT_THAT(page, HasSubstr("3 of 5 symbols set"));
+}
+
+TEST(Page, OfARunWithoutAnyStepSaysSo) {
+    test::TempDir dir;
+    const std::string page = page_of(test::write_fake_run(dir.path(), {.steps = 0, .state = "running", .sample = ""}));
+    EXPECT_THAT(page, HasSubstr("no values recorded"));
+    EXPECT_THAT(page, HasSubstr("no evaluation recorded"));
+    EXPECT_THAT(page, Not(HasSubstr("<h2>Sample</h2>")));
+}
+
+TEST(Page, OfOneStepDrawsItsPoint) {
+    test::TempDir dir;
+    const std::string page = page_of(test::write_fake_run(dir.path(), {.steps = 10, .eval_every = 100, .state = "preempted"}));
+    EXPECT_THAT(page, HasSubstr("training batches: 5.2"));
+    EXPECT_THAT(page, HasSubstr("stopped early, resumable"));
+    EXPECT_THAT(page, HasSubstr("./knlp train --resume results/runs/"));
+}
+
+TEST(Page, SurvivesLossesThatAreNotFinite) {
+    test::TempDir dir;
+    const fs::path run = test::write_fake_run(dir.path(), {.state = "failed"});
+    append(run / "metrics.jsonl", "{\"event\":\"train\",\"loss\":\"nan\",\"step\":610}\n"
+                                  "{\"event\":\"train\",\"loss\":\"inf\",\"step\":620}\n");
+    const std::string page = page_of(run);
+    EXPECT_THAT(page, HasSubstr("(× 2 not finite)"));
+    EXPECT_THAT(page, HasSubstr("state-bad"));
+    EXPECT_THAT(page, Not(HasSubstr("nan%")));
+}
+
+TEST(Page, SurvivesADamagedLastLine) {
+    test::TempDir dir;
+    const fs::path run = test::write_fake_run(dir.path());
+    const std::string whole = page_of(run);
+    append(run / "metrics.jsonl", "{\"event\":\"train\",\"lo");
+    EXPECT_EQ(page_of(run), whole);
+}
+
+TEST(Page, SurvivesMissingAndDamagedFiles) {
+    test::TempDir dir;
+    const fs::path run = test::write_fake_run(dir.path());
+    fs::remove(run / "summary.json");
+    fs::remove(run / "config.resolved.json");
+    fs::remove(run / "samples.txt");
+    fs::remove(run / "status.json");
+    std::ofstream(run / "manifest.json") << "{\"state\": ";
+    const std::string page = page_of(run);
+    EXPECT_THAT(page, HasSubstr("config.resolved.json is missing"));
+    EXPECT_THAT(page, HasSubstr("manifest.json"));
+    EXPECT_THAT(page, HasSubstr("2.073"));
+}
+
+TEST(Page, SurvivesFieldsOfTheWrongType) {
+    test::TempDir dir;
+    const fs::path run = test::write_fake_run(dir.path());
+    std::ofstream(run / "manifest.json") << R"({"data":[1],"tokenizer":"x","warnings":{"a":1},"parameters":{"total":"many"}})";
+    std::ofstream(run / "status.json") << R"({"state":7})";
+    append(run / "metrics.jsonl", "[1]\n{\"event\":5}\n{\"event\":\"train\",\"step\":\"x\",\"loss\":{}}\n{\"event\":\"eval\",\"step\":1e300}\n");
+    EXPECT_THAT(page_of(run), HasSubstr("2.073"));
+}
+
+TEST(Page, ShowsTheBeginningOfAVeryLongSample) {
+    test::TempDir dir;
+    std::string text;
+    while (text.size() < 3000000) text += "naïve kernel ";
+    const std::string page = page_of(test::write_fake_run(dir.path(), {.sample = text}));
+    EXPECT_LT(page.size(), 100000u);
+    EXPECT_THAT(page, HasSubstr("samples.txt has all of it"));
+}
+
+TEST(Report, RefusesADirectoryThatIsNoRun) {
+    test::TempDir dir;
+    test::expect_error(kData, {dir.path().string(), "not a run directory"}, [&] { write_report(dir.path()); });
+    EXPECT_TRUE(fs::is_empty(dir.path()));
+}
+
+TEST(TextSummary, HoldsOneFigureALine) {
+    test::TempDir dir;
+    const std::string text = text_summary(test::write_fake_run(dir.path()));
+    EXPECT_THAT(text, HasSubstr("val loss    2.0735 ± 0.060 nats/byte at step 600\n"));
+    EXPECT_THAT(text, HasSubstr("tokens      1,228,800\n"));
+    EXPECT_THAT(text, HasSubstr("time        3 min 42 s\n"));
+}
+
+}  // namespace knlp::report
