@@ -49,11 +49,11 @@ at::ScalarType loss_type(const at::Tensor& hidden) {
 /// Loss and, when wanted, dX and dW of its mean.
 struct HeadLossFunction : torch::autograd::Function<HeadLossFunction> {
     static at::Tensor forward(AutogradContext* context, const at::Tensor& hidden,
-                              const at::Tensor& weight, const at::Tensor& low,
+                              const at::Tensor& weight, const std::optional<at::Tensor>& low,
                               const at::Tensor& targets, const HeadOptions& options, bool gradients) {
         const at::ScalarType type = loss_type(hidden);
-        const at::Tensor input = low.defined() ? hidden.to(at::kBFloat16) : hidden;
-        const at::Tensor& factor = low.defined() ? low : weight;
+        const at::Tensor input = low ? hidden.to(at::kBFloat16) : hidden;
+        const at::Tensor& factor = low ? *low : weight;
         const Rows rows = rows_of(targets, type);
         const at::Tensor count = options.divisor > 0
                                      ? at::full({}, options.divisor, rows.valid.options())
@@ -73,7 +73,7 @@ struct HeadLossFunction : torch::autograd::Function<HeadLossFunction> {
             if (!gradients) continue;
             logits.mul_(s / sum);                                  // share * (softmax - one hot)
             logits.scatter_add_(1, t, -s);
-            const at::Tensor d = low.defined() ? logits.to(at::kBFloat16) : logits;
+            const at::Tensor d = low ? logits.to(at::kBFloat16) : logits;
             dx.narrow(0, first, n).copy_(gemm_input(d, factor));
             const at::Tensor part = gemm_weight(d, h);
             if (first == 0) dw = part.to(weight.scalar_type());
@@ -99,7 +99,8 @@ at::Tensor head_loss(const at::Tensor& hidden, Linear& head, const at::Tensor& t
                      const HeadOptions& options) {
     const bool gradients = at::GradMode::is_enabled() &&
                            (hidden.requires_grad() || head.weight().requires_grad());
-    const at::Tensor low = options.bf16 ? head.low_precision_weight() : at::Tensor();
+    std::optional<at::Tensor> low;
+    if (options.bf16) low = head.low_precision_weight();
     return HeadLossFunction::apply(hidden, head.weight(), low, targets, options, gradients);
 }
 

@@ -9,17 +9,18 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-/// x [M, K], weight [N, K], bias [N] or undefined -> [M, N]. `low` is the bfloat16 weight, or undefined.
+/// x [M, K], weight [N, K], bias [N] or none -> [M, N]. `low` is the bfloat16 weight, or none.
 struct LinearFunction : torch::autograd::Function<LinearFunction> {
     static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& weight,
-                              const at::Tensor& bias, const at::Tensor& low) {
-        const bool bf16 = low.defined();
+                              const std::optional<at::Tensor>& bias,
+                              const std::optional<at::Tensor>& low) {
+        const bool bf16 = low.has_value();
         const at::Tensor input = bf16 ? x.to(at::kBFloat16) : x;
         // The weight may change after this pass only once its gradient is made: autograd checks.
-        context->save_for_backward({input, weight, low});
-        context->saved_data["bias"] = bias.defined();
-        return gemm_forward(input, bf16 ? low : weight,
-                            bf16 && bias.defined() ? bias.to(at::kBFloat16) : bias);
+        context->save_for_backward({input, weight, low.value_or(at::Tensor())});
+        context->saved_data["bias"] = bias.has_value();
+        const at::Tensor shift = bias ? bias->to(input.scalar_type()) : at::Tensor();
+        return gemm_forward(input, bf16 ? *low : weight, shift);
     }
 
     static variable_list backward(AutogradContext* context, variable_list gradients) {
@@ -50,8 +51,9 @@ const at::Tensor& Linear::low_precision_weight() {
 }
 
 at::Tensor Linear::operator()(const at::Tensor& x, bool bf16) {
-    const at::Tensor bias = bias_ != nullptr ? bias_->value : at::Tensor();
-    const at::Tensor low = bf16 ? low_precision_weight() : at::Tensor();
+    std::optional<at::Tensor> bias, low;
+    if (bias_ != nullptr) bias = bias_->value;
+    if (bf16) low = low_precision_weight();
     std::vector<int64_t> shape = x.sizes().vec();
     const at::Tensor rows = x.reshape({-1, shape.back()});
     shape.back() = weight_->value.size(0);
