@@ -156,8 +156,6 @@ def failing(expr):
             else "the negated part holds"
     if isinstance(expr, tuple):
         return f"{tree.item_text(expr[1])} is {expr[1].str_value or 'empty'}"
-    if isinstance(expr, kconfiglib.Choice):
-        return f"{tree.choice_name(expr)} is off"
     return f"{expr.name} is {expr.str_value or 'empty'}"
 
 
@@ -182,6 +180,7 @@ def dependency(request, sym, kconf):
     if sym.choice:
         conditions += [node.prompt[1] for node in sym.choice.nodes if node.prompt]
     expr = next((c for c in conditions if not kconfiglib.expr_value(c)), sym.direct_dep)
+    expr = tree.simplified(expr, kconf.y)
     fix = remedy(expr)
     return Problem("E_DEPENDS", request.where,
                    f"{request.shown_name}={said(request)} depends on {tree.expr_text(expr, kconf)}, but "

@@ -58,8 +58,6 @@ def quoted(text):
 
 def item_text(item):
     """One operand: a symbol's name, or a literal."""
-    if isinstance(item, kconfiglib.Choice):
-        return choice_name(item)
     if not item.is_constant:
         return item.name
     if item.name in ("y", "n"):
@@ -69,9 +67,24 @@ def item_text(item):
 
 def expr_text(expr, kconf):
     """EXPR in Kconfig's grammar; "" for one that is always y."""
-    if expr is kconf.y:
-        return ""
-    return expression(expr)
+    plain = simplified(expr, kconf.y)
+    return "" if plain is kconf.y else expression(plain)
+
+
+def simplified(expr, yes):
+    """EXPR with each choice replaced by what the choice itself depends on, and without `&& y`. Members
+    of a choice depend on the choice, which users cannot set."""
+    if isinstance(expr, kconfiglib.Choice):
+        conditions = [node.prompt[1] for node in expr.nodes if node.prompt]
+        return simplified(conditions[0] if conditions else expr.direct_dep, yes)
+    if not isinstance(expr, tuple) or expr[0] not in (AND, OR):
+        return expr
+    left, right = simplified(expr[1], yes), simplified(expr[2], yes)
+    if expr[0] is AND and left is yes:
+        return right
+    if expr[0] is AND and right is yes:
+        return left
+    return (expr[0], left, right)
 
 
 def expression(expr, level=0):
