@@ -1,15 +1,25 @@
 #pragma once
 
 #include <filesystem>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 
 namespace knlp::report {
 
-/// Writes report.html (one file, inline SVG, no script), summary_report.txt and curves CSV of a run
-/// directory; returns the path of the page. Same inputs, same bytes.
+/// Writes report.html (one file, inline SVG, no script), summary_report.txt and curves.csv into a run
+/// directory; returns the path of the page. Same inputs, same bytes. Files of the run that are missing or
+/// damaged leave a gap and a line on the page; Error{kData} only where there is no run at all.
 std::filesystem::path write_report(const std::filesystem::path& run_directory);
 
-/// The text summary printed at the end of a run.
+/// The text summary printed at the end of a run, one figure a line.
 std::string text_summary(const std::filesystem::path& run_directory);
+
+/// The key figures as an object: run_id, path, state, exit, val_loss, val_se, val_step, best_val_loss,
+/// best_step, val_perplexity, bits_per_byte, loss_unit, train_loss, steps, tokens, wall_s, tokens_per_s,
+/// parameters, peak_rss_bytes (null where not recorded), caveats, problems.
+nlohmann::json run_figures(const std::filesystem::path& run_directory);
+
+/// The curves as CSV: what curves.csv holds.
+std::string run_curves(const std::filesystem::path& run_directory);
 
 }  // namespace knlp::report

@@ -1,0 +1,131 @@
+#include "knlp/app/command.h"
+
+#include "knlp/config/general.h"
+#include "knlp/core/error.h"
+#include "knlp/core/json.h"
+#include "knlp/report/report.h"
+#include "knlp/track/index.h"
+#include "knlp/track/run_dir.h"
+
+#include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <filesystem>
+
+namespace knlp::app {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+
+struct Options {
+    CLI::App* list = nullptr;
+    std::string directory;
+    bool csv = false, reindex = false;
+};
+Options options;
+
+void put(const std::string& text) { std::fwrite(text.data(), 1, text.size(), stdout); }
+
+/// OUTPUT_DIR of the configuration in force, or of the defaults where there is none.
+fs::path output_dir(const Common& common) {
+    const config::Symbols symbols =
+        config_path(common).empty()
+            ? config::Symbols::from_values({}, config::collect_overrides(common.set))
+            : load_symbols(common);
+    return config::read_general(symbols).output_dir;
+}
+
+json number(double value) { return std::isfinite(value) ? json(value) : json(); }
+
+json row_json(const track::IndexedRun& run) {
+    return {{"run_id", run.run_id}, {"path", run.path}, {"state", run.state}, {"started", run.started},
+            {"model", run.model}, {"dataset", run.dataset}, {"seed", run.seed}, {"step", run.step},
+            {"tokens", run.tokens}, {"val_loss", number(run.val_loss)},
+            {"best_val_loss", number(run.best_val_loss)}, {"tokens_per_s", number(run.tokens_per_s)},
+            {"wall_s", number(run.wall_s)}, {"substituted", run.substituted}, {"synthetic", run.synthetic}};
+}
+
+std::string loss_text(double loss) { return std::isfinite(loss) ? fmt::format("{:.4f}", loss) : "-"; }
+
+std::string table(const std::vector<track::IndexedRun>& runs) {
+    size_t width = 3;
+    for (const track::IndexedRun& run : runs) width = std::max(width, run.run_id.size());
+    std::string out = fmt::format("{:<{}}  {:<9}  {:>8}  {:>8}  {:>8}  {:>9}  {}\n", "run", width, "state",
+                                  "step", "val loss", "best", "tokens/s", "data");
+    for (const track::IndexedRun& run : runs)
+        out += fmt::format("{:<{}}  {:<9}  {:>8}  {:>8}  {:>8}  {:>9.0f}  {}{}\n", run.run_id, width, run.state,
+                           run.step, loss_text(run.val_loss), loss_text(run.best_val_loss),
+                           std::isfinite(run.tokens_per_s) ? run.tokens_per_s : 0.0, run.dataset,
+                           run.synthetic ? " (synthetic)" : run.substituted ? " (substitute)" : "");
+    return out;
+}
+
+int list_runs(const Common& common) {
+    const fs::path output = output_dir(common);
+    if (options.reindex || !fs::exists(output / "index.sqlite")) track::rebuild_index(output);
+    const std::vector<track::IndexedRun> runs = track::list_runs(output);
+    if (common.json) {
+        json rows = json::array();
+        for (const track::IndexedRun& run : runs) rows.push_back(row_json(run));
+        put(canonical_json(rows) + "\n");
+    } else {
+        put(runs.empty() ? fmt::format("no runs in {}\n", output.string()) : table(runs));
+    }
+    return 0;
+}
+
+fs::path wanted_run(const Common& common) {
+    if (!options.directory.empty()) return options.directory;
+    const fs::path output = output_dir(common);
+    const fs::path newest = track::newest_run(output);
+    if (newest.empty())
+        fail(kUsage, "no run in {}: make quickstart makes one, or name a run directory: knlp report DIR",
+             (output / "runs").string());
+    return newest;
+}
+
+int run(const Common& common) {
+    if (options.list->parsed()) return list_runs(common);
+    if (options.reindex) track::rebuild_index(output_dir(common));
+    if (options.reindex && options.directory.empty()) return 0;
+    const fs::path directory = wanted_run(common);
+    if (options.csv) {
+        if (common.json) fail(kUsage, "--csv and --json exclude each other");
+        put(report::run_curves(directory));
+        return 0;
+    }
+    json figures = report::run_figures(directory);
+    const fs::path page = common.dry_run ? directory / "report.html" : report::write_report(directory);
+    figures["report"] = page.string();
+    if (common.json) put(canonical_json(figures) + "\n");
+    else put(report::text_summary(directory) + fmt::format("{:<12}{}\n", "report", page.string()));
+    return 0;
+}
+
+std::function<int(const Common&)> add_options(CLI::App& app) {
+    options = {};
+    app.add_option("directory", options.directory, "run directory (default: the newest run)")->type_name("DIR");
+    app.add_flag("--csv", options.csv, "the curves as CSV on stdout, nothing written");
+    app.add_flag("--reindex", options.reindex, "first rebuild the index from the run directories");
+    options.list = app.add_subcommand("list", "all runs of the index");
+    return run;
+}
+
+}  // namespace
+
+extern const Command cmd_report;
+const Command cmd_report = {
+    .name = "report",
+    .summary = "write the page of a run, print its figures, list runs",
+    .needs = "",
+    .add_options = add_options,
+    .examples = "knlp report\n"
+                "knlp report results/runs/NAME --json\n"
+                "knlp report results/runs/NAME --csv\n"
+                "knlp report list --reindex"};
+
+}  // namespace knlp::app
