@@ -1,1 +1,2 @@
-list-y := main.o options.o
+# The command line: main, options of all verbs, what doctor looks at. Verbs are in commands/.
+list-y := main.o options.o version.o process.o elf.o checks.o

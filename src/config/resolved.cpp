@@ -1,6 +1,8 @@
 #include "knlp/config/schema.h"
 #include "knlp/config/symbols.h"
 
+#include "src/config/dot_config.h"
+#include "src/config/evaluate.h"
 #include "src/config/semantic.h"
 
 #include "knlp/core/hash.h"
@@ -28,6 +30,22 @@ bool counts(std::string_view name) {
 }
 
 }  // namespace
+
+std::string Symbols::defconfig() const {
+    Values user;
+    for (const auto& [name, value] : values_)
+        if (value == "y" || find_symbol(name)->choice.empty()) user[name] = value;
+    Evaluation evaluation(built_in_schema(), user);
+    std::string text;
+    for (const SymbolInfo& symbol : symbols()) {
+        const auto found = values_.find(symbol.name);
+        if (found == values_.end() || !evaluation.of(symbol.name).visible) continue;
+        const bool member_off = !symbol.choice.empty() && found->second == "n";
+        if (member_off || found->second == evaluation.default_of(symbol)) continue;
+        text += dot_config_line(symbol, found->second) + "\n";
+    }
+    return text;
+}
 
 std::string Symbols::resolved_json() const {
     nlohmann::json all = nlohmann::json::object();

@@ -52,12 +52,18 @@ std::string_view name_of(Origin origin) {
 }
 
 Symbols Symbols::load(const std::filesystem::path& path, const std::vector<Override>& overrides) {
+    return read(path, overrides, true);
+}
+
+Symbols Symbols::load_for_any_build(const std::filesystem::path& path) { return read(path, {}, false); }
+
+Symbols Symbols::read(const std::filesystem::path& path, const std::vector<Override>& overrides, bool check_build) {
     std::error_code error;
     if (!std::filesystem::is_regular_file(path, error))
         fail_code(kConfig, "E_NO_CONFIG", "{}: no such configuration file; run make menuconfig or make defconfig-NAME",
                   path.string());
     Resolution resolution = resolve(parse_dot_config(read_file(path, kMaxConfigBytes), path.string()), overrides,
-                                    path.string());
+                                    check_build ? path.string() : "");
     Symbols symbols;
     symbols.values_ = std::move(resolution.values);
     symbols.origins_ = std::move(resolution.origins);

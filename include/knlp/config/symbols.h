@@ -36,6 +36,9 @@ public:
     /// E_RANGE, E_TYPE, E_DEPENDS, E_CHOICE, E_SYNTAX, E_NOT_BUILT, E_BUILD_MISMATCH.
     static Symbols load(const std::filesystem::path& path, const std::vector<Override>& overrides);
 
+    /// As load(), without asking whether this binary was built for it: for showing and comparing.
+    static Symbols load_for_any_build(const std::filesystem::path& path);
+
     /// The same from values only (tests; the schema's defaults where a name is absent).
     static Symbols from_values(const std::map<std::string, std::string>& values,
                                const std::vector<Override>& overrides = {});
@@ -59,6 +62,8 @@ public:
 
     /// `.config` text of all symbols in menu order; what a run directory keeps.
     std::string dot_config() const;
+    /// Only what differs from the defaults, as `make savedefconfig` writes it.
+    std::string defconfig() const;
     /// {"SYM":{"value":…,"type":…,"origin":…}}, canonical.
     std::string resolved_json() const;
     /// SHA-256 over "NAME=value\n" of all symbols, sorted, without resume-free ones.
@@ -69,6 +74,8 @@ public:
     const std::map<std::string, std::string, std::less<>>& values() const { return values_; }
 
 private:
+    static Symbols read(const std::filesystem::path& path, const std::vector<Override>& overrides, bool check_build);
+
     std::map<std::string, std::string, std::less<>> values_;
     std::map<std::string, Origin, std::less<>> origins_;
     std::map<std::string, std::string, std::less<>> autos_;

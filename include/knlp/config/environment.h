@@ -1,0 +1,14 @@
+#pragma once
+
+#include <string>
+
+namespace knlp::config {
+
+/// Warns about environment variables whose value will not be used because it is nonsense
+/// (OMP_NUM_THREADS=0, MKL_NUM_THREADS=many). Threads come from NUM_THREADS then.
+void check_environment();
+
+/// Full path of a program in $PATH, "" when there is none.
+std::string find_program(const std::string& name);
+
+}  // namespace knlp::config

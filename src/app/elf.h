@@ -1,0 +1,26 @@
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+namespace knlp::app {
+
+/// What a shared library says about the libraries it needs.
+struct ElfNeeds {
+    std::vector<std::string> needed;                 // DT_NEEDED, such as "libcudart.so.13"
+    std::vector<std::filesystem::path> search;       // DT_RUNPATH or DT_RPATH with $ORIGIN replaced
+};
+
+/// Reads the dynamic section of a 64-bit little-endian ELF file. Error{kData} when the file is none or is
+/// damaged.
+ElfNeeds read_elf_needs(const std::filesystem::path& library);
+
+/// Needed entries of `library` and of what it needs that no search directory has: its own search paths,
+/// LD_LIBRARY_PATH is left to the loader, then the system's directories.
+std::vector<std::string> unresolved_libraries(const std::filesystem::path& library);
+
+/// Python package (or what else) that has a library, "" when not known.
+std::string package_of(const std::string& library);
+
+}  // namespace knlp::app

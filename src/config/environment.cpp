@@ -1,0 +1,40 @@
+#include "knlp/config/environment.h"
+
+#include "knlp/core/log.h"
+#include "knlp/core/parse.h"
+
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <string_view>
+
+namespace knlp::config {
+
+void check_environment() {
+    for (const char* name : {"OMP_NUM_THREADS", "MKL_NUM_THREADS"}) {
+        const char* text = std::getenv(name);
+        if (!text) continue;
+        // OpenMP allows one number for each nesting level; the first is what matters.
+        const std::string_view value(text);
+        const std::optional<uint64_t> number = parse_unsigned(value.substr(0, value.find(',')));
+        if (!number || *number == 0 || *number > 65536)
+            log::warn("{}='{}' is not a number of threads; not used, NUM_THREADS of the configuration counts", name,
+                      value);
+    }
+}
+
+std::string find_program(const std::string& name) {
+    const char* variable = std::getenv("PATH");
+    std::string_view rest = variable ? variable : "/usr/local/bin:/usr/bin:/bin";
+    while (!rest.empty()) {
+        const size_t end = rest.find(':');
+        const std::filesystem::path path = std::filesystem::path(rest.substr(0, end)) / name;
+        rest.remove_prefix(end == std::string_view::npos ? rest.size() : end + 1);
+        std::error_code error;
+        if (std::filesystem::is_regular_file(path, error) && ::access(path.c_str(), X_OK) == 0) return path.string();
+    }
+    return "";
+}
+
+}  // namespace knlp::config
