@@ -108,12 +108,11 @@ ExportSummary export_hugging_face(const ExportRequest& request) {
         request.out.has_filename() ? request.out : request.out.parent_path();
     check_target(out, request.force);
     LoadedModel model({.path = request.model, .device = "cpu", .check_finite = request.check_finite,
-                       .tokenizer = request.tokenizer});
+                       .untie = request.untie, .tokenizer = request.tokenizer});
     ExportSummary summary;
     AtomicDirectory made(out);
-    // transformers refuses safetensors files that do not name the framework of their layout.
     save_weights(made.path() / "model.safetensors", model.gpt2(), std::string(kPrefix),
-                 {{"format", "pt"}});
+                 {});
     write_hf_config(made.path(), model.config(),
                     model.has_tokenizer() ? model.tokenizer().eot() : -1);
     if (model.has_tokenizer()) {

@@ -38,7 +38,9 @@ public:
 
     /// The same when each context has grown by one token since the last call for these rows.
     at::Tensor step(const Rows& rows) {
-        if (!options_.use_cache) return read_uncached(rows);
+        // Rows padded on the left fill their slots before they fill their context: reading them anew drops
+        // the padding that a longer row, finished by now, had caused.
+        if (!options_.use_cache || cache_->length() == model_.config().n_ctx) return read(rows);
         if (stop_asked()) return {};
         at::Tensor ids = at::empty({std::ssize(rows), 1}, at::kLong);
         for (size_t i = 0; i < rows.size(); ++i) ids.data_ptr<int64_t>()[i] = rows[i]->context.back();
@@ -51,6 +53,7 @@ public:
         const at::Tensor index = at::tensor(positions, at::kLong).to(model_.device());
         for (int64_t layer = 0; layer < model_.config().n_layer; ++layer)
             for (at::Tensor& lane : cache_->layer(layer).lanes) lane = lane.index_select(0, index);
+        if (cache_->row_start.empty()) return;
         std::vector<int64_t> starts;
         for (int64_t position : positions)
             starts.push_back(cache_->row_start[static_cast<size_t>(position)]);
@@ -94,9 +97,9 @@ private:
             const int64_t left = options_.max_tokens - row->drawn();
             starts.push_back(longest - row->length());
             // The last token drawn is never read: hence the - 1.
-            const int64_t room = n_ctx - row->length() < left ? n_ctx : row->length() + left - 1;
-            capacity = std::max(capacity, starts.back() + room);
+            capacity = std::max(capacity, starts.back() + row->length() + std::min(left, n_ctx) - 1);
         }
+        capacity = std::min(capacity, n_ctx);
         at::Tensor ids = at::zeros({std::ssize(rows), longest}, at::kLong);
         for (size_t i = 0; i < rows.size(); ++i)
             std::copy(rows[i]->context.begin(), rows[i]->context.end(),
@@ -104,7 +107,7 @@ private:
 
         cache_.reset();                  // before the next is allocated
         cache_.emplace(cache_specs(model_.config()), std::ssize(rows), capacity, model_.device());
-        cache_->row_start = std::move(starts);
+        if (std::ranges::max(starts) > 0) cache_->row_start = std::move(starts);
         largest_cache_bytes_ = std::max(largest_cache_bytes_, cache_->bytes());
         at::Tensor last;
         for (int64_t from = 0; from < longest; from += options_.prefill_chunk) {

@@ -110,8 +110,8 @@ void write_hf_config(const std::filesystem::path& directory, const config::Model
                          {"embd_pdrop", m.dropout},
                          {"resid_pdrop", m.dropout},
                          {"initializer_range", 0.02},
-                         {"bos_token_id", eot},
-                         {"eos_token_id", eot},
+                         {"bos_token_id", eot < 0 ? json() : json(eot)},
+                         {"eos_token_id", eot < 0 ? json() : json(eot)},
                          {"tie_word_embeddings", m.weight_tying},
                          {"torch_dtype", "float32"}};
     write_file_atomic(directory / "config.json", pretty_json(values));

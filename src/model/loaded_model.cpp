@@ -17,25 +17,35 @@ struct LoadedModel::State {
     double load_seconds = 0;
 };
 
+namespace {
+
+/// The one asked for, the model's own, or the one `convert` put aside because transformers cannot read it.
+std::filesystem::path tokenizer_place(const LoadRequest& request, const ModelSource& source) {
+    if (!request.tokenizer.empty()) return request.tokenizer;
+    if (!source.tokenizer.empty()) return source.tokenizer;
+    const std::filesystem::path aside = request.path / "tokenizer";
+    std::error_code error;
+    return is_directory(aside, error) ? aside : std::filesystem::path();
+}
+
+}  // namespace
+
 LoadedModel::LoadedModel(const LoadRequest& request) : state_(std::make_unique<State>()) {
     State& state = *state_;
     const double started = steady_seconds();
     start_runtime({.threads = request.threads});
     state.path = request.path;
     state.source = find_model(request.path);
+    if (request.untie) state.source.model.weight_tying = false;
     const at::Device device = resolve_device(request.device);
     state.gpt2 = std::make_unique<Gpt2>(state.source.model, device);
     load_weights(state.source.weights, *state.gpt2, !state.source.model.weight_tying,
                  request.check_finite);
-    const std::filesystem::path& named = request.tokenizer;
-    if (!named.empty())
-        state.tokenizer = is_directory(named) ? data::load_tokenizer(named) : data::load_bpe(named);
-    else if (!state.source.tokenizer.empty())
-        state.tokenizer = data::load_tokenizer(state.source.tokenizer);
+    const std::filesystem::path place = tokenizer_place(request, state.source);
+    if (!place.empty()) state.tokenizer = data::load_tokenizer(place);
     if (state.tokenizer && state.tokenizer->vocab_size() > state.source.model.vocab_size)
         fail(kData, "{}: tokenizer of {} ids, but the model has {}; name the model's own with --tokenizer",
-             (named.empty() ? state.source.tokenizer : named).string(), state.tokenizer->vocab_size(),
-             state.source.model.vocab_size);
+             place.string(), state.tokenizer->vocab_size(), state.source.model.vocab_size);
     state.load_seconds = steady_seconds() - started;
 }
 

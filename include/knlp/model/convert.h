@@ -20,7 +20,7 @@ struct ExportRequest {
     std::filesystem::path model, out;
     std::filesystem::path tokenizer;         // instead of the model's own; may be empty
     bool force = false;                      // replace a model directory that exists
-    bool check_finite = false;
+    bool check_finite = false, untie = false;        // as LoadRequest
 };
 struct ExportSummary {
     std::vector<std::string> files;          // names in `out`

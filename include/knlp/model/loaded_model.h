@@ -20,6 +20,7 @@ struct LoadRequest {
     std::string device = "auto";         // auto cpu cuda cuda:N
     int64_t threads = 0;                 // 0 = usable cores
     bool check_finite = false;           // refuse NaN and infinite weights
+    bool untie = false;                  // a head that differs from the token embedding is kept
     std::filesystem::path tokenizer;     // directory or rank file instead of the model's own
 };
 

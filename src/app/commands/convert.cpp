@@ -66,7 +66,8 @@ int run(const Common& common) {
                                                            .out = common.out,
                                                            .tokenizer = options.model.tokenizer,
                                                            .force = options.force,
-                                                           .check_finite = options.model.check_finite});
+                                                           .check_finite = options.model.check_finite,
+                                                           .untie = options.model.untie});
     if (common.json)
         put_stdout(canonical_json({{"out", common.out}, {"files", made.files}, {"bytes", made.bytes},
                                    {"tokenizer", made.tokenizer}}) + "\n");

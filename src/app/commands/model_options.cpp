@@ -21,6 +21,7 @@ void add_model_flags(CLI::App& app, ModelFlags& flags) {
     app.add_option("--device", flags.device, "auto, cpu, cuda or cuda:N (default: auto)");
     app.add_option("--threads", flags.threads, "CPU threads, 0 = all usable cores (default: 0)")
         ->check(CLI::Range(0, 4096));
+    app.add_flag("--untie", flags.untie, "keep an output head that differs from the token embedding");
     app.add_flag("--check-finite", flags.check_finite, "refuse weights that are NaN or infinite");
 }
 
@@ -42,6 +43,7 @@ model::LoadedModel load_model(const Common& common, const ModelFlags& flags) {
                                .device = flags.device,
                                .threads = flags.threads,
                                .check_finite = flags.check_finite,
+                               .untie = flags.untie,
                                .tokenizer = flags.tokenizer});
 }
 

@@ -8,11 +8,12 @@
 
 namespace knlp::app {
 
-/// Flags of the verbs that read a model: --model, --tokenizer, --device, --threads, --check-finite.
+/// Flags of the verbs that read a model: --model, --tokenizer, --device, --threads, --check-finite,
+/// --untie.
 struct ModelFlags {
     std::string model, tokenizer, device = "auto";
     int64_t threads = 0;
-    bool check_finite = false;
+    bool check_finite = false, untie = false;
 };
 void add_model_flags(CLI::App& app, ModelFlags& flags);
 

@@ -1,0 +1,3 @@
+test-y := test_sampling test_text_stream test_hellaswag
+test-torch-y := test_generation test_scoring test_convert
+needs-y := model data config core kernels
