@@ -1,2 +1,2 @@
-test-torch-y := test_gpt2
+test-torch-y := test_gpt2 test_attention_variants test_head_loss test_dropout test_gemm test_runtime
 needs-y := model data config core kernels

@@ -5,7 +5,16 @@
 
 #include <ATen/ATen.h>
 
+#include <cstdlib>
+#include <filesystem>
+
 namespace knlp::test {
+
+/// Root of the source tree.
+inline std::filesystem::path source_root() {
+    const char* path = std::getenv("KNLP_SRC");
+    return path != nullptr ? path : ".";
+}
 
 /// A model small enough for finite differences and odd enough to find mixed-up sizes.
 inline config::Model small_model() {

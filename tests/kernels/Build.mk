@@ -1,0 +1,2 @@
+test-y := test_all_backends
+needs-y := core kernels

@@ -1,0 +1,116 @@
+#include "src/model/gemm.h"
+#include "src/model/layers.h"
+#include "tests/model/support.h"
+
+#include "knlp/core/error.h"
+#include "knlp/model/runtime.h"
+
+#include <gtest/gtest.h>
+
+namespace knlp::model {
+namespace {
+
+using test::relative_difference;
+using test::some_ids;
+
+/// Puts the route back, whatever a test did.
+struct RouteGuard {
+    std::string before = gemm_route();
+    ~RouteGuard() { set_gemm_route(before); }
+};
+
+at::Tensor noise(int64_t rows, int64_t columns, double salt) {
+    const at::Tensor i = at::arange(rows * columns, at::kDouble);
+    return at::sin(i * 1.7 + i * i * 0.013 + salt).view({rows, columns}).to(at::kFloat);
+}
+
+TEST(GemmRoutes, AgreeWithFloat64OnAwkwardShapes) {
+    const RouteGuard guard;
+    for (const std::string route : {"aten", "onednn"}) {
+        if (route == "onednn" && !onednn_available()) continue;
+        set_gemm_route(route);
+        for (const auto& [m, n, k] : {std::array<int64_t, 3>{1, 1, 1}, {1, 65, 17}, {3, 17, 63}, {65, 1, 5},
+                                      {63, 257, 128}, {130, 48, 33}, {7, 1000, 3}}) {
+            const at::Tensor x = noise(m, k, 1), w = noise(n, k, 2), b = noise(1, n, 3)[0], dy = noise(m, n, 4);
+            const at::Tensor x64 = x.to(at::kDouble), w64 = w.to(at::kDouble), dy64 = dy.to(at::kDouble);
+            // K terms of size one, each with 6e-8 of rounding; relative to the largest result.
+            EXPECT_LT(relative_difference(gemm_forward(x, w, b), at::mm(x64, w64.t()) + b), 1e-5) << route;
+            EXPECT_LT(relative_difference(gemm_forward(x, w, {}), at::mm(x64, w64.t())), 1e-5) << route;
+            EXPECT_LT(relative_difference(gemm_input(dy, w), at::mm(dy64, w64)), 1e-5) << route;
+            EXPECT_LT(relative_difference(gemm_weight(dy, x), at::mm(dy64.t(), x64)), 1e-5) << route;
+            EXPECT_TRUE(gemm_weight(dy, x).is_contiguous());
+        }
+    }
+}
+
+TEST(GemmRoutes, TrainToTheSameLossAndGradients) {
+    if (!onednn_available()) GTEST_SKIP() << "this LibTorch has no oneDNN";
+    const RouteGuard guard;
+    const config::Model m = gpt2_preset("nano");
+    const at::Tensor ids = some_ids(4, 64, m.vocab_size), targets = some_ids(4, 64, m.vocab_size, 9);
+    std::vector<double> losses;
+    std::vector<at::Tensor> gradients;
+    for (const char* route : {"aten", "onednn"}) {
+        set_gemm_route(route);
+        Gpt2 model(m, at::kCPU);
+        model.initialize(1);
+        ForwardContext context;
+        const at::Tensor loss = model.loss(ids, targets, context);
+        loss.backward();
+        losses.push_back(loss.item<double>());
+        gradients.push_back(model.find("h.0.attn.c_attn.weight")->value.grad());
+    }
+    EXPECT_NEAR(losses[0], losses[1], 1e-5 * losses[0]);
+    EXPECT_LT(relative_difference(gradients[1], gradients[0]), 1e-4);
+}
+
+TEST(GemmRoutes, AutoChoosesOneOfThemAndForcedIsKept) {
+    const RouteGuard guard;
+    const std::string chosen = choose_gemm_route("auto", {{64, 32, 32}});
+    EXPECT_TRUE(chosen == "aten" || chosen == "onednn") << chosen;
+    EXPECT_EQ(gemm_route(), chosen);
+    EXPECT_EQ(choose_gemm_route("aten", {{64, 32, 32}}), "aten");
+    EXPECT_EQ(gemm_route(), "aten");
+    EXPECT_THROW(set_gemm_route("blas"), Error);
+}
+
+TEST(LowPrecision, WeightIsConvertedAgainOnlyAfterItChanged) {
+    Parameter weight;
+    weight.value = noise(5, 4, 1).set_requires_grad(true);
+    Linear linear(&weight, nullptr);
+    const at::Tensor first = linear.low_precision_weight();
+    EXPECT_TRUE(linear.low_precision_weight().is_same(first));
+    at::NoGradGuard no_grad;
+    weight.value.add_(1.0);
+    const at::Tensor second = linear.low_precision_weight();
+    EXPECT_FALSE(second.is_same(first));
+    EXPECT_TRUE(at::equal(second, weight.value.to(at::kBFloat16)));
+}
+
+TEST(LowPrecision, LossAndGradientsAreCloseAndMastersStayFloat32) {
+    const config::Model m = gpt2_preset("nano");
+    Gpt2 model(m, at::kCPU);
+    model.initialize(1);
+    const std::unique_ptr<Gpt2> low = model.clone();
+    const at::Tensor ids = some_ids(2, 128, m.vocab_size), targets = some_ids(2, 128, m.vocab_size, 9);
+    ForwardContext context{.training = true, .dropout = 0.1, .seed = 3};
+    const at::Tensor loss = model.loss(ids, targets, context);
+    loss.backward();
+    context.bf16 = true;
+    const at::Tensor low_loss = low->loss(ids, targets, context);
+    low_loss.backward();
+    EXPECT_EQ(low_loss.scalar_type(), at::kFloat);
+    // bfloat16 keeps 8 bits: 0.4 % of each product's operands, averaged over many.
+    EXPECT_NEAR(low_loss.item<double>(), loss.item<double>(), 1e-2);
+    EXPECT_NE(low_loss.item<double>(), loss.item<double>());
+    for (size_t i = 0; i < model.parameters().size(); ++i) {
+        const Parameter& p = low->parameters()[i];
+        EXPECT_EQ(p.value.scalar_type(), at::kFloat);
+        EXPECT_EQ(p.value.grad().scalar_type(), at::kFloat) << p.spec.name;
+        const at::Tensor g = p.value.grad(), wanted = model.parameters()[i].value.grad();
+        EXPECT_LT((g - wanted).norm().item<double>() / wanted.norm().item<double>(), 0.05) << p.spec.name;
+    }
+}
+
+}  // namespace
+}  // namespace knlp::model
