@@ -2,6 +2,8 @@
 
 #include "knlp/model/gpt2.h"
 
+#include <ATen/Parallel.h>
+
 namespace knlp::test {
 
 /// Two layers over bytes; weights spread far enough for logits to differ by much more than rounding.
@@ -11,6 +13,7 @@ inline config::Model toy_config() {
 }
 
 inline model::Gpt2 toy_model(uint64_t seed = 1, double spread = 8, config::Model config = toy_config()) {
+    at::set_num_threads(1);              // the work is too small to share
     model::Gpt2 gpt2(config, at::kCPU);
     gpt2.initialize(seed);
     const at::NoGradGuard no_grad;
