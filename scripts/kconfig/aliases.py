@@ -48,22 +48,29 @@ def read_rows(path=None):
     return rows
 
 
-def renames():
-    """(old, new) of plain renames; the binary names the new spelling of an old one with it."""
-    return [(row.old, row.rest[0]) for row in read_rows() if row.kind == "rename" and "*" not in row.old]
+def renames(known):
+    """(old, new) of plain renames to symbols in KNOWN; the binary tells the new name of an old one."""
+    return [(row.old, row.rest[0]) for row in read_rows()
+            if row.kind == "rename" and "*" not in row.old and row.rest[0] in known]
 
 
 class Translation:
     """Result of translate(). `derived` are (request, name of the primary symbol or None) to be
-    compared with the solver's answer; `products` are (request, new name, factor symbol)."""
+    compared with the solver's answer; `products` are (request, new name, factor symbol). `used` are
+    the line numbers of the rows that applied."""
 
     def __init__(self):
         self.requests, self.notes, self.problems = [], [], []
         self.derived, self.products, self.ignored, self.dropped = [], [], [], []
+        self.used = []
 
 
 def is_off(request):
     return request.value == "n" and not request.quoted or request.value == "" and request.quoted
+
+
+def spelled(request):
+    return f'"{request.value}"' if request.quoted else request.value
 
 
 def literal(text):
@@ -107,13 +114,14 @@ def apply_rows(request, rows, known, out, depth):
     elif by_value:
         choices = listed(row.rest[0] for row in by_value)
         out.problems.append(Problem("E_RANGE", request.where,
-                                    f"{request.shown_name} is an earlier name that knows {choices}, "
-                                    f"not {request.value}; use one of these or delete the line"))
+                                    f"{request.shown_name} is an earlier name that knows {choices} and "
+                                    f"nothing of {spelled(request)}; use one of these or delete the line"))
     else:
         out.requests.append(request)
 
 
 def take_value(request, row, out):
+    out.used.append(row.line)
     target = row.rest[1]
     if row.kind == "derived":
         out.derived.append((request, None if target == "-" else target))
@@ -127,6 +135,7 @@ def take_value(request, row, out):
 
 
 def take_row(request, row, rows, known, out, depth):
+    out.used.append(row.line)
     if row.kind == "rename":
         name = row.target(request.name)
         if name in known:
@@ -139,7 +148,6 @@ def take_row(request, row, rows, known, out, depth):
     elif is_off(request) or row.kind == "absent" and request.value != "y":
         out.dropped.append(request)
     else:
-        value = f'"{request.value}"' if request.quoted else request.value
         out.problems.append(Problem("E_UNKNOWN_SYMBOL", request.where,
-                                    f"{request.shown_name}={value}: {row.reason}: not in this version; "
-                                    "delete the line"))
+                                    f"{request.shown_name}={spelled(request)} asks for {row.reason}, which this "
+                                    "version does not have; delete the line"))

@@ -6,9 +6,11 @@ usage: configure.py menuconfig|nconfig|config|oldconfig|olddefconfig|listnewconf
 Each works on a copy that is checked strictly before it replaces .config ($KCONFIG_CONFIG, else
 ./.config). Status 0, 2 for a problem, 4 when a file cannot be written."""
 
+import contextlib
 import curses
 import os
 import shutil
+import signal
 import subprocess
 import sys
 
@@ -45,34 +47,48 @@ def current(config):
 
 def accept(edited, config):
     """Checks the edited copy and installs it; a copy with a problem is kept beside .config."""
+    rejected = f"{config}.rejected"
     try:
         strict.resolve(edited, preset=False)
     except ConfigError as error:
-        rejected = f"{config}.rejected"
         shutil.copyfile(edited, rejected)
         for problem in error.problems:
             problem.where = problem.where.replace(shown(edited), shown(rejected))
         note(f"{shown(config)} is unchanged; what you entered is in {shown(rejected)}")
         raise
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(rejected)
     with open(edited, encoding="utf-8") as source:
         changed = kconfcheck.install(source.read(), config)
     print(f"knlp: {shown(config)} {'saved' if changed else 'unchanged'}")
 
 
 def interactive(command, config, needs_success):
-    """Runs COMMAND, with the user at the keyboard, on a copy of .config."""
+    """Runs COMMAND, with the user at the keyboard, on a copy of .config in a directory of its own; what
+    the user saved there under other names comes back beside .config."""
     text = current(config)
     with solver.workspace() as directory:
-        copy = os.path.join(directory, "config")
+        copy = os.path.join(directory, ".config")
         if text is not None:
             with open(copy, "w", encoding="utf-8") as out:
                 out.write(text)
-        done = subprocess.run([*command, "Kconfig"], cwd=tree.ROOT, env=solver.environment(copy), check=False)
+        # Ctrl-C is for the editor: a handler, unlike SIG_IGN, is not inherited through exec.
+        signal.signal(signal.SIGINT, lambda *_: None)
+        done = subprocess.run([*command, "Kconfig"], cwd=directory, env=solver.environment(".config"), check=False)
         if done.returncode != 0 and needs_success:
-            fail("E_KCONFIG", "", f"{command[0]} ended with status {done.returncode}; {shown(config)} is unchanged")
+            fail("E_KCONFIG", "", f"{os.path.basename(command[0])} ended with status {done.returncode}; "
+                 f"{shown(config)} is unchanged")
+        bring_back(directory, os.path.dirname(config) or ".")
         if not os.path.exists(copy):
-            fail("E_KCONFIG", "", "nothing was saved, and there is no .config yet")
+            fail("E_NO_CONFIG", shown(config), "nothing was saved, so there is still no configuration")
         accept(copy, config)
+
+
+def bring_back(directory, to):
+    for name in sorted(os.listdir(directory)):
+        if name not in (".config", ".config.old") and os.path.isfile(os.path.join(directory, name)):
+            shutil.copyfile(os.path.join(directory, name), os.path.join(to, name))
+            print(f"knlp: {shown(os.path.join(to, name))} saved")
 
 
 def batch(target, config):

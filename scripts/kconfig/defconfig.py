@@ -70,6 +70,8 @@ def import_from(source, path):
 def complete(word):
     """.config text of a preset's name or of a file that is a preset or a .config."""
     if not os.path.exists(word):
+        if "/" in word:
+            fail("E_NO_CONFIG", shown(word), "no such file; give a file or the name of a preset (A=, B=)")
         word = presets.find(word)
     with open(word, encoding="utf-8", errors="replace") as source:
         generated = "Automatically generated file" in source.read(200)

@@ -96,8 +96,10 @@ def parse_line(path, number, line):
     loose = LOOSE_ASSIGNMENT.fullmatch(line)
     if loose:
         name, value = loose.group(1).upper(), corrected_value(loose.group(2))
-        return syntax(path, number, f"CONFIG_{name} is written with blanks or small letters that "
-                      "Kconfig would not read", value and f"CONFIG_{name}={value}")
+        what = "has small letters in its name" if name != loose.group(1) else \
+            "has blanks before it" if line[0].isspace() else "has blanks around ="
+        return syntax(path, number, f"CONFIG_{name} {what}, so Kconfig would not read it",
+                      value and f"CONFIG_{name}={value}")
     return syntax(path, number, f"'{line.strip()[:60]}' is not a configuration line", None)
 
 

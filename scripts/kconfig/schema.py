@@ -110,7 +110,7 @@ def reverse_references(kconf, target):
 
 
 def schema_text(kconf):
-    tables = Tables(kconf)
+    tables, names = Tables(kconf), {sym.name for sym in tree.ordered_symbols(kconf)}
     rows = [tables.symbol(i, sym) for i, sym in enumerate(tree.ordered_symbols(kconf))]
     choices = [tables.choice(i, c) for i, c in enumerate(kconf.unique_choices)]
     out = ["// Written by scripts/kconfig/schema.py from the Kconfig files; edit those."]
@@ -118,7 +118,7 @@ def schema_text(kconf):
     out += ["inline constexpr SymbolInfo kSymbols[] = {"] + rows + ["};"]
     out += ["inline constexpr ChoiceInfo kChoices[] = {"] + choices + ["};"]
     out += ["inline constexpr AliasInfo kAliases[] = {"]
-    out += [f"    {{{cpp(old)}, {cpp(new)}}}," for old, new in aliases.renames()]
+    out += [f"    {{{cpp(old)}, {cpp(new)}}}," for old, new in aliases.renames(names)]
     out += ["};"]
     return "\n".join(out) + "\n"
 

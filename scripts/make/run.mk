@@ -45,7 +45,7 @@ clean: ## remove objects, keep the configuration and the binary
 	$(Q)rm -rf $(B)
 mrproper: clean ## clean, and remove .config, generated files and the binary; never results or data
 	$(Q)rm -rf $(O)/include/generated $(O)/include/config
-	$(Q)rm -f $(O)/.config $(O)/.config.old $(KNLP)
+	$(Q)rm -f $(O)/.config $(addprefix $(O)/.config,.old .tmp .old.tmp .rejected) $(KNLP)
 	$(Q)rmdir $(O)/include 2>/dev/null || true
 distclean: mrproper
 data-clean: ## remove prepared data in data/ (asks; YES=1 does not)

@@ -1,0 +1,2 @@
+test-y := test_strict_load
+needs-y :=
