@@ -54,6 +54,7 @@ check-slow: setup ## the tests that take longer, and one random configuration bu
 	$(check-make) defconfig-gpt2-nano-cpu
 	$(check-make) test-binaries
 	$(check-make) test-slow
+	@scripts/check-rebuild $(check-o)
 	+@$(MAKE) check-random-build
 test: test-binaries
 	@KNLP_BIN=$(abspath $(KNLP)) KNLP_SRC=$(CURDIR) exec scripts/run-tests --jobs $(test-jobs) $(test-bins)

@@ -1,4 +1,5 @@
-optim-y := adamw adamw_spam
+optim-y := adamw
+optim-$(CONFIG_ENABLE_SPAM) += adamw_spam
 table-y := optim
 list-y := schedule.o
 torch-y := table.o moments.o $(addsuffix .o,$(optim-y))

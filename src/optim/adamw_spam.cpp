@@ -140,7 +140,7 @@ int64_t state_tensors(const config::Optimizer& options) {
 
 extern const OptimizerType optim_adamw_spam;
 const OptimizerType optim_adamw_spam = {.name = "adamw_spam",
-                                        .symbol = "OPTIMIZER_SELECT_ADAMWSPAM",
+                                        .symbol = "ENABLE_SPAM",
                                         .summary = "AdamW with spike clipping and momentum reset",
                                         .state_tensors = state_tensors,
                                         .make = make};
