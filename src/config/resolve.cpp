@@ -33,6 +33,12 @@ std::string_view where_of(Origin origin) {
                                                                                    : symbol.depends;
     const auto failing = failing_operands(expression, evaluation.lookup());
     const auto settings = settings_that_help(expression, evaluation.lookup());
+    for (const std::string& help : settings) {
+        const SymbolInfo* needed = evaluation.find(help.substr(0, help.find('=')));
+        if (needed && needed->build && help.ends_with("=y"))
+            fail_code(kNotAvailable, "E_NOT_BUILT", "{}: {}={} needs CONFIG_{}, which is not built in; set it with make "
+                      "menuconfig, then run make", setting.where, symbol.name, setting.value, needed->name);
+    }
     fail_code(kConfig, "E_DEPENDS", "{}: {}={} depends on {}, and {}; {}", setting.where, symbol.name,
               setting.value, expression, fmt::join(failing, ", "),
               settings.empty() ? std::string("change that, or leave it out")
@@ -113,7 +119,7 @@ Setting to_setting(const Symbols::Override& override_) {
     require_type(symbol, value, where);
     if (!symbol.build) return {name, value, where};
     if (value == "y" && built(symbol.name) != "y")
-        fail_code(kConfig, "E_NOT_BUILT",
+        fail_code(kNotAvailable, "E_NOT_BUILT",
                   "{}: {}=y, but this binary was built without CONFIG_{}; set it with make menuconfig, then run make",
                   where, name, name);
     fail_code(kConfig, "E_BUILD_MISMATCH",

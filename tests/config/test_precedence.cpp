@@ -1,0 +1,85 @@
+#include "knlp/config/symbols.h"
+
+#include "tests/support/expect_error.h"
+
+#include <nlohmann/json.hpp>
+
+#include <cstdlib>
+
+namespace knlp::config {
+namespace {
+
+/// Sets an environment variable while it lives.
+class Variable {
+public:
+    Variable(const char* name, const char* value) : name_(name) { ::setenv(name, value, 1); }
+    ~Variable() { ::unsetenv(name_); }
+    Variable(const Variable&) = delete;
+    Variable& operator=(const Variable&) = delete;
+
+private:
+    const char* name_;
+};
+
+TEST(Precedence, EachLevelWinsOverTheOnesBelowAndIsRecorded) {
+    // Symbol i is set on the first i levels, so the highest of them must win.
+    const Variable env("KNLP_SET", "GPT2_LOG_INTERVAL=3 NUM_THREADS=3 GPT2_MAX_ITERS=3 SEED=3");
+    const Variable make("KNLP_MAKE_SET", "NUM_THREADS=4 GPT2_MAX_ITERS=4 SEED=4");
+    std::vector<Symbols::Override> overrides = collect_overrides({"GPT2_MAX_ITERS=5", "SEED=5"});
+    overrides.push_back({"SEED", "6", Origin::kFlag});
+    const Symbols symbols = Symbols::from_values({{"GPT2_EVAL_INTERVAL", "2"}, {"GPT2_LOG_INTERVAL", "2"},
+                                                  {"NUM_THREADS", "2"}, {"GPT2_MAX_ITERS", "2"}, {"SEED", "2"}},
+                                                 overrides);
+    struct Row {
+        const char* name;
+        int64_t value;
+        Origin origin;
+    };
+    for (const Row& row : {Row{"CHECKPOINT_KEEP", 3, Origin::kDefault}, Row{"GPT2_EVAL_INTERVAL", 2, Origin::kDotConfig},
+                           Row{"GPT2_LOG_INTERVAL", 3, Origin::kEnvironment}, Row{"NUM_THREADS", 4, Origin::kMake},
+                           Row{"GPT2_MAX_ITERS", 5, Origin::kCommandLine}, Row{"SEED", 6, Origin::kFlag}}) {
+        EXPECT_EQ(symbols.integer(row.name), row.value) << row.name;
+        EXPECT_EQ(symbols.origin(row.name), row.origin) << row.name;
+    }
+    const nlohmann::json resolved = nlohmann::json::parse(symbols.resolved_json());
+    EXPECT_EQ(resolved["SEED"], nlohmann::json::parse(R"({"value":6,"type":"int","origin":"flag"})"));
+    EXPECT_EQ(resolved["GPT2_MAX_ITERS"]["origin"], "cli");
+    EXPECT_EQ(resolved["NUM_THREADS"]["origin"], "make");
+    EXPECT_EQ(resolved["GPT2_LOG_INTERVAL"]["origin"], "env");
+    EXPECT_EQ(resolved["GPT2_EVAL_INTERVAL"]["origin"], "dotconfig");
+    EXPECT_EQ(resolved["CHECKPOINT_KEEP"]["origin"], "default");
+}
+
+TEST(Precedence, OrderOfTheListDoesNotMatterAcrossLevels) {
+    const Symbols symbols = Symbols::from_values({}, {{"SEED", "6", Origin::kFlag},
+                                                      {"SEED", "3", Origin::kEnvironment},
+                                                      {"SEED", "5", Origin::kCommandLine}});
+    EXPECT_EQ(symbols.integer("SEED"), 6);
+}
+
+TEST(Precedence, LastOfTwoOnOneLevelWins) {
+    EXPECT_EQ(Symbols::from_values({}, collect_overrides({"SEED=5", "SEED=7"})).integer("SEED"), 7);
+}
+
+TEST(Precedence, HigherLevelMayTakeAnotherMemberOfAChoice) {
+    const Variable env("KNLP_SET", "GPT2_MODEL_TINY=y");
+    EXPECT_TRUE(Symbols::from_values({}, collect_overrides({"GPT2_MODEL_NANO=y"})).on("GPT2_MODEL_NANO"));
+}
+
+TEST(Overrides, QuotesKeepBlanksTogether) {
+    const Variable env("KNLP_SET", "  DATA_DIR=\"my data\"  OUTPUT_DIR=out\t");
+    const auto overrides = collect_overrides({});
+    ASSERT_EQ(overrides.size(), 2u);
+    EXPECT_EQ(overrides[0].value, "my data");
+    EXPECT_EQ(overrides[1].name, "OUTPUT_DIR");
+}
+
+TEST(Overrides, TextWithoutEqualsIsWrongUsage) {
+    test::expect_error(kUsage, {"--set", "'SEED'", "NAME=VALUE"}, [] { collect_overrides({"SEED"}); });
+    test::expect_error(kUsage, {"--set"}, [] { collect_overrides({"=3"}); });
+    const Variable env("KNLP_SET", "A=\"open");
+    test::expect_error(kUsage, {"KNLP_SET", "quote"}, [] { collect_overrides({}); });
+}
+
+}  // namespace
+}  // namespace knlp::config
