@@ -1,1 +1,4 @@
-list-y :=
+list-y := timing.o bandwidth.o record.o tokenizer.o tokens.o data.o
+torch-y := step.o
+# The sum must be vectorized to reach memory.
+flags-src/bench/bandwidth.o := -O3

@@ -1,0 +1,126 @@
+#include <ATen/ATen.h>
+
+#include <array>
+#include <memory>
+
+#include "knlp/bench/bench.h"
+#include "knlp/core/error.h"
+#include "knlp/core/host.h"
+#include "knlp/core/stats.h"
+#include "knlp/data/batches.h"
+#include "knlp/model/gpt2.h"
+#include "knlp/model/runtime.h"
+#include "knlp/optim/optimizer.h"
+#include "tokens.h"
+
+namespace knlp::bench {
+namespace {
+
+constexpr double kRate = 1e-4;           // its value changes no timing
+
+/// Seconds of one step by phase, and its loss.
+struct StepTimes {
+    double data = 0, forward = 0, backward = 0, optimizer = 0, loss = 0;
+    double total() const { return data + forward + backward + optimizer; }
+};
+
+/// One clock for all phases: lap() gives the seconds since the last.
+class Stopwatch {
+public:
+    double lap() {
+        const double now = steady_seconds();
+        const double took = now - last_;
+        last_ = now;
+        return took;
+    }
+
+private:
+    double last_ = steady_seconds();
+};
+
+at::Tensor tensor_of(std::vector<int64_t>& ids, int64_t rows, int64_t n_ctx) {
+    return at::from_blob(ids.data(), {rows, n_ctx}, at::kLong);
+}
+
+StepTimes take_step(const StepRequest& request, int64_t step, model::Gpt2& gpt2, optim::Optimizer& optimizer,
+                    data::BatchLoader& loader) {
+    StepTimes times;
+    Stopwatch watch;
+    for (int64_t micro = 0; micro < request.accumulation; ++micro) {
+        data::Batch batch = loader.next();
+        times.data += watch.lap();
+        model::ForwardContext context{.training = true, .dropout = request.model.dropout, .seed = request.seed,
+                                      .step = step, .micro = micro, .first_row = micro * request.batch,
+                                      .bf16 = request.precision == config::Precision::kBfloat16};
+        const int64_t targets = request.accumulation * batch.rows * batch.n_ctx;
+        const at::Tensor loss = gpt2.loss(tensor_of(batch.inputs, batch.rows, batch.n_ctx),
+                                          tensor_of(batch.targets, batch.rows, batch.n_ctx), context,
+                                          static_cast<double>(targets));
+        times.loss += loss.item<double>();
+        times.forward += watch.lap();
+        loss.backward();
+        times.backward += watch.lap();
+    }
+    const optim::StepInfo info = optimizer.step(kRate);
+    if (!info.finite) fail_code(kRun, "E_DIVERGED", "the gradient of {} is not finite", info.first_bad);
+    for (model::Parameter& parameter : gpt2.parameters()) parameter.value.mutable_grad().reset();
+    times.optimizer = watch.lap();
+    return times;
+}
+
+double median_of(const std::vector<StepTimes>& steps, double StepTimes::*field) {
+    std::vector<double> values;
+    for (const StepTimes& step : steps) values.push_back(step.*field);
+    return median(values);
+}
+
+}  // namespace
+
+config::Model model_of_size(const std::string& size) { return model::gpt2_preset(size); }
+
+Record bench_step(const StepRequest& wanted) {
+    const StepRequest request = completed(wanted);
+    const BenchTokens tokens(request);
+    const int64_t n_ctx = request.model.n_ctx;
+    model::start_runtime({.threads = request.threads});
+    const std::string route =
+        model::choose_gemm_route(request.gemm, model::gemm_shapes(request.model, request.batch, n_ctx));
+    model::Gpt2 gpt2(request.model, at::kCPU);
+    gpt2.initialize(request.seed);
+    const std::unique_ptr<optim::Optimizer> optimizer =
+        optim::optimizer_type(request.optimizer.name).make(request.optimizer, gpt2.parameters());
+    data::BatchLoader loader(tokens.file(), request.seed, 0, request.batch, request.accumulation, n_ctx);
+
+    std::vector<StepTimes> steps;
+    for (int64_t step = 0; step < request.warm_up + request.samples; ++step) {
+        const StepTimes times = take_step(request, step, gpt2, *optimizer, loader);
+        if (step >= request.warm_up) steps.push_back(times);
+    }
+    std::vector<double> totals;
+    for (const StepTimes& times : steps) totals.push_back(times.total());
+    const bool bf16 = request.precision == config::Precision::kBfloat16;
+    const auto tokens_per_step = static_cast<double>(request.batch * request.accumulation * n_ctx);
+    Record record{.what = "step",
+                  .shape = {{"n_layer", request.model.n_layer}, {"n_head", request.model.n_head},
+                            {"d_model", request.model.d_model}, {"n_ctx", n_ctx},
+                            {"vocab_size", request.model.vocab_size}, {"batch", request.batch},
+                            {"accumulation", request.accumulation},
+                            {"parameters", model::parameter_count(request.model)}},
+                  .types = {{"weights", "fp32"}, {"matmul", bf16 ? "bf16" : "fp32"}, {"gemm", route},
+                            {"optimizer", request.optimizer.name}, {"tokens", tokens.random() ? "random" : "file"}},
+                  .threads = request.threads,
+                  .timing = summarize(totals)};
+    record.results["tokens_per_s"] = tokens_per_step / record.timing.median_s;
+    record.results["data_ms"] = 1e3 * median_of(steps, &StepTimes::data);
+    record.results["forward_ms"] = 1e3 * median_of(steps, &StepTimes::forward);
+    record.results["backward_ms"] = 1e3 * median_of(steps, &StepTimes::backward);
+    record.results["optimizer_ms"] = 1e3 * median_of(steps, &StepTimes::optimizer);
+    record.results["data_share"] = median_of(steps, &StepTimes::data) / record.timing.median_s;
+    record.results["gflops"] = tokens_per_step * model::flops_per_token(request.model, n_ctx) / record.timing.median_s / 1e9;
+    record.results["first_loss"] = steps.front().loss;
+    record.results["last_loss"] = steps.back().loss;
+    record.results["peak_rss_mib"] = static_cast<double>(peak_resident_bytes()) / (1 << 20);
+    return record;
+}
+
+}  // namespace knlp::bench

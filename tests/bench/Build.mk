@@ -1,0 +1,2 @@
+test-y := test_timing test_tokenizer_bench test_step_bench
+needs-y := bench optim model data track config core kernels

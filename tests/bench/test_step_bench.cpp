@@ -1,0 +1,49 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "knlp/bench/bench.h"
+#include "tests/support/expect_error.h"
+
+namespace knlp::bench {
+namespace {
+
+StepRequest small_request() {
+    StepRequest request{.batch = 2, .accumulation = 2, .gemm = "aten", .threads = 1, .samples = 7, .warm_up = 1};
+    request.model.size = "custom";
+    request.model.n_layer = 2;
+    request.model.n_head = 2;
+    request.model.d_model = 32;
+    request.model.n_ctx = 16;
+    request.model.vocab_size = 50;
+    request.model.dropout = 0;
+    return request;
+}
+
+}  // namespace
+
+TEST(StepBench, TakesRealStepsAndSplitsTheirTime) {
+    const Record record = bench_step(small_request());
+    EXPECT_EQ(record.timing.samples_s.size(), 7u);
+    EXPECT_NEAR(record.results.at("first_loss"), std::log(50.0), 0.3) << "an untrained model knows nothing";
+    EXPECT_NE(record.results.at("last_loss"), record.results.at("first_loss"));
+    EXPECT_DOUBLE_EQ(record.results.at("tokens_per_s") * record.timing.median_s, 2 * 2 * 16);
+    for (const char* phase : {"forward_ms", "backward_ms", "optimizer_ms"})
+        EXPECT_GT(record.results.at(phase), 0) << phase;
+    EXPECT_EQ(record.types.at("gemm"), "aten");
+    EXPECT_EQ(record.shape.at("accumulation"), 2);
+}
+
+TEST(StepBench, KnowsTheSizesByName) {
+    EXPECT_EQ(model_of_size("124M").d_model, 768);
+    test::expect_error(kUsage, {"12M"}, [] { model_of_size("12M"); });
+}
+
+TEST(StepBench, RefusesABatchOfNothing) {
+    StepRequest request = small_request();
+    request.batch = 0;
+    test::expect_error(kUsage, {"batch 0"}, [&] { bench_step(request); });
+}
+
+}  // namespace knlp::bench
