@@ -85,7 +85,10 @@ def translate(requests, known):
     for request in requests:
         apply_rows(request, rows, known, out, 0)
     if out.ignored:
-        out.notes.append("no effect here: " + ", ".join(f"CONFIG_{r.said} ({why})" for r, why in out.ignored))
+        reasons = {}
+        for request, why in out.ignored:
+            reasons.setdefault(why, []).append(f"CONFIG_{request.said}")
+        out.notes.append("no effect here: " + "; ".join(f"{', '.join(who)} ({why})" for why, who in reasons.items()))
     if out.dropped:
         out.notes.append("features this version does not have, left out: "
                          + ", ".join(f"CONFIG_{r.said}" for r in out.dropped))

@@ -322,7 +322,8 @@ def check_dot_config(path):
     fresh = new_symbols(resolved)
     if fresh:
         some = ", ".join(fresh[:4]) + (", …" if len(fresh) > 4 else "")
-        note(f"{shown(path)}: {len(fresh)} new symbols take their defaults ({some}); "
-             "make olddefconfig writes them down")
+        what = "1 new symbol takes its default" if len(fresh) == 1 else \
+            f"{len(fresh)} new symbols take their defaults"
+        note(f"{shown(path)}: {what} ({some}); make olddefconfig writes them down")
     return resolved
 

@@ -14,6 +14,11 @@ no-config-goals := $(kconfig-goals) help kconfig-help list-defconfigs list-all-d
 	quickstart quickstart-run check check-slow check-slow-builds check-random-build check-torch-versions \
 	check-cuda check-peers bundle continue report
 
+# B is also the directory of objects, which clean removes.
+ifeq ($(MAKELEVEL)-$(origin B),0-command line)
+$(if $(filter-out diffconfig,$(or $(MAKECMDGOALS),all)),$(error B= belongs to diffconfig; O= chooses where things are made))
+endif
+
 asked-goals := $(filter $(kconfig-goals),$(MAKECMDGOALS))
 other-goals := $(filter-out $(kconfig-goals),$(MAKECMDGOALS))
 ifneq ($(and $(asked-goals),$(other-goals)),)
@@ -76,7 +81,7 @@ import-defconfig: ## translate an upstream preset (FILE=path NAME=new)
 	@FORCE='$(FORCE)' $(call kconfig-run,defconfig.py) import '$(FILE)' 'defconfigs/$(NAME)'
 diffconfig: ## what changes from preset or file A= to B= (.config.old and .config)
 	$(need-python)
-	@$(call kconfig-run,defconfig.py) diff '$(or $(A),$(dotconfig).old)' '$(or $(B),$(dotconfig))'
+	@$(call kconfig-run,defconfig.py) diff '$(or $(A),$(dotconfig).old)' '$(if $(filter command,$(origin B)),$(B),$(dotconfig))'
 list-defconfigs: ## the presets
 	@exec scripts/list-defconfigs
 list-all-defconfigs: list-defconfigs

@@ -1,0 +1,221 @@
+// Configuration targets of make, as a user meets them.
+#include "tests/kconfig/tools.h"
+
+#include <string>
+#include <vector>
+
+namespace knlp::test {
+namespace {
+
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::Not;
+using testing::StartsWith;
+
+TEST(NoConfiguration, MakeNamesTheWaysToGetOneAndMakesNothing) {
+    const Output output;
+    for (const std::vector<std::string>& goals : {std::vector<std::string>{}, {"build"}, {"train"}, {"test"}}) {
+        const Finished result = output.make(goals);
+        EXPECT_EQ(result.status, 2);
+        EXPECT_THAT(result.err, StartsWith("*** No configuration found (" + output.dot_config().string() + ").\n"
+                                           "*** Run \"make menuconfig\" or \"make defconfig-NAME\"; presets:\n"));
+        EXPECT_THAT(result.err, HasSubstr("  gpt2-nano-cpu "));
+        EXPECT_THAT(result.err, HasSubstr("  gpt2-vanilla-baseline "));
+        EXPECT_THAT(names_in(output.path()), IsEmpty());
+    }
+}
+
+TEST(NoConfiguration, TargetsThatNeedNoneWork) {
+    const Output output;
+    EXPECT_EQ(output.make({"help"}).status, 0);
+    EXPECT_EQ(output.make({"kconfig-help"}).status, 0);
+    EXPECT_EQ(output.make({"clean"}).status, 0);
+    const Finished list = output.make({"list-defconfigs"});
+    EXPECT_EQ(list.status, 0);
+    for (const char* name : {"gpt2-nano-cpu", "smoke-gpt2", "gpt2-vanilla-baseline", "gpt2-tiny-baseline",
+                             "gpt2-tinystories-baseline", "gpt2-shakespeare", "gpt2-finewebedu-baseline",
+                             "cpu-linuxdoc-gpt2"})
+        EXPECT_THAT(list.out, HasSubstr(std::string("  ") + name + " "));
+    EXPECT_THAT(names_in(output.path()), IsEmpty());
+}
+
+TEST(Help, ListsEveryConfigurationTargetAndVariable) {
+    const Finished help = Output().make({"help"});
+    for (const char* word : {"config", "menuconfig", "nconfig", "oldconfig", "olddefconfig", "listnewconfig",
+                             "defconfig", "defconfig-NAME", "savedefconfig", "list-defconfigs", "allnoconfig",
+                             "allyesconfig", "alldefconfig", "randconfig", "diffconfig", "import-defconfig",
+                             "check-kconfig", "docs-config", "kconfig-help", "TIME=", "SET=", "STRICT="})
+        EXPECT_THAT(help.out, HasSubstr(std::string("\n  ") + word + " "));
+}
+
+TEST(Variables, MisspeltOneIsAnErrorWithASuggestion) {
+    const Output output;
+    const Finished result = output.make({"MAX_ITER=5", "help"});
+    EXPECT_EQ(result.status, 2);
+    EXPECT_THAT(result.err, HasSubstr("MAX_ITER= is not a variable of this Makefile; did you mean MAX_ITERS"));
+}
+
+TEST(Variables, DirectoryOfObjectsIsNotForUsersToSet) {
+    const Output output;
+    const Finished result = output.make({"B=" + output.path().string(), "clean"});
+    EXPECT_EQ(result.status, 2);
+    EXPECT_THAT(result.err, HasSubstr("B= belongs to diffconfig"));
+    EXPECT_TRUE(std::filesystem::exists(output.path()));
+}
+
+TEST(Variables, TheOnesListedPass) {
+    const Finished result = Output().make({"TIME=5", "SET=SEED=1 DEVICE=cpu", "STRICT=1", "V=1", "TEXT=a b", "help"});
+    EXPECT_EQ(result.status, 0) << result.err;
+}
+
+TEST(Defconfig, LoadsAndSaysWhat) {
+    const Output output;
+    const Finished result = output.make({"defconfig-gpt2-nano-cpu"});
+    EXPECT_EQ(result.status, 0) << result.err;
+    EXPECT_THAT(result.out, HasSubstr(".config is now gpt2-nano-cpu: "));
+    EXPECT_THAT(read_text(output.dot_config()), HasSubstr("\nCONFIG_GPT2_MODEL_NANO=y\n"));
+
+    const Finished plain = output.make({"defconfig"});
+    EXPECT_EQ(plain.status, 0) << plain.err;
+    EXPECT_THAT(plain.err, HasSubstr("taking gpt2-vanilla-baseline"));
+    EXPECT_THAT(read_text(output.dot_config()), HasSubstr("\nCONFIG_GPT2_MAX_TIME=21600\n"));
+    EXPECT_EQ(output.make({"defconfig", "DEFCONFIG=smoke-gpt2"}).status, 0);
+    EXPECT_THAT(read_text(output.dot_config()), HasSubstr("\nCONFIG_GPT2_MAX_ITERS=40\n"));
+}
+
+TEST(Defconfig, RetiredOneSaysWhyAndWhatToTake) {
+    const Output output;
+    const Finished result = output.make({"defconfig-gpt2-mechint-kv-analysis"});
+    EXPECT_EQ(result.status, 2);
+    EXPECT_THAT(result.err, HasSubstr("retired: mechanistic interpretability is not carried; nearest preset: "
+                                      "make defconfig-gpt2-vanilla-baseline"));
+    EXPECT_THAT(names_in(output.path()), IsEmpty());
+}
+
+TEST(Defconfig, UnknownOneSuggestsNames) {
+    const Output output;
+    for (const char* name : {"gpt2-nano", "RETIRED", "../Makefile"}) {
+        const Finished result = output.tool("kconfcheck.py", {"preset", name});
+        EXPECT_EQ(result.status, 2);
+        EXPECT_THAT(result.err, HasSubstr("no such preset; did you mean "));
+    }
+    EXPECT_THAT(names_in(output.path()), IsEmpty());
+}
+
+TEST(Goals, ConfigurationTargetsGoAlone) {
+    const Output output;
+    const Finished result = output.make({"defconfig-gpt2-nano-cpu", "build"});
+    EXPECT_EQ(result.status, 2);
+    EXPECT_THAT(result.err, HasSubstr("run: make defconfig-gpt2-nano-cpu && make build"));
+    EXPECT_THAT(names_in(output.path()), IsEmpty());
+}
+
+TEST(Editors, NeedATerminal) {
+    const Output output;
+    for (const char* target : {"menuconfig", "nconfig"}) {
+        const Finished result = output.make({target});
+        EXPECT_EQ(result.status, 2);
+        EXPECT_THAT(result.err, HasSubstr(std::string(target) + " needs a terminal; use make defconfig-NAME or "
+                                          "make olddefconfig"));
+    }
+    EXPECT_THAT(names_in(output.path()), IsEmpty());
+}
+
+/// make menuconfig with these keys typed at a pseudo-terminal.
+Finished drive(const Output& output, const std::string& keys) {
+    return run_program({"/usr/bin/python3", "-B", (source_tree() / "tests/kconfig/drive_menuconfig.py").string(), keys,
+                        "make", "O=" + output.path().string(), "menuconfig"},
+                       {{"MAKEFLAGS", ""}, {"MAKELEVEL", ""}}, source_tree());
+}
+
+TEST(Editors, MenuconfigChangesAValueAndSaves) {
+    const Output output;
+    ASSERT_EQ(output.load("").status, 0);
+    // General, Random seed: 1 becomes 17; leave both menus; save.
+    const Finished result = drive(output, "\\n\\d\\n7\\n\\e\\e\\e\\e\\n");
+    EXPECT_EQ(result.status, 0) << result.out;
+    EXPECT_THAT(result.out, HasSubstr(".config saved"));
+    EXPECT_THAT(read_text(output.dot_config()), HasSubstr("\nCONFIG_SEED=17\n"));
+    EXPECT_THAT(read_text(output.file(".config.old")), HasSubstr("\nCONFIG_SEED=1\n"));
+}
+
+TEST(Editors, MenuconfigRefusesAStringThatIsNoNumberAndKeepsItAside) {
+    const Output output;
+    ASSERT_EQ(output.load("").status, 0);
+    const std::string before = read_text(output.dot_config());
+    // Training, Learning rate, Highest learning rate: "6e-4" becomes "6e-4x".
+    const Finished result = drive(output, "\\d\\d\\d\\n\\d\\n\\nx\\n\\e\\e\\e\\e\\e\\e\\n");
+    EXPECT_EQ(result.status, 2) << result.out;
+    EXPECT_THAT(result.out, HasSubstr("CONFIG_LEARNING_RATE=\"6e-4x\" is not a number"));
+    EXPECT_EQ(read_text(output.dot_config()), before);
+    EXPECT_THAT(read_text(output.file(".config.rejected")), HasSubstr("\"6e-4x\""));
+}
+
+TEST(Targets, NameThePackageOfAMissingProgram) {
+    const Output output;
+    std::filesystem::create_directory(output.file("bin"));
+    const Finished result = output.tool("kconfcheck.py", {"preset", "gpt2-nano-cpu"}, {{"PATH", output.file("bin").string()}});
+    EXPECT_EQ(result.status, 2);
+    EXPECT_THAT(result.err, HasSubstr("kconfig-frontends not found: apt install kconfig-frontends"));
+}
+
+TEST(Targets, MakeWholeConfigurations) {
+    const Output output;
+    for (const char* target : {"allnoconfig", "allyesconfig", "alldefconfig", "randconfig", "olddefconfig"}) {
+        const Finished result = output.tool("configure.py", {target});
+        EXPECT_EQ(result.status, 0) << target << ": " << result.err;
+        EXPECT_EQ(output.tool("kconfcheck.py", {"check"}).err, "") << target;
+    }
+    ASSERT_EQ(output.tool("configure.py", {"allyesconfig"}).status, 0);
+    EXPECT_THAT(read_text(output.dot_config()), Not(HasSubstr("CONFIG_USE_CUDA=y")));
+    EXPECT_THAT(read_text(output.dot_config()), HasSubstr("\nCONFIG_SANITIZE_NONE=y\n"));
+}
+
+TEST(Targets, RandconfigWithASeedRepeats) {
+    const Output first, second;
+    ASSERT_EQ(first.tool("configure.py", {"randconfig"}, {{"KCONFIG_SEED", "0x5"}}).status, 0);
+    ASSERT_EQ(second.tool("configure.py", {"randconfig"}, {{"KCONFIG_SEED", "0x5"}}).status, 0);
+    EXPECT_EQ(read_text(first.dot_config()), read_text(second.dot_config()));
+}
+
+TEST(Targets, OldconfigTakesAnswersFromAPipe) {
+    const Output output;
+    write_text(output.dot_config(), "CONFIG_SEED=5\n");
+    const Finished result = run_program({"sh", "-c", "yes '' | make O=" + output.path().string() + " oldconfig"},
+                                        {{"MAKEFLAGS", ""}, {"MAKELEVEL", ""}}, source_tree());
+    EXPECT_EQ(result.status, 0) << result.err;
+    EXPECT_THAT(read_text(output.dot_config()), HasSubstr("\nCONFIG_SEED=5\n"));
+    EXPECT_THAT(read_text(output.dot_config()), HasSubstr("\nCONFIG_GPT2_BLOCK_SIZE=1024\n"));
+}
+
+TEST(Targets, ListnewconfigNamesWhatTheFileLacks) {
+    const Output output;
+    ASSERT_EQ(output.load("").status, 0);
+    std::string text = read_text(output.dot_config());
+    const std::string line = "CONFIG_MAX_BAD_STEPS=10\n";
+    ASSERT_NE(text.find(line), std::string::npos);
+    write_text(output.dot_config(), text.erase(text.find(line), line.size()));
+    const Finished result = output.tool("configure.py", {"listnewconfig"});
+    EXPECT_EQ(result.status, 0) << result.err;
+    EXPECT_EQ(result.out, line);
+}
+
+TEST(Sync, SeesAConfigurationMovedIntoPlaceWithAnOldTime) {
+    const Output output;
+    ASSERT_EQ(output.load("CONFIG_SEED=5\n").status, 0);
+    const std::filesystem::path other = output.file("other");
+    std::filesystem::copy_file(output.dot_config(), other);
+    ASSERT_EQ(output.load("CONFIG_SEED=6\n").status, 0);
+    const std::string auto_conf = output.file("include/config/auto.conf").string();
+    ASSERT_EQ(output.make({auto_conf}).status, 0);
+    EXPECT_THAT(read_text(auto_conf), HasSubstr("\nCONFIG_SEED=6\n"));
+
+    std::filesystem::last_write_time(other, std::filesystem::file_time_type::clock::now() - std::chrono::hours(24));
+    std::filesystem::rename(other, output.dot_config());
+    ASSERT_EQ(output.make({auto_conf}).status, 0);
+    EXPECT_THAT(read_text(auto_conf), HasSubstr("\nCONFIG_SEED=5\n"));
+    EXPECT_THAT(output.make({auto_conf}).out, Not(HasSubstr("SYNC")));
+}
+
+}  // namespace
+}  // namespace knlp::test
