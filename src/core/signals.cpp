@@ -44,6 +44,10 @@ void clear_stop() {
     interrupts.store(0);
 }
 
+void throw_if_stopped() {
+    if (const int signal = stop_signal(); signal != 0) throw Stopped(signal);
+}
+
 int stop_exit_status(int signal) { return signal == SIGINT ? 130 : 75; }
 
 }  // namespace knlp

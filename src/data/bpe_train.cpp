@@ -20,28 +20,12 @@ using WordCounts = std::unordered_map<std::string_view, int64_t>;
 constexpr int64_t kFirstMerge = 256;
 constexpr size_t kPieceBytes = size_t{1} << 20;
 
-bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
-
-/// Cuts texts between a letter and white space, where a word ends whatever comes before and after, so that pieces
-/// give the words of the whole.
-std::vector<std::string_view> cut_at_words(std::span<const std::string_view> documents) {
-    std::vector<std::string_view> pieces;
-    for (std::string_view text : documents) {
-        while (text.size() > kPieceBytes) {
-            size_t cut = kPieceBytes;
-            while (cut < text.size() && !(is_letter(text[cut - 1]) && (text[cut] == ' ' || text[cut] == '\n'))) ++cut;
-            pieces.push_back(text.substr(0, cut));
-            text.remove_prefix(cut);
-        }
-        if (!text.empty()) pieces.push_back(text);
-    }
-    return pieces;
-}
-
 /// Distinct words and their counts, sorted by word.
 std::vector<std::pair<std::string_view, int64_t>> count_words(std::span<const std::string_view> documents,
                                                               int64_t threads) {
-    const std::vector<std::string_view> pieces = cut_at_words(documents);
+    std::vector<std::string_view> pieces;
+    for (const std::string_view text : documents)
+        for (const std::string_view piece : cut_at_words(text, kPieceBytes)) pieces.push_back(piece);
     std::vector<WordCounts> parts(static_cast<size_t>(std::max<int64_t>(threads, 1)));
     parallel_for(threads, std::ssize(parts), [&](int64_t part) {
         for (size_t p = static_cast<size_t>(part); p < pieces.size(); p += parts.size()) {

@@ -87,4 +87,17 @@ const unsigned char* WordSplitter::word_end(const unsigned char* p) const {
     return run_end(body + length, first);
 }
 
+std::vector<std::string_view> cut_at_words(std::string_view text, size_t piece_bytes) {
+    std::vector<std::string_view> pieces;
+    const auto letter_before = [&](size_t i) { return kAscii[static_cast<unsigned char>(text[i - 1])] == CharClass::kLetter; };
+    while (text.size() > piece_bytes) {
+        size_t cut = piece_bytes;
+        while (cut < text.size() && !((text[cut] == ' ' || text[cut] == '\n') && letter_before(cut))) ++cut;
+        pieces.push_back(text.substr(0, cut));
+        text.remove_prefix(cut);
+    }
+    if (!text.empty()) pieces.push_back(text);
+    return pieces;
+}
+
 }  // namespace knlp::data

@@ -3,6 +3,7 @@
 #include "src/data/unicode.h"
 
 #include <string_view>
+#include <vector>
 
 namespace knlp::data {
 
@@ -33,5 +34,9 @@ private:
     const unsigned char* end_;
     const ClassTable& classes_;
 };
+
+/// Cuts text into pieces of about piece_bytes whose words, one piece after the other, are the words of the whole:
+/// between an ASCII letter and a blank or newline. Text without such a place stays whole.
+std::vector<std::string_view> cut_at_words(std::string_view text, size_t piece_bytes);
 
 }  // namespace knlp::data

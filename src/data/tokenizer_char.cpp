@@ -3,6 +3,7 @@
 #include "knlp/core/hash.h"
 #include "knlp/core/json.h"
 #include "knlp/data/tokenizer.h"
+#include "src/data/code_points.h"
 #include "src/data/utf8.h"
 
 #include <algorithm>
@@ -11,8 +12,6 @@
 namespace knlp::data {
 
 namespace {
-
-constexpr uint32_t kCodePoints = 0x110000;
 
 /// Calls visit(code point, byte offset) for each code point; Error{kData} at the first invalid byte.
 template <class Visit>
@@ -81,13 +80,21 @@ private:
 
 }  // namespace
 
+void CodePoints::add(std::string_view text) {
+    for_each_code_point(text, [&](uint32_t code_point, int64_t) { seen_[code_point] = true; });
+}
+
+std::string CodePoints::sorted_text() const {
+    std::string text;
+    for (uint32_t code_point = 0; code_point < seen_.size(); ++code_point)
+        if (seen_[code_point]) append_utf8(text, code_point);
+    return text;
+}
+
 std::unique_ptr<Tokenizer> make_char_tokenizer(std::string_view text) {
-    std::vector<bool> seen(kCodePoints);
-    for_each_code_point(text, [&](uint32_t code_point, int64_t) { seen[code_point] = true; });
-    std::vector<uint32_t> code_points;
-    for (uint32_t i = 0; i < kCodePoints; ++i)
-        if (seen[i]) code_points.push_back(i);
-    return std::make_unique<CharTokenizer>(code_points);
+    CodePoints seen;
+    seen.add(text);
+    return load_char_tokenizer(seen.sorted_text());
 }
 
 std::unique_ptr<Tokenizer> load_char_tokenizer(std::string_view text) {

@@ -1,6 +1,7 @@
 #include "src/data/utf8.h"
 
 #include "knlp/core/error.h"
+#include "knlp/data/tokenizer.h"
 
 #include <cstring>
 
@@ -54,6 +55,8 @@ void append_utf8(std::string& out, uint32_t code_point) {
         byte(0x80 | (code_point & 0x3F));
     }
 }
+
+bool is_valid_utf8(std::string_view text) { return find_invalid_utf8(text) == std::string_view::npos; }
 
 size_t find_invalid_utf8(std::string_view text) { return find_invalid_from(text, 0); }
 

@@ -49,6 +49,8 @@ std::unique_ptr<Tokenizer> load_bpe(const std::filesystem::path& directory_or_ra
 /// of threads; ties go to the lexicographically smaller pair of byte strings.
 std::unique_ptr<Tokenizer> train_bpe(std::span<const std::string_view> documents, int64_t vocab_size,
                                      int64_t threads);
+bool is_valid_utf8(std::string_view text);
+
 /// Whatever `save` or another tool wrote into this directory. Error{kData} saying which files it wants.
 std::unique_ptr<Tokenizer> load_tokenizer(const std::filesystem::path& directory);
 

@@ -1,0 +1,65 @@
+#include "src/data/staged_directory.h"
+
+#include "knlp/core/error.h"
+#include "knlp/core/file.h"
+
+#include <stdlib.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <string>
+
+namespace knlp::data {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+/// A fresh directory ".<name>.<what>.XXXXXX" beside `target`.
+fs::path make_beside(const fs::path& target, const std::string& what) {
+    std::string pattern = (target.parent_path() / ("." + target.filename().string() + what + "XXXXXX")).string();
+    if (::mkdtemp(pattern.data()) == nullptr) fail_io(target.parent_path(), "make a directory in it", errno);
+    fs::permissions(pattern, fs::perms::owner_all | fs::perms::group_read | fs::perms::group_exec |
+                                 fs::perms::others_read | fs::perms::others_exec);
+    return pattern;
+}
+
+}  // namespace
+
+StagedDirectory::StagedDirectory(fs::path target, bool replace) : replace_(replace) {
+    // A trailing slash would leave no file name to build the temporary one from.
+    target_ = fs::absolute(target).lexically_normal();
+    if (!target_.has_filename()) target_ = target_.parent_path();
+    if (!replace && fs::exists(target_) && !(fs::is_directory(target_) && fs::is_empty(target_)))
+        fail(kData, "{} is there already; --force replaces it, --out DIR takes another place", target.string());
+    std::error_code error;
+    fs::create_directories(target_.parent_path(), error);
+    if (error) fail_io(target_.parent_path(), "make the directory", error.value());
+    staged_ = make_beside(target_, ".tmp.");
+}
+
+StagedDirectory::~StagedDirectory() {
+    std::error_code ignored;
+    if (!staged_.empty()) fs::remove_all(staged_, ignored);
+}
+
+bool StagedDirectory::publish() {
+    sync_directory(staged_);
+    if (::rename(staged_.c_str(), target_.c_str()) != 0) {
+        if (errno != ENOTEMPTY && errno != EEXIST) fail_io(target_, "rename to it", errno);
+        if (!replace_) return false;
+        const fs::path old = make_beside(target_, ".old.");
+        std::error_code ignored;
+        if (::rename(target_.c_str(), old.c_str()) != 0 || ::rename(staged_.c_str(), target_.c_str()) != 0) {
+            const int reason = errno;
+            ::rename(old.c_str(), target_.c_str());
+            fail_io(target_, "replace it", reason);
+        }
+        fs::remove_all(old, ignored);
+    }
+    staged_.clear();
+    sync_directory(target_.parent_path());
+    return true;
+}
+
+}  // namespace knlp::data

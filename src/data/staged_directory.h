@@ -1,0 +1,26 @@
+#pragma once
+
+#include <filesystem>
+
+namespace knlp::data {
+
+/// A directory being made under a temporary name beside `target`. Destroyed without publish: removed.
+class StagedDirectory {
+public:
+    /// Makes it, and the directories above `target`. Error{kData} when target is there and not `replace`, and
+    /// Error{kRun, "E_IO"} when it cannot be made.
+    StagedDirectory(std::filesystem::path target, bool replace);
+    ~StagedDirectory();
+    StagedDirectory(const StagedDirectory&) = delete;
+    StagedDirectory& operator=(const StagedDirectory&) = delete;
+
+    const std::filesystem::path& path() const { return staged_; }
+    /// Renames it to the target. When somebody else made the target meanwhile, theirs stays (false).
+    bool publish();
+
+private:
+    std::filesystem::path target_, staged_;
+    bool replace_;
+};
+
+}  // namespace knlp::data
