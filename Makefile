@@ -22,5 +22,6 @@ include scripts/make/torch.mk
 include scripts/make/build.mk
 include scripts/make/tests.mk
 include scripts/make/fuzz.mk
+include scripts/make/peers.mk
 include scripts/make/run.mk
 include scripts/make/variables.mk

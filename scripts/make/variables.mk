@@ -24,6 +24,7 @@ known-variables += CXX          ## another C++ compiler
 known-variables += NO_CCACHE    ## 1 compiles without ccache
 known-variables += PCH_DIR B    ## where precompiled header and objects go
 known-variables += YES          ## 1 answers questions
+known-variables += PEERS        ## part of check-peers: tests models use records tokenizers training
 known-variables += BUNDLE       ## 1 builds in a bundle
 
 given-variables := $(foreach v,$(filter-out -% MAKE% .%,$(.VARIABLES)),$(if $(filter command,$(origin $(v))),$(v)))
