@@ -9,6 +9,9 @@
 #include "knlp/core/error.h"
 #include "knlp/core/rng.h"
 
+#include <ATen/Parallel.h>
+
+#include <algorithm>
 #include <cmath>
 
 namespace knlp::model {
@@ -142,6 +145,24 @@ at::Device Gpt2::device() const { return state_->device; }
 std::vector<Parameter>& Gpt2::parameters() { return state_->parameters; }
 Parameter* Gpt2::find(std::string_view name) { return state_->find(name); }
 
+namespace {
+
+/// Standard normals of the tensor's own stream; value i depends on i alone, so threads share the work.
+at::Tensor normal_values(const ParameterSpec& spec, uint64_t seed) {
+    constexpr int64_t kPiece = 4096;                 // a multiple of the stream's block of 4
+    at::Tensor values = at::empty(spec.shape, at::kFloat);
+    const Stream stream(seed, "init/" + spec.name);
+    const int64_t n = values.numel();
+    float* data = values.mutable_data_ptr<float>();
+    at::parallel_for(0, (n + kPiece - 1) / kPiece, 1, [&](int64_t begin, int64_t end) {
+        const int64_t first = begin * kPiece, last = std::min(end * kPiece, n);
+        stream.normal({data + first, static_cast<size_t>(last - first)}, 0, static_cast<uint64_t>(first));
+    });
+    return values;
+}
+
+}  // namespace
+
 void Gpt2::initialize(uint64_t seed) {
     at::NoGradGuard no_grad;
     const State& s = *state_;
@@ -151,10 +172,7 @@ void Gpt2::initialize(uint64_t seed) {
             p.value.fill_(p.spec.role == InitRole::kOne ? 1.0 : 0.0);
             continue;
         }
-        at::Tensor normal = at::empty(p.spec.shape, at::kFloat);
-        Stream(seed, "init/" + p.spec.name)
-            .normal({normal.mutable_data_ptr<float>(), static_cast<size_t>(normal.numel())});
-        normal.mul_(p.spec.role == InitRole::kResidualOutput ? residual : 0.02);
+        at::Tensor normal = normal_values(p.spec, seed).mul_(p.spec.role == InitRole::kResidualOutput ? residual : 0.02);
         // Padding rows never receive a gradient; zero keeps them equal whatever a file holds.
         if (has_vocabulary_rows(p.spec))
             normal.narrow(0, s.model.vocab_size, s.model.padded_vocab() - s.model.vocab_size).zero_();
@@ -166,7 +184,6 @@ at::Tensor Gpt2::hidden(const at::Tensor& ids, ForwardContext& context, KvCache*
     State& s = *state_;
     const int64_t q_len = ids.size(1), before = cache != nullptr ? cache->length() : 0;
     KNLP_CHECK(q_len > 0 && before + q_len <= s.model.n_ctx);
-    context.dropout = s.model.dropout;
     context.dropout_site = 0;
 
     at::Tensor x = at::embedding(s.wte->value, ids) + s.positions(before, q_len, cache);

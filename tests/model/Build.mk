@@ -1,2 +1,3 @@
-test-torch-y := test_gpt2 test_attention_variants test_head_loss test_dropout test_gemm test_runtime
+test-y := test_model_files
+test-torch-y := test_gpt2 test_attention_variants test_head_loss test_dropout test_gemm test_runtime test_weights
 needs-y := model data config core kernels
