@@ -18,7 +18,7 @@ def check_preset(name):
     try:
         resolved = strict.resolve(path, preset=True)
     except ConfigError as error:
-        return [str(p).split("]: ", 1)[1] for p in error.problems]
+        return [p.without_code() for p in error.problems]
     out = [f"{shown}: loads with a note: {text}" for text in resolved.notes]
     head = presets.header(path)
     with open(path, encoding="utf-8") as source:

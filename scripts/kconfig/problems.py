@@ -13,9 +13,11 @@ class Problem:
     def __init__(self, code, where, text):
         self.code, self.where, self.text = code, where, text
 
+    def without_code(self):
+        return f"{self.where}: {self.text}" if self.where else self.text
+
     def __str__(self):
-        place = f"{self.where}: " if self.where else ""
-        return f"knlp: error[{self.code}]: {place}{self.text}"
+        return f"knlp: error[{self.code}]: {self.without_code()}"
 
 
 class ConfigError(Exception):
