@@ -184,6 +184,7 @@ at::Tensor Gpt2::hidden(const at::Tensor& ids, ForwardContext& context, KvCache*
     State& s = *state_;
     const int64_t q_len = ids.size(1), before = cache != nullptr ? cache->length() : 0;
     KNLP_CHECK(q_len > 0 && before + q_len <= s.model.n_ctx);
+    if (context.dropout < 0) context.dropout = s.model.dropout;
     context.dropout_site = 0;
 
     at::Tensor x = at::embedding(s.wte->value, ids) + s.positions(before, q_len, cache);

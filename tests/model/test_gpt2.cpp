@@ -215,6 +215,20 @@ TEST(Gpt2, AccumulatedMicroBatchesEqualOneBatch) {
             << whole.parameters()[i].spec.name;
 }
 
+TEST(Gpt2, TrainingUsesTheDropoutOfTheModelUnlessTold) {
+    config::Model m = small_model();
+    m.dropout = 0.5;
+    Gpt2 model(m, at::kCPU);
+    fill_by_formula(model);
+    const at::Tensor ids = some_ids(2, 12, m.vocab_size), targets = some_ids(2, 12, m.vocab_size, 4);
+    const auto loss = [&](ForwardContext context) { return model.loss(ids, targets, context).item<double>(); };
+    const double evaluated = loss({.training = false}), own = loss({.training = true});
+    EXPECT_NE(own, evaluated);
+    EXPECT_EQ(loss({.training = true, .dropout = 0.5}), own);
+    EXPECT_EQ(loss({.training = true, .dropout = 0.0}), evaluated);
+    EXPECT_NE(loss({.training = true, .step = 1}), own);
+}
+
 TEST(Gpt2, TokenNllAveragesToTheLoss) {
     const config::Model m = small_model();
     Gpt2 model(m, at::kCPU);

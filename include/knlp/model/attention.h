@@ -52,7 +52,7 @@ private:
 /// What a forward pass needs besides x. Plain values; `dropout_site` numbers the dropout sites of a pass.
 struct ForwardContext {
     bool training = false;
-    double dropout = 0.0;
+    double dropout = -1.0;               // rate while training; negative: the model's own
     uint64_t seed = 0;                   // dropout stream
     int64_t step = 0, micro = 0;         // with the site number they fix every mask
     int64_t first_row = 0;               // rows are numbered over the whole effective batch, so that
