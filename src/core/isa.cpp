@@ -70,9 +70,28 @@ const char* name_of(Isa isa) {
     return "unknown";
 }
 
-Isa isa() {
-    static const Isa chosen = choose_isa();
+namespace {
+
+Isa& chosen_isa() {
+    static Isa chosen = choose_isa();
     return chosen;
+}
+
+}  // namespace
+
+Isa isa() { return chosen_isa(); }
+
+void force_isa(std::string_view name) {
+    const CpuFeatures& cpu = features();
+    const Isa best = cpu.avx512 ? Isa::kAvx512 : cpu.avx2 ? Isa::kAvx2 : Isa::kScalar;
+    for (const Isa wanted : {Isa::kScalar, Isa::kAvx2, Isa::kAvx512}) {
+        if (name != name_of(wanted)) continue;
+        if (wanted > best)
+            fail(kNotAvailable, "instruction set {} is wanted and this CPU has {} at best", name, name_of(best));
+        chosen_isa() = wanted;
+        return;
+    }
+    fail(kData, "instruction set '{}': scalar, avx2 or avx512 was expected", name);
 }
 
 bool has_avx512_bf16() { return features().avx512_bf16; }

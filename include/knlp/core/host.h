@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace knlp {
@@ -33,6 +34,9 @@ const char* name_of(Isa isa);
 /// Best of what CPUID + XGETBV report, or KNLP_ISA=scalar|avx2|avx512; Error{kNotAvailable} when that is
 /// more than this CPU has: "this CPU has no AVX-512".
 Isa isa();
+/// Makes isa() return this level from now on: what a checkpoint was made with. Error{kNotAvailable} when
+/// this CPU does not have it.
+void force_isa(std::string_view name);
 bool has_avx512_bf16();
 
 /// UTC, "2026-11-23T19:45:07Z" and, for names, "20261123T194507Z".

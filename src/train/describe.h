@@ -1,0 +1,28 @@
+#pragma once
+
+#include "session.h"
+
+#include "knlp/track/manifest.h"
+
+#include <string>
+
+namespace knlp::train {
+
+/// "gpt2_adamw_s1"; with "-SYNTH" when the data is synthetic.
+std::string run_name(const Session& session);
+
+/// What the manifest says of a run before its first step.
+track::Manifest describe(const Session& session, const TrainRequest& request,
+                         const std::string& config_sha256);
+
+/// What the manifest's own fields do not hold, as a JSON object: model_config, optimizer_config, schedule,
+/// eval, memory, estimate.
+std::string describe_details(const Session& session);
+
+/// Prints the plan of the run: model, groups, data, batch, budget, memory, time.
+void print_banner(const Session& session, const std::string& run_path, int64_t from_step);
+
+/// Prints that other data stands in for the wanted; nothing when none does.
+void print_substitute(const Session& session);
+
+}  // namespace knlp::train

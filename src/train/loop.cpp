@@ -1,0 +1,200 @@
+#include "loop.h"
+
+#include "knlp/core/error.h"
+#include "knlp/core/host.h"
+#include "knlp/core/log.h"
+#include "knlp/core/signals.h"
+#include "knlp/optim/schedule.h"
+#include "text.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace knlp::train {
+
+namespace {
+
+// An evaluation before the first step is cheap when it costs less than about this many steps: a forward
+// pass is a third of a step.
+constexpr int64_t kCheapSteps = 32;
+
+}  // namespace
+
+Loop::Loop(Session& session, RunState& state, Recorder& recorder, const TrainRequest& request,
+           std::string config_sha256)
+    : session_(session),
+      state_(state),
+      recorder_(recorder),
+      request_(request),
+      config_sha256_(std::move(config_sha256)),
+      start_step_(state.step) {}
+
+double Loop::elapsed() const { return steady_seconds() - start_s_; }
+
+bool Loop::out_of_time() const {
+    return session_.train.max_time_s > 0 && elapsed() >= session_.train.max_time_s;
+}
+
+std::string Loop::reached() const {
+    const config::Train& train = session_.train;
+    if (train.max_iters > 0 && state_.step >= train.max_iters) return "max_iters";
+    if (train.max_tokens > 0 && state_.tokens >= train.max_tokens) return "max_tokens";
+    return out_of_time() ? "max_time" : "";
+}
+
+int64_t Loop::planned_steps() const {
+    const config::Train& train = session_.train;
+    if (train.max_time_s > 0) return 0;
+    int64_t steps = train.max_iters;
+    if (train.max_tokens > 0) {
+        const int64_t a_step = session_.tokens_per_step(), by_tokens = (train.max_tokens + a_step - 1) / a_step;
+        steps = steps > 0 ? std::min(steps, by_tokens) : by_tokens;
+    }
+    return steps;
+}
+
+bool Loop::evaluation_due() const {
+    if (state_.last_eval_step == state_.step || state_.step % session_.train.eval_interval != 0) return false;
+    const int64_t eval_tokens = std::ssize(session_.eval_starts) * session_.model.n_ctx;
+    return state_.step > 0 || eval_tokens <= kCheapSteps * session_.tokens_per_step();
+}
+
+int Loop::run() {
+    const config::Train& train = session_.train;
+    data::BatchLoader loader(session_.dataset().train, session_.general.seed, state_.step,
+                             session_.batch.micro, session_.batch.accumulation, session_.model.n_ctx);
+    start_s_ = steady_seconds() - state_.elapsed_s;
+    if (start_step_ > 0) last_saved_ = start_step_;
+    for (;;) {
+        const int64_t best_before = state_.best.step;
+        if (evaluation_due() && !evaluate()) return stop();
+        const bool new_best = state_.best.step != best_before;
+        const bool due = state_.step > 0 && state_.step % train.checkpoint_interval == 0;
+        if (train.save_checkpoint && (due || new_best) && last_saved_ != state_.step) save(true, state_);
+        if (const std::string reason = reached(); !reason.empty()) return finish(reason);
+        if (stop_signal() != 0) return stop();
+        switch (take_step(loader)) {
+            case StepEnd::kDone: break;
+            case StepEnd::kSignal: return stop();
+            case StepEnd::kTimeUp: return finish("max_time");
+        }
+    }
+}
+
+std::optional<double> Loop::accumulate(data::BatchLoader& loader, StepEnd& why) {
+    const BatchPlan& plan = session_.batch;
+    const double targets = static_cast<double>(session_.tokens_per_step());
+    double loss = 0;
+    for (int64_t micro = 0; micro < plan.accumulation; ++micro) {
+        if (request_.on_micro_batch) request_.on_micro_batch(state_.step, micro);
+        if (stop_signal() != 0 || out_of_time()) {
+            why = stop_signal() != 0 ? StepEnd::kSignal : StepEnd::kTimeUp;
+            return std::nullopt;
+        }
+        const double begin = steady_seconds();
+        const data::Batch batch = loader.next();
+        const double fetched = steady_seconds();
+        spent_.data += fetched - begin;
+        if (!std::isfinite(loss)) continue;              // keeps the loader in step with the run
+        const DeviceBatch ids = to_device(batch, session_.device);
+        model::ForwardContext context{.training = true,
+                                      .seed = session_.general.seed,
+                                      .step = state_.step,
+                                      .micro = micro,
+                                      .first_row = micro * plan.micro,
+                                      .bf16 = session_.bf16()};
+        const at::Tensor part = session_.gpt2->loss(ids.inputs, ids.targets, context, targets);
+        loss += part.item<double>();
+        const double forwarded = steady_seconds();
+        spent_.forward += forwarded - fetched;
+        if (std::isfinite(loss)) part.backward();
+        spent_.backward += steady_seconds() - forwarded;
+        show_progress(loss * static_cast<double>(plan.accumulation) / static_cast<double>(micro + 1));
+    }
+    return loss;
+}
+
+Loop::StepEnd Loop::take_step(data::BatchLoader& loader) {
+    const double begin = steady_seconds();
+    clear_gradients(*session_.gpt2);
+    state_.elapsed_s = elapsed();
+    lr_ = optim::learning_rate(session_.train, {state_.step, state_.tokens, state_.elapsed_s});
+    StepEnd why = StepEnd::kDone;
+    const std::optional<double> loss = accumulate(loader, why);
+    if (!loss) {
+        clear_gradients(*session_.gpt2);                 // replayed on resume
+        return why;
+    }
+    const double accumulated = steady_seconds();
+    optim::StepInfo info{.finite = std::isfinite(*loss)};
+    if (info.finite) info = session_.optimizer->step(lr_);
+    spent_.optimizer += steady_seconds() - accumulated;
+    if (info.finite) {
+        state_.bad_in_a_row = 0;
+        state_.since_log.add(*loss);
+        state_.since_eval.add(*loss);
+        grad_norm_ = info.grad_norm;
+        clip_ = info.clip;
+    } else {
+        skip_step(*loss, lr_, info.first_bad);
+    }
+    const int64_t step = state_.step++, tokens = state_.tokens;
+    state_.tokens += session_.tokens_per_step();
+    step_time_ += steady_seconds() - begin;
+    ++timed_steps_;
+    if (step % session_.train.log_interval == 0) log_train(step, tokens);
+    return StepEnd::kDone;
+}
+
+void Loop::skip_step(double loss, double lr, const std::string& first_bad) {
+    ++state_.bad_in_a_row;
+    ++state_.bad_total;
+    if (state_.bad_in_a_row >= session_.train.max_bad_steps) diverged(loss, lr, first_bad);
+    recorder_.warn(state_.step, fmt::format("step {} skipped, its {} is not finite ({} in a row, {} stop the run)",
+                                            state_.step, std::isfinite(loss) ? "gradient of " + first_bad : "loss",
+                                            state_.bad_in_a_row, session_.train.max_bad_steps));
+}
+
+void Loop::log_train(int64_t step, int64_t tokens) {
+    const double steps = static_cast<double>(std::max<int64_t>(timed_steps_, 1));
+    const double speed = step_time_ > 0 ? steps * static_cast<double>(session_.tokens_per_step()) / step_time_ : 0;
+    const double loss = state_.since_log.mean();
+    recorder_.train({.step = step,
+                     .tokens = tokens,
+                     .loss = loss,
+                     .lr = lr_,
+                     .grad_norm = grad_norm_,
+                     .clip = clip_,
+                     .bad_steps = state_.bad_total,
+                     .tokens_per_s = speed,
+                     .elapsed_s = elapsed(),
+                     .ms = {1e3 * spent_.data / steps, 1e3 * spent_.forward / steps,
+                            1e3 * spent_.backward / steps, 1e3 * spent_.optimizer / steps}});
+    if (!progress_.live())
+        log::info("step {:>6}  loss {:.4f}  lr {:.2e}  norm {:.2f}  {} tokens/s", step, loss, lr_, grad_norm_,
+                  count_text(static_cast<int64_t>(speed)));
+    last_train_loss_ = loss;
+    state_.since_log = {};
+    state_.last_logged_step = step;
+    spent_ = {};
+    timed_steps_ = 0;
+    step_time_ = 0;
+}
+
+void Loop::show_progress(double loss) {
+    recorder_.heartbeat();
+    if (!progress_.live()) return;
+    const double now = elapsed();
+    const double p = optim::progress_of(session_.train, {state_.step, state_.tokens, now});
+    const double tokens = static_cast<double>(timed_steps_ * session_.tokens_per_step());
+    progress_.show({.step = state_.step,
+                    .planned_steps = planned_steps(),
+                    .progress = p,
+                    .loss = loss,
+                    .lr = lr_,
+                    .tokens_per_s = step_time_ > 0 ? tokens / step_time_ : 0,
+                    .elapsed_s = now,
+                    .eta_s = p > 0 ? now * (1 - p) / p : -1});
+}
+
+}  // namespace knlp::train

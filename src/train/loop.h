@@ -1,0 +1,68 @@
+#pragma once
+
+#include "progress.h"
+#include "record.h"
+#include "session.h"
+#include "state.h"
+
+#include "knlp/data/batches.h"
+#include "knlp/train/evaluator.h"
+
+#include <optional>
+#include <string>
+
+namespace knlp::train {
+
+/// The steps of a run, its evaluations and checkpoints, from `state` until a budget is used up or a
+/// signal comes. Signals and the time budget act between micro-batches.
+class Loop {
+public:
+    Loop(Session& session, RunState& state, Recorder& recorder, const TrainRequest& request,
+         std::string config_sha256);
+
+    /// Exit status: 0 finished, 75 or 130 stopped.
+    int run();
+    const EvalResult& final_eval() const { return *last_eval_; }
+
+private:
+    enum class StepEnd { kDone, kSignal, kTimeUp };
+    StepEnd take_step(data::BatchLoader& loader);
+    /// Mean loss of the step's micro-batches, gradients accumulated; not finite: later ones are only
+    /// fetched. No value when interrupted.
+    std::optional<double> accumulate(data::BatchLoader& loader, StepEnd& why);
+    void skip_step(double loss, double lr, const std::string& first_bad);
+    [[noreturn]] void diverged(double loss, double lr, const std::string& first_bad);
+    void log_train(int64_t step, int64_t tokens);
+    void show_progress(double loss);
+
+    bool evaluation_due() const;
+    EvalResult measure_eval();           // incomplete when a signal comes
+    void record_eval(EvalResult result);
+    bool evaluate();                     // false: a signal came first
+    void save(bool scheduled, const RunState& resume);
+    std::string reached() const;         // budget used up, or ""
+    double elapsed() const;
+    int stop();
+    int finish(const std::string& reason);
+    bool out_of_time() const;
+    int64_t planned_steps() const;
+
+    Session& session_;
+    RunState& state_;
+    Recorder& recorder_;
+    const TrainRequest& request_;
+    std::string config_sha256_;
+    ProgressLine progress_;
+    double start_s_ = 0;                 // steady clock at elapsed 0
+    int64_t start_step_ = 0;
+    int64_t last_saved_ = -1, save_failures_ = 0;
+    std::optional<EvalResult> last_eval_;
+    // Since the last "train" event; times only, so an interruption may lose them.
+    Phases spent_;
+    int64_t timed_steps_ = 0;
+    double step_time_ = 0;
+    double lr_ = 0, grad_norm_ = 0, clip_ = 1;       // of the last step
+    double last_train_loss_ = std::numeric_limits<double>::quiet_NaN();      // as last logged
+};
+
+}  // namespace knlp::train

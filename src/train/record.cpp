@@ -1,0 +1,228 @@
+#include "record.h"
+
+#include "knlp/core/error.h"
+#include "knlp/core/file.h"
+#include "knlp/core/host.h"
+#include "knlp/core/json.h"
+#include "knlp/core/log.h"
+#include "knlp/track/tensorboard.h"
+
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+
+namespace knlp::train {
+
+namespace {
+
+constexpr double kHeartbeat_s = 30;
+constexpr size_t kErrorTail = 50;        // lines of output.log in error.txt
+
+double perplexity(double loss) { return std::exp(std::min(loss, 20.0)); }
+
+std::optional<double> known(double value) {
+    return std::isfinite(value) ? std::optional<double>(value) : std::nullopt;
+}
+
+std::string last_lines(const std::string& text, size_t count) {
+    size_t at = text.size();
+    for (size_t seen = 0; at > 0; --at)
+        if (text[at - 1] == '\n' && at != text.size() && ++seen == count) break;
+    return text.substr(at);
+}
+
+}  // namespace
+
+struct Recorder::State {
+    track::RunDir run;
+    track::Manifest manifest;
+    nlohmann::json extra;
+    bool mirror = false;
+    std::unique_ptr<track::MetricsLog> metrics;
+    std::unique_ptr<track::TensorboardWriter> tensorboard;
+    double last_heartbeat = 0;
+
+    void write_manifest() {
+        track::write_manifest(run, manifest);
+        if (extra.empty()) return;
+        nlohmann::json whole = track::read_manifest(run.path());
+        whole.merge_patch(extra);
+        write_file_atomic(run.file("manifest.json"), pretty_json(whole));
+    }
+    void scalars(int64_t step, const std::map<std::string, double>& values) {
+        if (tensorboard) tensorboard->add(step, wall_seconds(), values);
+    }
+};
+
+Recorder::Recorder(track::RunDir run, track::Manifest manifest, std::string extra, bool tensorboard)
+    : state_(new State{.run = std::move(run),
+                       .manifest = std::move(manifest),
+                       .extra = nlohmann::json::parse(extra),
+                       .mirror = tensorboard}) {}
+
+Recorder::~Recorder() = default;
+
+const track::RunDir& Recorder::run() const { return state_->run; }
+int64_t Recorder::metrics_bytes() const { return state_->metrics->bytes(); }
+
+void Recorder::begin(int64_t metrics_offset) {
+    State& s = *state_;
+    if (std::filesystem::exists(s.run.file("metrics.jsonl"))) track::MetricsLog::truncate(s.run, metrics_offset);
+    s.metrics = std::make_unique<track::MetricsLog>(s.run);
+    if (s.mirror) s.tensorboard = std::make_unique<track::TensorboardWriter>(s.run.path());
+    s.manifest.state = "running";
+    s.write_manifest();
+    track::write_status(s.run, "running");
+    s.last_heartbeat = steady_seconds();
+}
+
+void Recorder::train(const TrainEvent& e) {
+    State& s = *state_;
+    s.metrics->append("train", {{"step", e.step},
+                                {"tokens", e.tokens},
+                                {"loss", e.loss},
+                                {"lr", e.lr},
+                                {"grad_norm", e.grad_norm},
+                                {"clip", e.clip},
+                                {"bad_steps", e.bad_steps},
+                                {"tokens_per_s", e.tokens_per_s},
+                                {"elapsed_s", e.elapsed_s},
+                                {"rss_bytes", resident_bytes()},
+                                {"ms",
+                                 {{"data", e.ms.data},
+                                  {"fwd", e.ms.forward},
+                                  {"bwd", e.ms.backward},
+                                  {"opt", e.ms.optimizer}}}});
+    s.scalars(e.step, {{"train_loss", e.loss},
+                       {"train_perplexity", perplexity(e.loss)},
+                       {"learning_rate", e.lr},
+                       {"grad_norm", e.grad_norm},
+                       {"tokens_per_s", e.tokens_per_s},
+                       {"sys/rss_gb", static_cast<double>(resident_bytes()) / 1e9}});
+    heartbeat();
+}
+
+void Recorder::eval(const EvalEvent& e) {
+    State& s = *state_;
+    s.metrics->append("eval", {{"step", e.step},
+                               {"tokens", e.tokens},
+                               {"train_loss", e.train_loss},
+                               {"val_loss", e.val_loss},
+                               {"val_ppl", perplexity(e.val_loss)},
+                               {"val_se", e.val_se},
+                               {"eval_tokens", e.eval_tokens},
+                               {"batches_sha256", e.batches_sha256},
+                               {"best", e.best},
+                               {"eval_s", e.seconds},
+                               {"elapsed_s", e.elapsed_s}});
+    s.scalars(e.step, {{"val_loss", e.val_loss}, {"val_perplexity", perplexity(e.val_loss)}});
+    heartbeat();
+}
+
+void Recorder::checkpoint(int64_t step) { state_->metrics->append("ckpt", {{"step", step}}); }
+
+void Recorder::warn(int64_t step, const std::string& text) {
+    log::warn("{}", text);
+    state_->manifest.warnings.push_back(text);
+    state_->metrics->append("warn", {{"step", step}, {"text", text}});
+}
+
+void Recorder::finish(const FinalEvent& e) {
+    State& s = *state_;
+    const int64_t peak = peak_resident_bytes();
+    nlohmann::json fields = {{"step", e.step},
+                             {"tokens", e.tokens},
+                             {"val_loss", e.val_loss},
+                             {"val_se", e.val_se},
+                             {"best_step", e.best.step},
+                             {"best_val_loss", e.best.val_loss},
+                             {"params", e.parameters},
+                             {"params_trainable", e.parameters},
+                             {"cache_bytes_per_token", e.cache_bytes_per_token},
+                             {"wall_s", e.wall_s},
+                             {"tokens_per_s", e.tokens_per_s},
+                             {"peak_rss_bytes", peak},
+                             {"exit", e.exit}};
+    s.metrics->append("final", fields);
+    s.scalars(e.step, {{"final_val_loss", e.val_loss}, {"best_val_loss", e.best.val_loss}});
+    if (s.tensorboard) s.tensorboard->flush();
+    track::write_summary(s.run, {.final_train_loss = known(e.train_loss),
+                                 .final_val_loss = known(e.val_loss),
+                                 .final_val_se = known(e.val_se),
+                                 .best_val_loss = known(e.best.val_loss),
+                                 .final_bits_per_byte = known(e.bits_per_byte),
+                                 .best_step = e.best.step >= 0 ? std::optional(e.best.step) : std::nullopt,
+                                 .steps = e.step,
+                                 .tokens = e.tokens,
+                                 .parameters = e.parameters,
+                                 .total_time_s = e.wall_s,
+                                 .tokens_per_s = known(e.tokens_per_s),
+                                 .peak_rss_bytes = peak,
+                                 .exit = e.exit});
+    s.manifest.state = "done";
+    s.manifest.ended = utc_now();
+    s.manifest.wall_s = e.wall_s;
+    s.manifest.tokens_per_s = known(e.tokens_per_s);
+    s.manifest.peak_rss_bytes = peak;
+    s.manifest.exit_code = 0;
+    if (std::isfinite(e.val_loss)) s.manifest.result["final_val_loss"] = e.val_loss;
+    if (std::isfinite(e.best.val_loss)) s.manifest.result["best_val_loss"] = e.best.val_loss;
+    s.manifest.result["steps"] = static_cast<double>(e.step);
+    s.write_manifest();
+    track::write_status(s.run, "done");
+}
+
+void Recorder::stopped(int signal, int exit_code, const RunState& state) {
+    State& s = *state_;
+    if (s.tensorboard) s.tensorboard->flush();
+    s.manifest.state = "preempted";
+    s.manifest.ended = utc_now();
+    s.manifest.wall_s = state.elapsed_s;
+    s.manifest.peak_rss_bytes = peak_resident_bytes();
+    s.manifest.exit_code = exit_code;
+    s.write_manifest();
+    track::write_status(s.run, "preempted", exit_code, signal, fmt::format("signal at step {}", state.step));
+}
+
+void Recorder::failed(int exit_code, const std::string& text) {
+    State& s = *state_;
+    // Called while an error is on its way: another one, such as a full disk, must not hide it.
+    try {
+        s.manifest.state = "failed";
+        s.manifest.ended = utc_now();
+        s.manifest.exit_code = exit_code;
+        s.write_manifest();
+        track::write_status(s.run, "failed", exit_code, 0, text);
+        const std::filesystem::path output = s.run.file("output.log");
+        const std::string tail = std::filesystem::exists(output) ? last_lines(read_file(output), kErrorTail) : "";
+        write_file_atomic(s.run.file("error.txt"), fmt::format("command: {}\nstatus: {}\nerror: {}\n\n{}",
+                                                               s.manifest.command_line, exit_code, text, tail));
+    } catch (const Error& second) {
+        log::warn("the failure could not be recorded: {}", second.what());
+    }
+}
+
+void Recorder::heartbeat() {
+    State& s = *state_;
+    if (steady_seconds() - s.last_heartbeat < kHeartbeat_s) return;
+    s.last_heartbeat = steady_seconds();
+    try {
+        track::write_status(s.run, "running");
+    } catch (const Error& error) {
+        // A full disk must not end a run that only wants to say that it lives.
+        log::warn("status not renewed: {}", error.what());
+    }
+}
+
+std::filesystem::path manifest_parent(const std::filesystem::path& run_directory, const std::string& kind) {
+    const nlohmann::json manifest = track::read_manifest(run_directory);
+    const auto parents = manifest.find("parents");
+    if (parents == manifest.end() || !parents->is_array()) return {};
+    for (const nlohmann::json& parent : *parents)
+        if (parent.is_object() && parent.value("kind", "") == kind) return parent.value("path", "");
+    return {};
+}
+
+}  // namespace knlp::train

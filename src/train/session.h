@@ -1,0 +1,81 @@
+#pragma once
+
+#include "batch_plan.h"
+#include "preflight.h"
+#include "state.h"
+
+#include "knlp/config/data.h"
+#include "knlp/config/general.h"
+#include "knlp/config/model.h"
+#include "knlp/config/train.h"
+#include "knlp/data/batches.h"
+#include "knlp/data/prepare.h"
+#include "knlp/data/tokenizer.h"
+#include "knlp/model/gpt2.h"
+#include "knlp/optim/optimizer.h"
+#include "knlp/train/trainer.h"
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace knlp::train {
+
+/// A run being prepared and then run: configuration, data, model, optimizer, and how a step is cut.
+struct Session {
+    config::General general;
+    config::Model model;
+    config::Train train;
+    config::Optimizer optimizer_options;
+    config::Data data;
+    Choices choices;
+    BatchPlan batch;
+    at::Device device = at::kCPU;
+    std::optional<data::Resolved> resolved;
+    std::unique_ptr<data::Tokenizer> tokenizer;      // null when none is known
+    std::unique_ptr<model::Gpt2> gpt2;
+    std::unique_ptr<optim::Optimizer> optimizer;
+    std::vector<int64_t> eval_starts;
+    std::string eval_sha256;
+    MemoryEstimate memory;
+    TimeEstimate time;
+    int64_t checkpoint_bytes = 0;
+    std::vector<std::string> warnings;
+
+    const data::Dataset& dataset() const { return resolved->dataset; }
+    int64_t tokens_per_step() const { return batch.effective() * model.n_ctx; }
+    bool bf16() const { return train.precision == config::Precision::kBfloat16; }
+};
+
+/// Reads the configuration and finds the data; vocabulary size and evaluation windows follow from them.
+/// `forced` holds what a checkpoint says, empty for a new run.
+Session prepare_session(const config::Symbols& symbols, const TrainRequest& request, const Choices& forced);
+
+/// Chooses the micro-batch and checks memory and disk, before anything large is allocated.
+void plan_resources(Session& session, const TrainRequest& request,
+                    const std::filesystem::path& run_directory);
+
+/// Builds model and optimizer and chooses the GEMM route. Weights are those of the seed.
+void build_model(Session& session);
+
+/// Loads the weights of --init-from. Error{kData} when shapes or tokenizers differ.
+void load_initial_weights(Session& session, const std::filesystem::path& source);
+
+/// Times a micro-batch of step `step` on the real data and leaves weights, optimizer and data position as
+/// they are; fills session.time.
+void measure_time(Session& session, const TrainRequest& request, int64_t step, double elapsed_s);
+
+/// Token ids of a batch on the device.
+struct DeviceBatch {
+    at::Tensor inputs, targets;          // [rows, n_ctx] int64
+};
+DeviceBatch to_device(const data::Batch& batch, at::Device device);
+
+/// Drops the gradients of all parameters.
+void clear_gradients(model::Gpt2& model);
+
+}  // namespace knlp::train

@@ -1,0 +1,203 @@
+#include "session.h"
+
+#include "knlp/config/symbols.h"
+#include "knlp/core/error.h"
+#include "knlp/core/host.h"
+#include "knlp/core/log.h"
+#include "knlp/data/batches.h"
+#include "knlp/model/runtime.h"
+#include "knlp/model/weights.h"
+#include "text.h"
+
+#include <algorithm>
+
+namespace knlp::train {
+
+namespace {
+
+constexpr int64_t kMiB = 1 << 20;
+constexpr int64_t kLayerBudget = 64 * kMiB;          // activations of a layer that caches still help with
+constexpr double kFreeShare = 0.8;                   // of free memory, for the automatic micro-batch
+
+void check_budgets(const config::Train& train) {
+    if (train.max_iters <= 0 && train.max_tokens <= 0 && train.max_time_s <= 0)
+        fail_code(kConfig, "E_RANGE",
+                  "no budget is set: one of GPT2_MAX_ITERS, GPT2_MAX_TOKENS, GPT2_MAX_TIME must be above 0");
+}
+
+/// Vocabulary size 0 means the tokenizer's; every id of the data must fit.
+void settle_vocabulary(Session& s) {
+    const data::DatasetMeta& meta = s.dataset().meta;
+    const int64_t tokens_need = s.tokenizer ? s.tokenizer->vocab_size() : meta.vocab_size;
+    if (s.model.vocab_size == 0) s.model.vocab_size = tokens_need;
+    if (s.model.vocab_size <= 0)
+        fail(kData, "{}: the vocabulary size is not known; set GPT2_VOCAB_SIZE", s.dataset().directory.string());
+    if (s.model.vocab_size < tokens_need)
+        fail_code(kConfig, "E_RANGE", "GPT2_VOCAB_SIZE={} is smaller than the tokenizer's {} ids; set {} or 0",
+                  s.model.vocab_size, tokens_need, tokens_need);
+    s.dataset().train.check_vocabulary(s.model.vocab_size);
+    s.dataset().val.check_vocabulary(s.model.vocab_size);
+}
+
+void find_data(Session& s, const TrainRequest& request) {
+    s.resolved = data::resolve_dataset(s.data, s.general.data_dir, request.strict);
+    if (!s.resolved->tokenizer_directory.empty())
+        s.tokenizer = data::load_tokenizer(s.resolved->tokenizer_directory);
+    settle_vocabulary(s);
+    data::require_window(s.dataset().train, s.model.n_ctx);
+    data::require_window(s.dataset().val, s.model.n_ctx);
+    s.eval_starts =
+        data::eval_window_starts(s.dataset().val.size(), s.model.n_ctx, s.data.eval_tokens);
+    s.eval_sha256 =
+        data::eval_windows_sha256(s.eval_starts, s.model.n_ctx, s.dataset().meta.val_sha256);
+}
+
+/// A dry run needs no data, only a vocabulary of the size the data would have.
+void assume_vocabulary(Session& s) {
+    if (s.model.vocab_size > 0) return;
+    s.model.vocab_size = s.data.tokenizer == "gpt2"  ? 50257
+                         : s.data.tokenizer == "bpe" ? s.data.bpe_vocab
+                                                     : 257;
+}
+
+/// What the checkpoint was made with, or the best of this CPU with a warning when it lacks that.
+void settle_isa(Session& s, const std::string& forced) {
+    try {
+        if (!forced.empty()) force_isa(forced);
+    } catch (const Error& error) {
+        if (error.kind() != kNotAvailable) throw;
+        s.warnings.push_back(std::string(error.what()) + "; results may differ in the last bits");
+    }
+    s.choices.isa = name_of(isa());
+}
+
+at::Device find_device(Session& s, const TrainRequest& request) {
+    if (request.dry_run) return at::kCPU;
+    try {
+        return model::resolve_device(s.general.device);
+    } catch (const Error& error) {
+        if (error.kind() != kNotAvailable || request.device_required || !s.general.allow_cpu_fallback) throw;
+        s.warnings.push_back(fmt::format("DEVICE={}: {}; training on the CPU (ALLOW_CPU_FALLBACK)",
+                                         s.general.device, error.what()));
+        return at::kCPU;
+    }
+}
+
+int64_t optimizer_bytes(const Session& s) {
+    const int64_t tensors = optim::optimizer_type(s.optimizer_options.name).state_tensors(s.optimizer_options);
+    return 4 * tensors * model::parameter_count(s.model);
+}
+
+/// Activations of one block: what one more layer adds.
+int64_t layer_activation_bytes(const Session& s, int64_t micro) {
+    config::Model deeper = s.model;
+    ++deeper.n_layer;
+    return model::activation_bytes(deeper, micro, s.model.n_ctx, true) -
+           model::activation_bytes(s.model, micro, s.model.n_ctx, true);
+}
+
+MemoryEstimate memory_of(const Session& s, int64_t micro, int64_t held) {
+    const int64_t weights = 4 * model::parameter_count(s.model);
+    const int64_t training = model::activation_bytes(s.model, micro, s.model.n_ctx, true);
+    const int64_t evaluation = model::activation_bytes(s.model, micro, s.model.n_ctx, false);
+    MemoryEstimate estimate;
+    estimate.terms = {{"weights", weights},
+                      {"gradients", weights},
+                      {"optimizer state", optimizer_bytes(s)},
+                      {fmt::format("activations of {} x {} tokens", micro, s.model.n_ctx),
+                       std::max(training, evaluation)},
+                      {"program and libraries", held}};
+    // The largest tensor is turned for the file while a checkpoint is written.
+    if (s.train.save_checkpoint)
+        estimate.terms.push_back({"checkpoint snapshot", 4 * s.model.padded_vocab() * s.model.d_model});
+    if (s.bf16()) estimate.terms.push_back({"weights in bfloat16", weights / 2});
+    return estimate;
+}
+
+void choose_micro_batch(Session& s, int64_t held, int64_t available) {
+    if (s.choices.micro > 0) {
+        s.batch = {s.choices.micro, s.choices.accumulation, s.train.auto_batch};
+        return;
+    }
+    if (!s.train.auto_batch) {
+        s.batch = {s.train.batch, s.train.accumulation, false};
+        return;
+    }
+    s.batch = choose_batch(
+        s.train.effective_batch,
+        {.run_bytes = [&](int64_t micro) { return memory_of(s, micro, held).total(); },
+         .layer_bytes = [&](int64_t micro) { return layer_activation_bytes(s, micro); },
+         .run_budget = static_cast<int64_t>(kFreeShare * static_cast<double>(available)),
+         .layer_budget = s.device.is_cpu() ? kLayerBudget : 0});
+    log::info("AUTO: {} free {} -> micro={}, accum={}, world=1, effective={} (exact)", s.device.str(),
+              bytes_text(available), s.batch.micro, s.batch.accumulation, s.batch.effective());
+}
+
+}  // namespace
+
+Session prepare_session(const config::Symbols& symbols, const TrainRequest& request, const Choices& forced) {
+    Session s;
+    s.general = config::read_general(symbols);
+    s.model = config::read_model(symbols);
+    s.train = config::read_train(symbols);
+    s.optimizer_options = config::read_optimizer(symbols);
+    s.data = config::read_data(symbols);
+    s.choices = forced;
+    check_budgets(s.train);
+    settle_isa(s, forced.isa);
+    model::start_runtime({.threads = forced.threads > 0 ? forced.threads : s.general.num_threads,
+                          .deterministic = s.general.deterministic});
+    s.choices.threads = model::runtime_threads();
+    s.device = find_device(s, request);
+    if (request.dry_run) assume_vocabulary(s);
+    else find_data(s, request);
+    return s;
+}
+
+void plan_resources(Session& s, const TrainRequest& request, const std::filesystem::path& run_directory) {
+    const int64_t held = resident_bytes(), available = available_memory_bytes() + held;
+    choose_micro_batch(s, held, available);
+    s.choices.micro = s.batch.micro;
+    s.choices.accumulation = s.batch.accumulation;
+    s.memory = memory_of(s, s.batch.micro, held);
+    s.memory.available = available;
+    if (s.device.is_cpu()) require_memory(s.memory, request.force);
+    s.checkpoint_bytes = 4 * model::parameter_count(s.model) + optimizer_bytes(s);
+    if (s.train.save_checkpoint && !request.dry_run)
+        require_disk(run_directory, s.checkpoint_bytes, request.force);
+}
+
+void build_model(Session& s) {
+    s.gpt2 = std::make_unique<model::Gpt2>(s.model, s.device);
+    s.gpt2->initialize(s.general.seed);
+    const std::string wanted = s.choices.gemm.empty() ? s.train.gemm : s.choices.gemm;
+    s.choices.gemm =
+        model::choose_gemm_route(wanted, model::gemm_shapes(s.model, s.batch.micro, s.model.n_ctx));
+    s.optimizer = optim::optimizer_type(s.optimizer_options.name).make(s.optimizer_options, s.gpt2->parameters());
+}
+
+void load_initial_weights(Session& s, const std::filesystem::path& path) {
+    const model::ModelSource source = model::find_model(path);
+    const config::Model &have = source.model, &want = s.model;
+    const auto same = [&](const char* field, int64_t found, int64_t expected) {
+        if (found != expected)
+            fail(kData, "{}: {} is {} there and {} in this configuration; a model starts from one of its own "
+                 "shape", path.string(), field, found, expected);
+    };
+    same("n_layer", have.n_layer, want.n_layer);
+    same("n_head", have.n_head, want.n_head);
+    same("d_model", have.d_model, want.d_model);
+    same("n_ctx", have.n_ctx, want.n_ctx);
+    same("vocab_size", have.vocab_size, want.vocab_size);
+    same("GELU in tanh form", have.gelu == config::Gelu::kTanh, want.gelu == config::Gelu::kTanh);
+    if (!source.tokenizer.empty() && s.tokenizer) {
+        const auto theirs = data::load_tokenizer(source.tokenizer);
+        if (theirs->sha256() != s.tokenizer->sha256())
+            fail(kData, "{}: its tokenizer ({}, {} ids) is not that of the data ({}, {} ids): the same numbers "
+                 "would mean other text; prepare the data with the model's tokenizer", path.string(),
+                 theirs->kind(), theirs->vocab_size(), s.tokenizer->kind(), s.tokenizer->vocab_size());
+    }
+    model::load_weights(source.weights, *s.gpt2, !want.weight_tying, true);
+}
+
+}  // namespace knlp::train

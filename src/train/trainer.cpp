@@ -1,0 +1,221 @@
+#include "knlp/train/trainer.h"
+
+#include "checkpoint_store.h"
+#include "describe.h"
+#include "loop.h"
+#include "record.h"
+#include "sample.h"
+#include "sanity.h"
+#include "session.h"
+#include "tensors.h"
+#include "text.h"
+
+#include "knlp/config/symbols.h"
+#include "knlp/core/error.h"
+#include "knlp/core/file.h"
+#include "knlp/core/host.h"
+#include "knlp/core/log.h"
+#include "knlp/core/rng.h"
+#include "knlp/core/signals.h"
+#include "knlp/model/weights.h"
+#include "knlp/track/index.h"
+#include "knlp/train/checkpoint.h"
+
+#include <fmt/ranges.h>
+
+#include <new>
+
+namespace knlp::train {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+/// Writes what a run directory says about its configuration; the choices of this run have origin auto.
+void write_configuration(const track::RunDir& run, config::Symbols& symbols, const Choices& choices) {
+    symbols.record_auto("NUM_THREADS", std::to_string(choices.threads));
+    symbols.record_auto("BATCH_SIZE", std::to_string(choices.micro));
+    symbols.record_auto("GRADIENT_ACCUMULATION", std::to_string(choices.accumulation));
+    symbols.record_auto("GEMM_BACKEND", choices.gemm);
+    symbols.record_auto("KNLP_ISA", choices.isa);
+    write_file_atomic(run.file("config"), symbols.dot_config());
+    write_file_atomic(run.file("config.resolved.json"), symbols.resolved_json() + "\n");
+}
+
+void write_eval_windows(const track::RunDir& run, const EvalResult& result) {
+    AtomicFile file(run.file("eval_windows.f32"));
+    file.write(std::as_bytes(std::span(result.window_loss)));
+    file.commit();
+}
+
+/// One forward, backward and optimizer step on made-up tokens, on the CPU; nothing is written.
+TrainOutcome dry_run(Session& s, const TrainRequest& request) {
+    plan_resources(s, request, {});
+    build_model(s);
+    data::Batch batch{.rows = s.batch.micro, .n_ctx = s.model.n_ctx};
+    const Stream stream(s.general.seed, "dry-run");
+    for (int64_t i = 0; i < batch.rows * batch.n_ctx; ++i) {
+        batch.inputs.push_back(static_cast<int64_t>(
+            stream.below(static_cast<uint64_t>(s.model.vocab_size), static_cast<uint64_t>(i))));
+        batch.targets.push_back(batch.inputs.back());
+    }
+    const DeviceBatch ids = to_device(batch, s.device);
+    model::ForwardContext context{.training = true, .seed = s.general.seed, .bf16 = s.bf16()};
+    const at::Tensor loss = s.gpt2->loss(ids.inputs, ids.targets, context);
+    loss.backward();
+    const optim::StepInfo info = s.optimizer->step(s.train.learning_rate);
+    for (const model::Parameter& parameter : s.gpt2->parameters())
+        log::info("{:<32} [{}]  {}", parameter.spec.name, fmt::join(parameter.spec.shape, ", "),
+                  parameter.spec.decay ? "decayed" : "");
+    log::info("{} parameters; {} sequences = {} x {}; memory about {}; loss {:.4f}, gradient norm {:.3f}",
+              count_text(model::parameter_count(s.model)), s.batch.effective(), s.batch.micro,
+              s.batch.accumulation, bytes_text(s.memory.total()), loss.item<double>(), info.grad_norm);
+    log::info("dry run: one step on made-up tokens; nothing was written");
+    return {};
+}
+
+/// Runs the loop and what follows it; a failure is recorded in the run directory before it goes on.
+TrainOutcome run_recorded(Session& s, RunState& state, Recorder& recorder, const TrainRequest& request,
+                          const std::string& config_sha256) {
+    const fs::path path = recorder.run().path();
+    TrainOutcome outcome{.run_directory = path};
+    const auto record = [&](int status, const std::string& text) {
+        recorder.failed(status, text);
+        track::index_run(s.general.output_dir, path);
+    };
+    try {
+        if (s.train.sanity_overfit && state.step == 0) require_sanity(s);
+        Loop loop(s, state, recorder, request, config_sha256);
+        outcome.status = loop.run();
+        if (outcome.status == 0) {
+            write_eval_windows(recorder.run(), loop.final_eval());
+            write_sample(s, path);
+        }
+    } catch (const Error& error) {
+        record(exit_status(error.kind()), error.what());
+        throw;
+    } catch (const std::bad_alloc&) {
+        const std::string text = fmt::format("out of memory: {} held, {} at the peak; lower BATCH_SIZE and "
+                                             "accumulate instead, or set LOSS_CHUNK",
+                                             bytes_text(resident_bytes()), bytes_text(peak_resident_bytes()));
+        record(4, text);
+        fail_code(kRun, "E_MEMORY", "{}", text);
+    } catch (const c10::Error& error) {
+        const std::string text = error.what_without_backtrace();
+        record(4, text);
+        if (text.find("memory") == std::string::npos) throw;
+        fail_code(kRun, "E_MEMORY", "out of memory: {} held, {} at the peak; lower BATCH_SIZE and accumulate "
+                  "instead, or set LOSS_CHUNK", bytes_text(resident_bytes()), bytes_text(peak_resident_bytes()));
+    }
+    print_substitute(s);
+    track::index_run(s.general.output_dir, path);
+    return outcome;
+}
+
+TrainOutcome start_run(config::Symbols& symbols, const TrainRequest& request) {
+    const fs::path output = config::read_general(symbols).output_dir;
+    if (!request.dry_run) require_writable(request.out.empty() ? output : request.out);
+    Session s = prepare_session(symbols, request, {});
+    if (request.dry_run) return dry_run(s, request);
+    plan_resources(s, request, request.out.empty() ? output : request.out);
+    build_model(s);
+    if (!request.init_from.empty()) load_initial_weights(s, request.init_from);
+    measure_time(s, request, 0, 0);
+
+    track::RunDir run = track::RunDir::create(output, run_name(s), request.out);
+    run.lock();
+    log::open_run_log(run.file("output.log"));
+    write_configuration(run, symbols, s.choices);
+    if (s.tokenizer) s.tokenizer->save(run.file("tokenizer"));
+    print_substitute(s);
+    print_banner(s, run.path().string(), 0);
+    const std::string hash = symbols.hash();
+    Recorder recorder(run, describe(s, request, hash), describe_details(s), s.train.tensorboard);
+    recorder.begin(0);
+    RunState state;
+    return run_recorded(s, state, recorder, request, hash);
+}
+
+/// Error{kConfig, "E_RESUME_MISMATCH"} unless the configuration is that of the run, or may differ.
+void compare_configuration(const config::Symbols& symbols, const config::Symbols& before,
+                           const TrainRequest& request) {
+    const std::vector<std::string> names = symbols.differences(before);
+    if (names.empty()) return;
+    std::vector<std::string> changes;
+    const auto value = [](const config::Symbols& from, const std::string& name) {
+        const auto found = from.values().find(name);
+        return found == from.values().end() ? std::string("off") : found->second;
+    };
+    for (const std::string& name : names)
+        changes.push_back(fmt::format("{}={} (was {})", name, value(symbols, name), value(before, name)));
+    const std::string list = fmt::format("{}", fmt::join(changes, ", "));
+    if (!request.allow_config_change)
+        fail_code(kConfig, "E_RESUME_MISMATCH", "{}: the configuration differs from the run's: {}; undo it, or "
+                  "give --allow-config-change to go on with it", request.resume.string(), list);
+    log::warn("going on with a changed configuration: {}", list);
+}
+
+/// The parent a run was started from, so that one without a checkpoint can begin again.
+fs::path initial_weights_of(const track::RunDir& run) {
+    if (!fs::exists(run.file("manifest.json"))) return {};
+    return manifest_parent(run.path(), "init_from");
+}
+
+TrainOutcome go_on(config::Symbols& symbols, const TrainRequest& request) {
+    track::RunDir run = track::RunDir::open(request.resume);
+    run.lock();
+    require_writable(run.path());
+    const config::Symbols before = config::Symbols::load(run.file("config"), {});
+    compare_configuration(symbols, before, request);
+    const std::optional<CheckpointInfo> checkpoint = newest_checkpoint(run.path());
+    StateFile file;
+    TrainRequest asked = request;
+    if (checkpoint) file = read_state_file(checkpoint->path / "state.json");
+    else asked.init_from = initial_weights_of(run);
+    Choices forced = file.choices;
+    if (!symbols.differences(before).empty()) forced.micro = forced.accumulation = 0;
+    if (config::read_general(symbols).num_threads != config::read_general(before).num_threads) forced.threads = 0;
+
+    Session s = prepare_session(symbols, asked, forced);
+    plan_resources(s, asked, run.path());
+    build_model(s);
+    if (checkpoint) {
+        if (file.optimizer != s.optimizer_options.name)
+            fail_code(kConfig, "E_RESUME_MISMATCH", "{}: its optimizer is {}, the configuration wants {}; a "
+                      "new optimizer starts with --init-from", checkpoint->path.string(), file.optimizer,
+                      s.optimizer_options.name);
+        model::load_weights(checkpoint->path / "model.safetensors", *s.gpt2, !s.model.weight_tying);
+        read_optimizer(checkpoint->path / "optim.safetensors", *s.optimizer);
+        s.optimizer->load_scalars(file.optimizer_scalars);
+    } else if (!asked.init_from.empty()) {
+        load_initial_weights(s, asked.init_from);
+    }
+    RunState state = file.resume;
+    measure_time(s, asked, state.step, state.elapsed_s);
+
+    clean_checkpoints(run.path(), checkpoint ? checkpoint->step : -1);
+    log::open_run_log(run.file("output.log"));
+    if (!checkpoint) log::warn("{}: no checkpoint to go on from; beginning again", run.path().string());
+    write_configuration(run, symbols, s.choices);
+    if (s.tokenizer) s.tokenizer->save(run.file("tokenizer"));
+    print_substitute(s);
+    print_banner(s, run.path().string(), state.step);
+    const std::string hash = symbols.hash();
+    Recorder recorder(run, describe(s, asked, hash), describe_details(s), s.train.tensorboard);
+    recorder.begin(state.metrics_offset);
+    if (checkpoint && file.scheduled) recorder.checkpoint(state.step);
+    return run_recorded(s, state, recorder, asked, hash);
+}
+
+}  // namespace
+
+TrainOutcome run_training(config::Symbols& symbols, const TrainRequest& request) {
+    if (!request.resume.empty() && !request.init_from.empty())
+        fail(kUsage, "--resume goes on with a run and --init-from starts a new one; give one of them");
+    const TrainOutcome outcome =
+        request.resume.empty() ? start_run(symbols, request) : go_on(symbols, request);
+    log::close_run_log();
+    return outcome;
+}
+
+}  // namespace knlp::train

@@ -1,0 +1,4 @@
+test-y := test_batch_plan test_preflight test_text test_state test_checkpoint_store test_training test_records \
+	test_resume test_failures test_train_command test_crash
+test-torch-y := test_evaluator test_laws
+needs-y := train optim model data track config core kernels

@@ -1,0 +1,77 @@
+#include "src/train/state.h"
+
+#include "knlp/core/file.h"
+#include "tests/support/expect_error.h"
+#include "tests/support/temp_dir.h"
+
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include <cmath>
+
+namespace {
+
+using namespace knlp;
+using namespace knlp::train;
+
+StateFile example() {
+    StateFile file;
+    file.state = {.step = 7, .tokens = 700, .elapsed_s = 0.1 + 0.2, .best = {1.0 / 3, 4}, .last_val_loss = 0.7,
+                  .last_eval_step = 4, .last_logged_step = 6, .since_log = {1e-17, 1}, .since_eval = {5.5, 3},
+                  .bad_in_a_row = 1, .bad_total = 2, .metrics_offset = 12345};
+    file.resume = file.state;
+    file.resume.best = {};
+    file.scheduled = true;
+    file.choices = {.threads = 2, .isa = "avx2", .gemm = "aten", .micro = 2, .accumulation = 3};
+    file.optimizer = "adamw";
+    file.optimizer_scalars = "{\"step\":7}";
+    file.seed = 18446744073709551615ull;
+    return file;
+}
+
+TEST(StateFile, EveryFieldSurvivesExactly) {
+    test::TempDir dir;
+    const StateFile file = example();
+    write_file_atomic(dir.file("state.json"), state_text(file));
+    const StateFile read = read_state_file(dir.file("state.json"));
+    EXPECT_EQ(state_text(read), state_text(file));
+    EXPECT_EQ(read.state.elapsed_s, 0.1 + 0.2);
+    EXPECT_EQ(read.state.best.val_loss, 1.0 / 3);
+    EXPECT_EQ(read.state.since_log.loss, 1e-17);
+    EXPECT_TRUE(std::isinf(read.resume.best.val_loss));
+    EXPECT_EQ(read.resume.best.step, -1);
+    EXPECT_EQ(read.seed, 18446744073709551615ull);
+    EXPECT_EQ(read.choices.accumulation, 3);
+}
+
+TEST(StateFile, EachMissingFieldIsRefusedByName) {
+    test::TempDir dir;
+    const nlohmann::json whole = nlohmann::json::parse(state_text(example()));
+    for (const char* name : {"step", "tokens_seen", "elapsed_s", "best_step", "since_log", "metrics_offset", "resume",
+                             "threads", "isa", "gemm", "batch", "accumulation", "optimizer", "rng", "schema"}) {
+        nlohmann::json without = whole;
+        without.erase(name);
+        write_file_atomic(dir.file("state.json"), without.dump());
+        test::expect_error(kData, {"state.json", name}, [&] { read_state_file(dir.file("state.json")); });
+    }
+}
+
+TEST(StateFile, NegativeCountsAreRefused) {
+    test::TempDir dir;
+    for (const char* name : {"step", "tokens_seen", "metrics_offset", "threads", "batch"}) {
+        nlohmann::json whole = nlohmann::json::parse(state_text(example()));
+        whole[name] = -5;
+        write_file_atomic(dir.file("state.json"), whole.dump());
+        test::expect_error(kData, {"state.json", "-5"}, [&] { read_state_file(dir.file("state.json")); });
+    }
+}
+
+TEST(StateFile, AnEmptyWindowHasNoMean) {
+    EXPECT_TRUE(std::isnan(Window{}.mean()));
+    Window window;
+    window.add(1);
+    window.add(2);
+    EXPECT_DOUBLE_EQ(window.mean(), 1.5);
+}
+
+}  // namespace
