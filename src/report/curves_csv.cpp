@@ -26,7 +26,7 @@ std::string curves_csv(const RunData& run) {
         append_row(out, "train", p.step, {p.tokens, p.loss, p.lr, p.grad_norm, p.tokens_per_s, p.rss_bytes,
                                           kMissing, kMissing, kMissing});
     for (const EvalPoint& p : run.evals)
-        append_row(out, "eval", p.step, {kMissing, kMissing, kMissing, kMissing, kMissing, kMissing,
+        append_row(out, "eval", p.step, {p.tokens, kMissing, kMissing, kMissing, kMissing, kMissing,
                                          p.train_loss, p.val_loss, p.val_se});
     return out;
 }

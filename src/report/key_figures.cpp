@@ -71,13 +71,18 @@ KeyFigures key_figures(const RunData& run) {
     // A byte is a token here, so the conversion needs nothing else.
     if (!std::isfinite(key.bits_per_byte) && bytes) key.bits_per_byte = key.val_loss / std::numbers::ln2;
     if (!run.train.empty()) {
-        key.steps = run.train.back().step;
+        key.steps = run.train.back().step + 1;
         key.tokens = run.train.back().tokens;
     }
-    if (!run.evals.empty()) key.steps = std::max(key.steps, run.evals.back().step);
+    if (!run.evals.empty() && run.evals.back().step >= key.steps) {
+        key.steps = run.evals.back().step;
+        if (std::isfinite(run.evals.back().tokens)) key.tokens = run.evals.back().tokens;
+    }
     if (const double steps = run.number({"/steps"}); steps > 0) key.steps = static_cast<int64_t>(steps);
     if (const double tokens = run.number({"/tokens"}); tokens > 0) key.tokens = tokens;
     key.wall_s = run.number({"/total_time", "/wall_s"});
+    // An interrupted run has no total: how far its last event got is known.
+    if (!std::isfinite(key.wall_s) && !run.train.empty()) key.wall_s = run.train.back().elapsed_s;
     key.parameters = run.number({"/parameters/total", "/parameters", "/params"});
     key.peak_rss_bytes = run.number({"/peak_rss_bytes"});
     for (const TrainPoint& point : run.train)
@@ -96,6 +101,12 @@ std::vector<std::string> caveats(const RunData& run) {
     if (is_yes(run, {"/git_dirty", "/build/git_dirty"}))
         out.emplace_back("The source tree had uncommitted changes: the revision alone does not repeat this run.");
     return out;
+}
+
+std::string failure(const RunData& run) {
+    if (key_figures(run).state != "failed") return "";
+    const std::string reason = run.text({"/reason"});
+    return reason.empty() ? "the reason was not recorded" : reason;
 }
 
 std::string watermark(const RunData& run) {

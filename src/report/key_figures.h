@@ -30,6 +30,9 @@ KeyFigures key_figures(const RunData& run);
 /// synthetic data, uncommitted changes of the source.
 std::vector<std::string> caveats(const RunData& run);
 
+/// Why a failed run failed; "" for every other run.
+std::string failure(const RunData& run);
+
 /// Text for the plots: "SUBSTITUTE DATA", "SYNTHETIC DATA", or "".
 std::string watermark(const RunData& run);
 

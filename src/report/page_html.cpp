@@ -124,8 +124,10 @@ std::string banners(const RunData& run) {
         }
         out += "</div>\n";
     }
-    if (!run.problems.empty()) {
+    const std::string why = failure(run);
+    if (!run.problems.empty() || !why.empty()) {
         out += "<div class=\"banner problem\" role=\"note\">";
+        if (!why.empty()) out += fmt::format("<p><b>Failed:</b> {}</p>", escape(why));
         for (const std::string& problem : run.problems) out += fmt::format("<p>{}</p>", escape(problem));
         out += "</div>\n";
     }

@@ -61,10 +61,11 @@ void read_events(RunData& run) {
         if (*kind == "train") {
             run.train.push_back({step_of(event), field(event, "tokens"), field(event, "loss"),
                                  field(event, "lr"), field(event, "grad_norm"),
-                                 field(event, "tokens_per_s"), field(event, "rss_bytes")});
+                                 field(event, "tokens_per_s"), field(event, "rss_bytes"),
+                                 field(event, "elapsed_s")});
         } else if (*kind == "eval") {
-            run.evals.push_back({step_of(event), field(event, "train_loss"), field(event, "val_loss"),
-                                 field(event, "val_se")});
+            run.evals.push_back({step_of(event), field(event, "tokens"), field(event, "train_loss"),
+                                 field(event, "val_loss"), field(event, "val_se")});
         } else if (*kind == "final") {
             run.final_event = event;
         }

@@ -11,17 +11,19 @@ namespace knlp::report {
 
 constexpr double kMissing = std::numeric_limits<double>::quiet_NaN();
 
-/// A "train" event of metrics.jsonl; fields it lacks are NaN.
+/// A "train" event of metrics.jsonl: the step just taken, counted from 0, and the tokens before it; fields
+/// it lacks are NaN.
 struct TrainPoint {
     int64_t step = 0;
     double tokens = kMissing, loss = kMissing, lr = kMissing, grad_norm = kMissing;
     double tokens_per_s = kMissing, rss_bytes = kMissing;
+    double elapsed_s = kMissing;         // training time of all attempts so far
 };
 
-/// An "eval" event: losses in nats per token, the error over evaluation windows.
+/// An "eval" event after `step` steps and so many tokens: losses in nats per token, the error over evaluation windows.
 struct EvalPoint {
     int64_t step = 0;
-    double train_loss = kMissing, val_loss = kMissing, val_se = kMissing;
+    double tokens = kMissing, train_loss = kMissing, val_loss = kMissing, val_se = kMissing;
 };
 
 /// A row of config.resolved.json.

@@ -36,6 +36,7 @@ std::string text_of_run(const RunData& run) {
     if (std::isfinite(key.wall_s)) row("time", duration(key.wall_s));
     if (std::isfinite(key.tokens_per_s)) row("speed", compact(key.tokens_per_s) + " tokens/s");
     if (std::isfinite(key.peak_rss_bytes)) row("memory", bytes_text(key.peak_rss_bytes) + " peak");
+    row("failed", failure(run));
     for (const std::string& text : caveats(run)) row("note", text);
     for (const std::string& text : run.problems) row("problem", text);
     return out;

@@ -38,22 +38,23 @@ inline double fake_lr(int64_t step) {
 inline void write_events(const track::RunDir& run, const FakeRun& fake) {
     track::MetricsLog log(run);
     for (int64_t step = 0; step <= fake.steps; ++step) {
-        if (fake.steps > 0 && step > 0 && step % fake.log_every == 0)
-            log.append("train", {{"step", step},
-                                 {"loss", fake_loss(step)},
-                                 {"lr", fake_lr(step)},
-                                 {"grad_norm", 0.5 + 1.0 / static_cast<double>(step)},
-                                 {"clip", 1.0},
-                                 {"tokens", step * 2048},
-                                 {"tokens_per_s", 5600.0 + 300.0 * std::sin(static_cast<double>(step) * 0.21)},
-                                 {"rss_bytes", 300000000 + step * 20000}});
         if (step % fake.eval_every == 0 && fake.steps > 0)
             log.append("eval", {{"step", step},
+                                {"tokens", step * 2048},
                                 {"train_loss", fake_val_loss(step) - 0.05},
                                 {"val_loss", fake_val_loss(step)},
                                 {"val_ppl", std::exp(fake_val_loss(step))},
                                 {"val_se", 0.03 + 0.00005 * static_cast<double>(step)},
                                 {"batches_sha256", std::string(64, 'b')}});
+        if (step < fake.steps && step % fake.log_every == 0)
+            log.append("train", {{"step", step},
+                                 {"loss", fake_loss(step)},
+                                 {"lr", fake_lr(step)},
+                                 {"grad_norm", 0.5 + 1.0 / static_cast<double>(step + 1)},
+                                 {"clip", 1.0},
+                                 {"tokens", step * 2048},
+                                 {"tokens_per_s", 5600.0 + 300.0 * std::sin(static_cast<double>(step) * 0.21)},
+                                 {"rss_bytes", 300000000 + step * 20000}});
     }
 }
 

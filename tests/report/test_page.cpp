@@ -109,8 +109,9 @@ TEST(Page, OfARunWithoutAnyStepSaysSo) {
 
 TEST(Page, OfOneStepDrawsItsPoint) {
     test::TempDir dir;
-    const std::string page = page_of(test::write_fake_run(dir.path(), {.steps = 10, .eval_every = 100, .state = "preempted"}));
-    EXPECT_THAT(page, HasSubstr("training batches: 5.2"));
+    const std::string page = page_of(test::write_fake_run(dir.path(), {.steps = 1, .state = "preempted"}));
+    EXPECT_THAT(page, HasSubstr("training batches: 5.55"));
+    EXPECT_THAT(page, HasSubstr("in 1 steps"));
     EXPECT_THAT(page, HasSubstr("stopped early, resumable"));
     EXPECT_THAT(page, HasSubstr("./knlp train --resume results/runs/"));
 }
@@ -124,6 +125,14 @@ TEST(Page, SurvivesLossesThatAreNotFinite) {
     EXPECT_THAT(page, HasSubstr("(× 2 not finite)"));
     EXPECT_THAT(page, HasSubstr("state-bad"));
     EXPECT_THAT(page, Not(HasSubstr("nan%")));
+}
+
+TEST(Page, SaysWhyARunFailed) {
+    test::TempDir dir;
+    const fs::path run = test::write_fake_run(dir.path(), {.state = "failed"});
+    std::ofstream(run / "status.json") << R"({"state":"failed","reason":"loss <nan> at step 7"})";
+    EXPECT_THAT(page_of(run), HasSubstr("<b>Failed:</b> loss &lt;nan&gt; at step 7"));
+    EXPECT_THAT(text_summary(run), HasSubstr("failed      loss <nan> at step 7\n"));
 }
 
 TEST(Page, SurvivesADamagedLastLine) {
