@@ -17,7 +17,6 @@ import sys
 import kconfcheck
 import solver
 import strict
-import tree
 from problems import ConfigError, fail, note, run, shown
 
 EDITORS = {"menuconfig": "kconfig-mconf", "nconfig": "kconfig-nconf"}
@@ -92,24 +91,21 @@ def bring_back(directory, to):
 
 
 def batch(target, config):
-    """A target that asks nothing: the solver makes a whole .config."""
-    with solver.workspace() as directory:
-        copy = os.path.join(directory, "config")
-        more = {name: os.environ[name] for name in ("KCONFIG_SEED", "KCONFIG_PROBABILITY", "KCONFIG_ALLCONFIG")
-                if os.environ.get(name)}
-        if target == "olddefconfig":
-            text = current(config)
-            if text is not None:
-                kconfcheck.install(text, config)
-                print(f"knlp: {shown(config)} is complete")
-                return
-            target = "alldefconfig"
-        if target == "randconfig" and "KCONFIG_SEED" not in more:
-            more["KCONFIG_SEED"] = f"0x{os.urandom(4).hex().upper()}"
-        solver.batch(f"--{target}", copy, **more)
-        accept(copy, config)
-        if target == "randconfig":
-            print(f"knlp: make randconfig KCONFIG_SEED={more['KCONFIG_SEED']} repeats it")
+    """A target that asks nothing: the solver makes a whole .config. $KCONFIG_ALLCONFIG names values to
+    keep, and is held to them as strictly as a preset."""
+    text = current(config) if target == "olddefconfig" else None
+    more = {name: os.environ[name] for name in ("KCONFIG_SEED", "KCONFIG_PROBABILITY") if os.environ.get(name)}
+    if target == "randconfig":
+        more.setdefault("KCONFIG_SEED", f"0x{os.urandom(4).hex().upper()}")
+    if text is None:
+        mode = "--alldefconfig" if target == "olddefconfig" else f"--{target}"
+        keep = os.environ.get("KCONFIG_ALLCONFIG")
+        text = strict.resolve(keep, True, lambda lines: solver.solve(lines, mode, **more)).text if keep \
+            else solver.solve([], mode, **more)
+    changed = kconfcheck.install(text, config)
+    print(f"knlp: {shown(config)} {'saved' if changed else 'unchanged'}")
+    if target == "randconfig":
+        print(f"knlp: make randconfig KCONFIG_SEED={more['KCONFIG_SEED']} repeats it")
 
 
 def list_new(config):

@@ -8,7 +8,6 @@ FILE is overwritten only with FORCE=1 in the environment. Status 0, 2 for a prob
 cannot be written."""
 
 import os
-import sys
 
 import files
 import kconfcheck

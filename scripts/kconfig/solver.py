@@ -44,24 +44,28 @@ def environment(config, **more):
 
 
 def batch(mode, config, **more):
-    """kconfig-conf -s MODE with CONFIG as its .config; the text it wrote there. MODE that writes
-    elsewhere gives what is in CONFIG afterwards."""
-    command = [need("kconfig-conf"), "-s", *([mode] if isinstance(mode, str) else mode), "Kconfig"]
-    done = subprocess.run(command, cwd=tree.ROOT, env=environment(config, **more), text=True,
+    """Runs kconfig-conf MODE with CONFIG as its .config. It starts beside CONFIG, since it makes
+    temporary files where it starts, and finds the Kconfig files through srctree."""
+    command = [need("kconfig-conf"), "-s", mode, "Kconfig"]
+    directory, name = os.path.split(os.path.abspath(config))
+    done = subprocess.run(command, cwd=directory, env=environment(name, **more), text=True,
                           stdin=subprocess.DEVNULL, capture_output=True, check=False)
-    grumbling = [line for line in done.stderr.splitlines() if not line.startswith("KCONFIG_SEED=")]
+    grumbling = [line.strip() for line in done.stderr.splitlines() if not line.startswith("KCONFIG_SEED=")]
     if done.returncode != 0 or grumbling:
-        said = "; ".join(line.strip() for line in grumbling) or f"status {done.returncode}"
-        fail("E_KCONFIG", "Kconfig", f"kconfig-conf refused the tree: {said}")
-    return done.stdout
+        said = "; ".join(filter(None, grumbling)) or f"status {done.returncode}"
+        fail("E_KCONFIG", "Kconfig", f"kconfig-conf refused: {said}")
 
 
-def solve(lines):
-    """Complete .config text for the assignments in LINES (KNLP's own checks have passed them)."""
+def solve(lines, mode="--defconfig", **more):
+    """Complete .config text for the assignments in LINES, which our own checks have passed. MODE is
+    --defconfig, or one of the all*config modes and --randconfig, which take them as a preset."""
     with workspace() as directory:
         fragment, config = os.path.join(directory, "fragment"), os.path.join(directory, "config")
         with open(fragment, "w", encoding="utf-8") as out:
             out.writelines(line + "\n" for line in lines)
-        batch(f"--defconfig={fragment}", config)
+        if mode == "--defconfig":
+            batch(f"--defconfig={fragment}", config, **more)
+        else:
+            batch(mode, config, KCONFIG_ALLCONFIG=fragment, **more)
         with open(config, encoding="utf-8") as result:
             return result.read()

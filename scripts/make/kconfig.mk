@@ -1,5 +1,8 @@
 # Configuration: targets that make or change .config, and the step from .config to make variables and
 # generated headers. Everything strict happens in scripts/kconfig; no target here edits .config itself.
+ifneq ($(words $(O)),1)
+$(error O='$(O)' must be one directory, without blanks in its path)
+endif
 dotconfig := $(O)/.config
 auto-conf := $(O)/include/config/auto.conf
 PYTHON := /usr/bin/python3 -B
@@ -21,8 +24,10 @@ endif
 
 asked-goals := $(filter $(kconfig-goals),$(MAKECMDGOALS))
 other-goals := $(filter-out $(kconfig-goals),$(MAKECMDGOALS))
-ifneq ($(and $(asked-goals),$(other-goals)),)
-$(error configuration targets go alone; run: make $(asked-goals) && make $(other-goals))
+# Under -j they would race, and make would have read the .config before they change it.
+ifneq ($(word 2,$(asked-goals))$(and $(asked-goals),$(other-goals)),)
+$(error configuration targets go alone; run: $(wordlist 2,99,$(foreach g,$(asked-goals),&& make $(g)) \
+	$(if $(other-goals),&& make $(other-goals))))
 endif
 
 ifneq ($(if $(MAKECMDGOALS),$(filter-out $(no-config-goals),$(MAKECMDGOALS)),all),)

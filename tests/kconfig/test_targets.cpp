@@ -171,6 +171,20 @@ TEST(Targets, MakeWholeConfigurations) {
     EXPECT_THAT(read_text(output.dot_config()), HasSubstr("\nCONFIG_SANITIZE_NONE=y\n"));
 }
 
+TEST(Targets, HoldAllconfigValuesAsStrictlyAsAPreset) {
+    const Output output;
+    write_text(output.file("keep"), "CONFIG_SEED=99\n");
+    const std::map<std::string, std::string> keep = {{"KCONFIG_ALLCONFIG", output.file("keep").string()}};
+    EXPECT_EQ(output.tool("configure.py", {"allyesconfig"}, keep).status, 0);
+    EXPECT_THAT(read_text(output.dot_config()), HasSubstr("\nCONFIG_SEED=99\n"));
+    EXPECT_THAT(read_text(output.dot_config()), HasSubstr("\nCONFIG_LTO=y\n"));
+    write_text(output.file("keep"), "CONFIG_SEEED=99\n");
+    const Finished refused = output.tool("configure.py", {"allnoconfig"}, keep);
+    EXPECT_EQ(refused.status, 2);
+    EXPECT_THAT(refused.err, HasSubstr("keep:1: CONFIG_SEEED"));
+    EXPECT_THAT(read_text(output.dot_config()), HasSubstr("\nCONFIG_LTO=y\n"));
+}
+
 TEST(Targets, RandconfigWithASeedRepeats) {
     const Output first, second;
     ASSERT_EQ(first.tool("configure.py", {"randconfig"}, {{"KCONFIG_SEED", "0x5"}}).status, 0);
