@@ -1,4 +1,5 @@
 #include "src/app/cli.h"
+#include "src/app/help.h"
 
 #include "knlp/core/error.h"
 
@@ -44,7 +45,8 @@ void add_common_options(CLI::App& app, Common& common) {
         app.add_flag("--quiet", common.quiet, "only warnings and errors on stderr")->group(kCommonGroup);
     if (!has_option(app, "--dry-run"))
         app.add_flag("--dry-run", common.dry_run, "say what would be done, change nothing")->group(kCommonGroup);
-    app.get_option("--help")->group(kCommonGroup);
+    // Set again, so that it comes last.
+    app.set_help_flag("-h,--help", "print this help and exit")->group(kCommonGroup);
 }
 
 std::string footer_of(const Command& command, const std::string& own) {
@@ -69,7 +71,6 @@ std::string footer_of(const Command& command, const std::string& own) {
 /// of a verb are accepted after its subcommand too, and its help says so. nested: a subcommand of a verb.
 void relax(CLI::App& app, bool nested, const std::string& path) {
     app.allow_extras();
-    app.get_formatter()->column_width(32);
     for (CLI::App* sub : app.get_subcommands({})) relax(*sub, app.get_parent() != nullptr, path + " " + sub->get_name());
     if (!nested) return;
     app.fallthrough();
@@ -138,6 +139,7 @@ std::string one_line(std::string text) {
 std::span<const ExitStatus> exit_statuses() { return kStatuses; }
 
 void build_cli(Cli& cli) {
+    cli.app.formatter(std::make_shared<HelpFormatter>());
     cli.app.require_subcommand(0, 1);
     cli.app.set_help_flag("-h,--help", "print this help and exit");
     cli.app.add_flag("--version", cli.version, "print versions of knlp and of what it is built from");
@@ -145,7 +147,6 @@ void build_cli(Cli& cli) {
     for (const Command* command : commands()) {
         CLI::App* sub = cli.app.add_subcommand(std::string(command->name), std::string(command->summary));
         sub->group("Commands");
-        sub->set_help_flag("-h,--help", "print this help and exit");
         cli.verbs.push_back({command, sub, command->add_options(*sub)});
         add_common_options(*sub, cli.common);
         sub->footer(footer_of(*command, sub->get_footer()));

@@ -39,20 +39,25 @@ namespace {
 
 char lower(char c) { return static_cast<char>(std::tolower(static_cast<unsigned char>(c))); }
 
-/// Levenshtein distance, letters compared without case.
+/// Edits that make b of a: insert, delete, replace, swap of neighbours. Letters compared without case.
 int64_t edit_distance(std::string_view a, std::string_view b) {
-    std::vector<int64_t> row(b.size() + 1);
-    for (size_t j = 0; j < row.size(); ++j) row[j] = static_cast<int64_t>(j);
-    for (size_t i = 0; i < a.size(); ++i) {
-        int64_t diagonal = row[0];
-        row[0] = static_cast<int64_t>(i) + 1;
-        for (size_t j = 0; j < b.size(); ++j) {
-            const int64_t substitute = diagonal + (lower(a[i]) == lower(b[j]) ? 0 : 1);
-            diagonal = row[j + 1];
-            row[j + 1] = std::min({row[j] + 1, row[j + 1] + 1, substitute});
+    const size_t width = b.size() + 1;
+    std::vector<int64_t> table((a.size() + 1) * width);
+    for (size_t i = 0; i <= a.size(); ++i) {
+        for (size_t j = 0; j <= b.size(); ++j) {
+            int64_t& cell = table[i * width + j];
+            if (i == 0 || j == 0) {
+                cell = static_cast<int64_t>(i + j);
+                continue;
+            }
+            const bool same = lower(a[i - 1]) == lower(b[j - 1]);
+            cell = std::min({table[(i - 1) * width + j] + 1, table[i * width + j - 1] + 1,
+                             table[(i - 1) * width + j - 1] + (same ? 0 : 1)});
+            if (i > 1 && j > 1 && lower(a[i - 1]) == lower(b[j - 2]) && lower(a[i - 2]) == lower(b[j - 1]))
+                cell = std::min(cell, table[(i - 2) * width + j - 2] + 1);
         }
     }
-    return row[b.size()];
+    return table.back();
 }
 
 }  // namespace

@@ -1,41 +1,53 @@
 #include "src/app/cli.h"
+#include "src/app/help.h"
 
 #include "knlp/config/build_info.h"
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <cstdio>
 
 namespace knlp::app {
 namespace {
 
+/// Next character of UTF-8 text as "[uXXXX]"'s number, `bytes` long; malformed bytes stand for themselves.
+uint32_t code_point(std::string_view text, size_t& bytes) {
+    const auto byte = [&](size_t i) { return static_cast<uint32_t>(static_cast<unsigned char>(text[i])); };
+    bytes = byte(0) >= 0xf0 ? 4 : byte(0) >= 0xe0 ? 3 : byte(0) >= 0xc0 ? 2 : 1;
+    if (bytes > text.size()) bytes = 1;
+    if (bytes == 1) return byte(0);
+    uint32_t code = byte(0) & (0xffu >> (bytes + 1));
+    for (size_t i = 1; i < bytes; ++i) code = code << 6 | (byte(i) & 0x3fu);
+    return code;
+}
+
 /// Text for roff: backslashes and hyphens kept, no line taken for a request.
 std::string roff(std::string_view text) {
     std::string out;
     bool line_start = true;
-    for (const char c : text) {
+    while (!text.empty()) {
+        const char c = text.front();
+        size_t bytes = 1;
         if (line_start && (c == '.' || c == '\'')) out += "\\&";
         if (c == '\\')
             out += "\\e";
         else if (c == '-')
             out += "\\-";
+        else if (static_cast<unsigned char>(c) >= 0x80)
+            out += fmt::format("\\[u{:04X}]", code_point(text, bytes));
         else
             out += c;
         line_start = c == '\n';
+        text.remove_prefix(bytes);
     }
     return out;
 }
 
 std::string option_term(const CLI::Option& option) {
-    std::string term = option.get_positional() ? "" : "\\fB" + roff(option.get_name(false, true)) + "\\fR";
-    std::string type = option.get_type_name();
-    type.erase(std::min(type.find(':'), type.size()));           // without the list of allowed words
-    if (option.get_positional())
-        term = "\\fI" + roff(type.empty() ? option.get_name(true) : type) + "\\fR";
-    else if (option.get_type_size() != 0)
-        term += " \\fI" + roff(type) + "\\fR";
-    return term;
+    const std::string value = roff(value_name(option));
+    if (option.get_positional()) return "\\fI" + value + "\\fR";
+    const std::string name = "\\fB" + roff(option.get_name(false, true)) + "\\fR";
+    return value.empty() ? name : name + " \\fI" + value + "\\fR";
 }
 
 std::string options_text(const CLI::App& app, bool common) {

@@ -1,0 +1,90 @@
+#include "tests/cli/cli_test.h"
+
+namespace knlp::test {
+namespace {
+
+using testing::HasSubstr;
+
+class Usage : public CliTest {};
+
+TEST_F(Usage, HelpIsOnStdoutAndGrouped) {
+    const Finished top = knlp({"--help"});
+    EXPECT_EQ(top.status, 0);
+    EXPECT_EQ(top.err, "");
+    for (const char* part : {"Commands:", "config", "doctor", "train", "--version"}) EXPECT_THAT(top.out, HasSubstr(part));
+}
+
+TEST_F(Usage, EveryVerbHasHelpWithOptionsAndExitStatuses) {
+    const nlohmann::json verbs = nlohmann::json::parse(R"(["config","doctor","train","data","completion"])");
+    for (const std::string verb : verbs) {
+        const Finished done = knlp({verb, "--help"});
+        EXPECT_EQ(done.status, 0) << verb << done.err;
+        for (const char* part : {"Usage: knlp", "Common options:", "--set NAME=VALUE", "--json", "Examples:", "Exit status:", "130"})
+            EXPECT_THAT(done.out, HasSubstr(part)) << verb;
+    }
+}
+
+TEST_F(Usage, NothingAskedIsWrongUsage) { expect_failure({}, 2, "E_USAGE", {"no command given", "knlp --help"}); }
+
+TEST_F(Usage, UnknownWordsAreAnsweredWithTheNearest) {
+    expect_failure({"trian"}, 2, "E_USAGE", {"unknown command trian", "did you mean train?"});
+    expect_failure({"config", "lst"}, 2, "E_USAGE", {"unknown subcommand lst", "did you mean list?"});
+    expect_failure({"config", "list", "--jsn"}, 2, "E_USAGE", {"unknown option --jsn", "did you mean --json?"});
+    expect_failure({"doctor", "--st=SEED=1"}, 2, "E_USAGE", {"unknown option --st", "--set"});
+}
+
+TEST_F(Usage, MissingAndSuperfluousArgumentsAreNamed) {
+    expect_failure({"config", "explain"}, 2, "E_USAGE", {"knlp config explain", "symbol is required"});
+    expect_failure({"config", "explain", "SEED", "LTO"}, 2, "E_USAGE", {"unexpected argument 'LTO'"});
+    expect_failure({"config"}, 2, "E_USAGE", {"knlp config", "subcommand"});
+    expect_failure({"completion", "fish"}, 2, "E_USAGE", {"fish", "bash"});
+}
+
+TEST_F(Usage, TrainWithoutConfigurationEndsAtOnceAndWritesNothing) {
+    expect_failure({"train"}, 2, "E_NO_CONFIG", {".config", "make menuconfig", "defconfig-NAME"});
+    EXPECT_TRUE(files().empty());
+}
+
+TEST_F(Usage, ErrorsAreJsonWhereJsonWasAskedFor) {
+    for (const std::vector<std::string>& arguments :
+         {std::vector<std::string>{"config", "explain", "LERNING_RATE", "--json"}, {"config", "--json", "lst"}}) {
+        const Finished done = knlp(arguments);
+        EXPECT_EQ(done.status, 2);
+        EXPECT_EQ(done.out, "");
+        const nlohmann::json error = nlohmann::json::parse(done.err)["error"];
+        EXPECT_EQ(error["status"], 2);
+        EXPECT_TRUE(error["code"] == "E_UNKNOWN_SYMBOL" || error["code"] == "E_USAGE") << error;
+        EXPECT_THAT(error["message"].get<std::string>(), HasSubstr("did you mean"));
+    }
+}
+
+TEST_F(Usage, ClosedPipeEndsQuietly) {
+    const Finished done = run_shell("\"$KNLP\" man | head -n 1", dir_.path());
+    EXPECT_EQ(done.status, 0);
+    EXPECT_EQ(done.err, "");
+    const Finished closed = run_shell("\"$KNLP\" config list | true; exit ${PIPESTATUS[0]}", dir_.path());
+    EXPECT_TRUE(closed.status == 0 || closed.status == 128 + SIGPIPE) << closed.status;
+    EXPECT_EQ(closed.err, "");
+}
+
+TEST_F(Usage, FullDiskUnderStdoutIsAnError) {
+    if (!std::filesystem::exists("/dev/full")) GTEST_SKIP() << "no /dev/full here";
+    const Finished done = run_shell("\"$KNLP\" config list > /dev/full", dir_.path());
+    EXPECT_EQ(done.status, 4);
+    EXPECT_THAT(done.err, HasSubstr("knlp: error[E_IO]: standard output"));
+}
+
+TEST_F(Usage, NoColourReachesAPipe) {
+    EXPECT_EQ(knlp({"trian"}).err.find('\033'), std::string::npos);
+    EXPECT_EQ(knlp({"doctor"}).out.find('\033'), std::string::npos);
+}
+
+TEST_F(Usage, NonsenseThreadVariablesGiveAWarning) {
+    const Finished done = knlp({"config", "embedded"}, {{"OMP_NUM_THREADS", "many"}});
+    EXPECT_EQ(done.status, 0);
+    EXPECT_THAT(done.err, HasSubstr("OMP_NUM_THREADS='many'"));
+    EXPECT_THAT(knlp({"config", "embedded"}, {{"OMP_NUM_THREADS", "0"}}).err, HasSubstr("OMP_NUM_THREADS='0'"));
+}
+
+}  // namespace
+}  // namespace knlp::test
