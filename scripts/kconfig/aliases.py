@@ -1,7 +1,7 @@
 """Names of earlier and upstream configurations, translated by the rows of scripts/kconfig/aliases.
 
-translate() is pure: requests in; requests, notes and problems out. The kinds of rows are explained at
-the head of that file."""
+translate() is pure: requests in; requests, notes and problems out. The kinds of rows are explained
+at the head of that file."""
 
 import fnmatch
 import os
@@ -10,7 +10,15 @@ import tree
 from fragment import Request
 from problems import Problem, listed
 
-KINDS = {"rename": 2, "value": 3, "product": 3, "derived": 3, "ignored": 2, "absent": 2, "refused": 2}
+KINDS = {
+    "rename": 2,
+    "value": 3,
+    "product": 3,
+    "derived": 3,
+    "ignored": 2,
+    "absent": 2,
+    "refused": 2,
+}
 
 
 class Row:
@@ -25,7 +33,7 @@ class Row:
         if "*" not in self.rest[0]:
             return self.rest[0]
         head, tail = self.old.split("*", 1)
-        return self.rest[0].replace("*", name[len(head):len(name) - len(tail)])
+        return self.rest[0].replace("*", name[len(head) : len(name) - len(tail)])
 
     @property
     def reason(self):
@@ -49,9 +57,13 @@ def read_rows(path=None):
 
 
 def renames(known):
-    """(old, new) of plain renames to symbols in KNOWN; the binary tells the new name of an old one."""
-    return [(row.old, row.rest[0]) for row in read_rows()
-            if row.kind == "rename" and "*" not in row.old and row.rest[0] in known]
+    """(old, new) of plain renames to symbols in KNOWN; the binary tells the new name of an old
+    one."""
+    return [
+        (row.old, row.rest[0])
+        for row in read_rows()
+        if row.kind == "rename" and "*" not in row.old and row.rest[0] in known
+    ]
 
 
 class Translation:
@@ -88,13 +100,20 @@ def translate(requests, known):
         reasons = {}
         for request, why in out.ignored:
             reasons.setdefault(why, []).append(f"CONFIG_{request.said}")
-        out.notes.append("no effect here: " + "; ".join(f"{', '.join(who)} ({why})" for why, who in reasons.items()))
+        out.notes.append(
+            "no effect here: "
+            + "; ".join(f"{', '.join(who)} ({why})" for why, who in reasons.items())
+        )
     if out.dropped:
-        out.notes.append("features this version does not have, left out: "
-                         + ", ".join(f"CONFIG_{r.said}" for r in out.dropped))
+        out.notes.append(
+            "features this version does not have, left out: "
+            + ", ".join(f"CONFIG_{r.said}" for r in out.dropped)
+        )
     if out.derived:
-        out.notes.append("follow from other symbols, left out: "
-                         + ", ".join(f"CONFIG_{r.said}" for r, _ in out.derived))
+        out.notes.append(
+            "follow from other symbols, left out: "
+            + ", ".join(f"CONFIG_{r.said}" for r, _ in out.derived)
+        )
     return out
 
 
@@ -116,9 +135,14 @@ def apply_rows(request, rows, known, out, depth):
         out.dropped.append(request)
     elif by_value:
         choices = listed(row.rest[0] for row in by_value)
-        out.problems.append(Problem("E_RANGE", request.where,
-                                    f"{request.shown_name} is an earlier name that knows {choices} and "
-                                    f"nothing of {spelled(request)}; use one of these or delete the line"))
+        out.problems.append(
+            Problem(
+                "E_RANGE",
+                request.where,
+                f"{request.shown_name} is an earlier name that knows {choices} and "
+                f"nothing of {spelled(request)}; use one of these or delete the line",
+            )
+        )
     else:
         out.requests.append(request)
 
@@ -134,7 +158,9 @@ def take_value(request, row, out):
         name, _, value = target.partition("=")
         text, quoted = literal(value)
         out.requests.append(Request(request.path, request.line, name, text, quoted, request.said))
-        out.notes.append(f"{request.where}: CONFIG_{request.said}={row.rest[0]} is now CONFIG_{target}")
+        out.notes.append(
+            f"{request.where}: CONFIG_{request.said}={row.rest[0]} is now CONFIG_{target}"
+        )
 
 
 def take_row(request, row, rows, known, out, depth):
@@ -151,6 +177,11 @@ def take_row(request, row, rows, known, out, depth):
     elif is_off(request) or row.kind == "absent" and request.value != "y":
         out.dropped.append(request)
     else:
-        out.problems.append(Problem("E_UNKNOWN_SYMBOL", request.where,
-                                    f"{request.shown_name}={spelled(request)} asks for {row.reason}, which this "
-                                    "version does not have; delete the line"))
+        out.problems.append(
+            Problem(
+                "E_UNKNOWN_SYMBOL",
+                request.where,
+                f"{request.shown_name}={spelled(request)} asks for {row.reason}, which this "
+                "version does not have; delete the line",
+            )
+        )

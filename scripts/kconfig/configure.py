@@ -26,12 +26,20 @@ BATCH = ("allnoconfig", "allyesconfig", "alldefconfig", "randconfig")
 
 def need_terminal(target):
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        fail("E_TERMINAL", "", f"{target} needs a terminal; use make defconfig-NAME or make olddefconfig")
+        fail(
+            "E_TERMINAL",
+            "",
+            f"{target} needs a terminal; use make defconfig-NAME or make olddefconfig",
+        )
     try:
         curses.setupterm()
     except curses.error:
-        fail("E_TERMINAL", "", f"terminal type '{os.environ.get('TERM', '')}' is not known; set TERM, "
-             "as in TERM=vt100 make " + target)
+        fail(
+            "E_TERMINAL",
+            "",
+            f"terminal type '{os.environ.get('TERM', '')}' is not known; set TERM, "
+            "as in TERM=vt100 make " + target,
+        )
 
 
 def current(config):
@@ -63,8 +71,8 @@ def accept(edited, config):
 
 
 def interactive(command, config, needs_success):
-    """Runs COMMAND, with the user at the keyboard, on a copy of .config in a directory of its own; what
-    the user saved there under other names comes back beside .config."""
+    """Runs COMMAND, with the user at the keyboard, on a copy of .config in a directory of its own;
+    what the user saved there under other names comes back beside .config."""
     text = current(config)
     with solver.workspace() as directory:
         copy = os.path.join(directory, ".config")
@@ -73,13 +81,23 @@ def interactive(command, config, needs_success):
                 out.write(text)
         # Ctrl-C is for the editor: a handler, unlike SIG_IGN, is not inherited through exec.
         signal.signal(signal.SIGINT, lambda *_: None)
-        done = subprocess.run([*command, "Kconfig"], cwd=directory, env=solver.environment(".config"), check=False)
+        done = subprocess.run(
+            [*command, "Kconfig"], cwd=directory, env=solver.environment(".config"), check=False
+        )
         if done.returncode != 0 and needs_success:
-            fail("E_KCONFIG", "", f"{os.path.basename(command[0])} ended with status {done.returncode}; "
-                 f"{shown(config)} is unchanged")
+            fail(
+                "E_KCONFIG",
+                "",
+                f"{os.path.basename(command[0])} ended with status {done.returncode}; "
+                f"{shown(config)} is unchanged",
+            )
         bring_back(directory, os.path.dirname(config) or ".")
         if not os.path.exists(copy):
-            fail("E_NO_CONFIG", shown(config), "nothing was saved, so there is still no configuration")
+            fail(
+                "E_NO_CONFIG",
+                shown(config),
+                "nothing was saved, so there is still no configuration",
+            )
         accept(copy, config)
 
 
@@ -91,17 +109,24 @@ def bring_back(directory, to):
 
 
 def batch(target, config):
-    """A target that asks nothing: the solver makes a whole .config. $KCONFIG_ALLCONFIG names values to
-    keep, and is held to them as strictly as a preset."""
+    """A target that asks nothing: the solver makes a whole .config. $KCONFIG_ALLCONFIG names values
+    to keep, and is held to them as strictly as a preset."""
     text = current(config) if target == "olddefconfig" else None
-    more = {name: os.environ[name] for name in ("KCONFIG_SEED", "KCONFIG_PROBABILITY") if os.environ.get(name)}
+    more = {
+        name: os.environ[name]
+        for name in ("KCONFIG_SEED", "KCONFIG_PROBABILITY")
+        if os.environ.get(name)
+    }
     if target == "randconfig":
         more.setdefault("KCONFIG_SEED", f"0x{os.urandom(4).hex().upper()}")
     if text is None:
         mode = "--alldefconfig" if target == "olddefconfig" else f"--{target}"
         keep = os.environ.get("KCONFIG_ALLCONFIG")
-        text = strict.resolve(keep, True, lambda lines: solver.solve(lines, mode, **more)).text if keep \
+        text = (
+            strict.resolve(keep, True, lambda lines: solver.solve(lines, mode, **more)).text
+            if keep
             else solver.solve([], mode, **more)
+        )
     changed = kconfcheck.install(text, config)
     print(f"knlp: {shown(config)} {'saved' if changed else 'unchanged'}")
     if target == "randconfig":
@@ -111,7 +136,11 @@ def batch(target, config):
 def list_new(config):
     """Symbols that are new since .config was written, one CONFIG_NAME=default a line."""
     if not os.path.exists(config):
-        fail("E_NO_CONFIG", shown(config), "no configuration to compare with; run make menuconfig or make defconfig-NAME")
+        fail(
+            "E_NO_CONFIG",
+            shown(config),
+            "no configuration to compare with; run make menuconfig or make defconfig-NAME",
+        )
     resolved = strict.resolve(config, preset=False)
     for name in strict.new_symbols(resolved):
         print(resolved.kconf.syms[name].config_string.strip())

@@ -32,12 +32,17 @@ def minimal(text):
 
 
 def write(text, path, head):
-    """Writes the complete .config TEXT as a preset, after making sure that loading it gives TEXT."""
+    """Writes the complete .config TEXT as a preset, after making sure that loading it gives
+    TEXT."""
     if os.path.exists(path) and os.environ.get("FORCE") != "1":
         fail("E_EXISTS", shown(path), "exists; FORCE=1 overwrites it")
     lines = minimal(text)
     if solver.solve(lines.splitlines()) != text:
-        fail("E_KCONFIG", shown(path), "the minimal form does not load to the same .config; nothing written")
+        fail(
+            "E_KCONFIG",
+            shown(path),
+            "the minimal form does not load to the same .config; nothing written",
+        )
     files.write_atomic(path, head + lines)
     print(f"knlp: {shown(path)} written, {len(lines.splitlines())} symbols")
     if NO_PURPOSE in head:
@@ -55,7 +60,11 @@ def head_for(path, source=None):
 def save(path):
     config = kconfcheck.config_path()
     if not os.path.exists(config):
-        fail("E_NO_CONFIG", shown(config), "no configuration to save; run make menuconfig or make defconfig-NAME")
+        fail(
+            "E_NO_CONFIG",
+            shown(config),
+            "no configuration to save; run make menuconfig or make defconfig-NAME",
+        )
     write(strict.check_dot_config(config).text, path, head_for(path))
 
 
@@ -70,7 +79,11 @@ def complete(word):
     """.config text of a preset's name or of a file that is a preset or a .config."""
     if not os.path.exists(word):
         if "/" in word:
-            fail("E_NO_CONFIG", shown(word), "no such file; give a file or the name of a preset (A=, B=)")
+            fail(
+                "E_NO_CONFIG",
+                shown(word),
+                "no such file; give a file or the name of a preset (A=, B=)",
+            )
         word = presets.find(word)
     with open(word, encoding="utf-8", errors="replace") as source:
         generated = "Automatically generated file" in source.read(200)

@@ -1,4 +1,5 @@
-"""Writing files so that a reader sees the old one or the new one, and a lock against a second make."""
+"""Writing files so that a reader sees the old one or the new one, and a lock against a second
+make."""
 
 import contextlib
 import fcntl
@@ -6,8 +7,8 @@ import os
 
 
 def write_atomic(path, text):
-    """Replaces PATH by TEXT: temporary file beside it, fsync, rename. The temporary name is always the
-    same, so that a killed writer leaves one at most; callers that may meet hold locked()."""
+    """Replaces PATH by TEXT: temporary file beside it, fsync, rename. The temporary name is always
+    the same, so that a killed writer leaves one at most; callers that may meet hold locked()."""
     temporary = f"{path}.tmp"
     try:
         with open(temporary, "w", encoding="utf-8", errors="surrogateescape", newline="\n") as out:

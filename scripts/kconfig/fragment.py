@@ -33,15 +33,21 @@ class Request:
         return f"CONFIG_{self.said} (now CONFIG_{self.name})"
 
     def renamed(self, name, value=None, quoted=None):
-        return Request(self.path, self.line, name, self.value if value is None else value,
-                       self.quoted if quoted is None else quoted, self.said)
+        return Request(
+            self.path,
+            self.line,
+            name,
+            self.value if value is None else value,
+            self.quoted if quoted is None else quoted,
+            self.said,
+        )
 
 
 def corrected_value(text):
     """TEXT as a value that would be accepted, or None: comments cut, quotes mended."""
     text = text.strip()
     whole = STRING.match(text)
-    if whole and re.fullmatch(r"\s*(#.*)?", text[whole.end():]):
+    if whole and re.fullmatch(r"\s*(#.*)?", text[whole.end() :]):
         return whole.group(0)
     if text.startswith("'"):
         inner = text[1:].split("'", 1)[0]
@@ -79,8 +85,12 @@ def parse_line(path, number, line):
     loose = LOOSE_NOT_SET.fullmatch(line)
     if loose:
         name = loose.group(1).upper()
-        return syntax(path, number, f"CONFIG_{name} is switched off in a form Kconfig overlooks",
-                      f"# CONFIG_{name} is not set")
+        return syntax(
+            path,
+            number,
+            f"CONFIG_{name} is switched off in a form Kconfig overlooks",
+            f"# CONFIG_{name} is not set",
+        )
     if not line.strip() or line.lstrip().startswith("#"):
         return None
     match = ASSIGNMENT.fullmatch(line)
@@ -91,15 +101,26 @@ def parse_line(path, number, line):
         if value == "" or BARE.fullmatch(value):
             return Request(path, number, name, value)
         correction = corrected_value(value)
-        return syntax(path, number, f"CONFIG_{name} {what_is_odd(value)}",
-                      correction and f"CONFIG_{name}={correction}")
+        return syntax(
+            path,
+            number,
+            f"CONFIG_{name} {what_is_odd(value)}",
+            correction and f"CONFIG_{name}={correction}",
+        )
     loose = LOOSE_ASSIGNMENT.fullmatch(line)
     if loose:
         name, value = loose.group(1).upper(), corrected_value(loose.group(2))
-        what = "has small letters in its name" if name != loose.group(1) else \
-            "has blanks before it" if line[0].isspace() else "has blanks around ="
-        return syntax(path, number, f"CONFIG_{name} {what}, so Kconfig would not read it",
-                      value and f"CONFIG_{name}={value}")
+        what = (
+            "has small letters in its name"
+            if name != loose.group(1)
+            else "has blanks before it" if line[0].isspace() else "has blanks around ="
+        )
+        return syntax(
+            path,
+            number,
+            f"CONFIG_{name} {what}, so Kconfig would not read it",
+            value and f"CONFIG_{name}={value}",
+        )
     return syntax(path, number, f"'{line.strip()[:60]}' is not a configuration line", None)
 
 
@@ -112,7 +133,11 @@ def read_text(path):
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        fail("E_SYNTAX", f"{shown(path)}:{line}", f"byte {error.start} is not UTF-8; save the file as UTF-8")
+        fail(
+            "E_SYNTAX",
+            f"{shown(path)}:{line}",
+            f"byte {error.start} is not UTF-8; save the file as UTF-8",
+        )
     if "\0" in text:
         line = text.count("\n", 0, text.index("\0")) + 1
         fail("E_SYNTAX", f"{shown(path)}:{line}", "has a zero byte, so it is not a text file")

@@ -4,9 +4,9 @@
 usage: kconfcheck.py preset NAME      load defconfigs/NAME into .config
        kconfcheck.py load FILE        load a fragment into .config
        kconfcheck.py check [FILE]     check a complete .config; changes nothing
-.config is $KCONFIG_CONFIG, else ./.config. It is replaced in one step when all is well, the one before
-kept as .config.old; otherwise it stays as it was. Status 0, 2 for a problem, 4 when a file cannot be
-written."""
+.config is $KCONFIG_CONFIG, else ./.config. It is replaced in one step when all is well, the one
+before kept as .config.old; otherwise it stays as it was. Status 0, 2 for a problem, 4 when a file
+cannot be written."""
 
 import os
 import shutil
@@ -22,8 +22,8 @@ def config_path():
 
 
 def install(text, path):
-    """Puts TEXT in place of the .config at PATH, the old one going to PATH.old. False when PATH holds
-    TEXT already. A symbolic link stays one: what it points to is replaced."""
+    """Puts TEXT in place of the .config at PATH, the old one going to PATH.old. False when PATH
+    holds TEXT already. A symbolic link stays one: what it points to is replaced."""
     path = os.path.realpath(path)
     directory = os.path.dirname(path)
     os.makedirs(directory, exist_ok=True)

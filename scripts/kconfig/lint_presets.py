@@ -25,14 +25,23 @@ def check_preset(name):
         text = source.read()
     lines = defconfig.minimal(resolved.text)
     if head + lines != text:
-        out.append(f"{shown}: not as savedefconfig writes it; run make defconfig-{name} && "
-                   f"make savedefconfig DEFCONFIG={name} FORCE=1")
+        out.append(
+            f"{shown}: not as savedefconfig writes it; run make defconfig-{name} && "
+            f"make savedefconfig DEFCONFIG={name} FORCE=1"
+        )
     if solver.solve(lines.splitlines()) != resolved.text:
         out.append(f"{shown}: its saved form loads to another .config")
     purpose = presets.purpose(path)
-    if not head or not purpose or len(purpose) > presets.MAX_PURPOSE or purpose == defconfig.NO_PURPOSE:
-        out.append(f"{shown}:1: the first line must say in at most {presets.MAX_PURPOSE} characters what "
-                   "the preset is for")
+    if (
+        not head
+        or not purpose
+        or len(purpose) > presets.MAX_PURPOSE
+        or purpose == defconfig.NO_PURPOSE
+    ):
+        out.append(
+            f"{shown}:1: the first line must say in at most {presets.MAX_PURPOSE} characters what "
+            "the preset is for"
+        )
     return out
 
 
@@ -42,7 +51,9 @@ def check_retired():
         if name in names:
             out.append(f"{presets.DIRECTORY}/RETIRED: {name} is a preset as well")
         if instead not in names or not reason:
-            out.append(f"{presets.DIRECTORY}/RETIRED: {name}: nearest preset '{instead}' does not exist")
+            out.append(
+                f"{presets.DIRECTORY}/RETIRED: {name}: nearest preset '{instead}' does not exist"
+            )
     return out
 
 
@@ -53,11 +64,18 @@ def check_aliases(kconf):
     for row in rows:
         where = f"scripts/kconfig/aliases:{row.line}"
         if row.kind == "rename":
-            fits = (lambda name, head=row.rest[0].split("*")[0]: name.startswith(head)) \
-                if "*" in row.old else (lambda name, target=row.rest[0]: name == target)
+            fits = (
+                (lambda name, head=row.rest[0].split("*")[0]: name.startswith(head))
+                if "*" in row.old
+                else (lambda name, target=row.rest[0]: name == target)
+            )
             others = [r for r in rows if r is not row]
-            if not any(fits(n) for n in names) and not any(fits(r.old) or r.matches(row.rest[0]) for r in others):
-                out.append(f"{where}: {row.rest[0]} is neither a symbol nor the name of another row")
+            if not any(fits(n) for n in names) and not any(
+                fits(r.old) or r.matches(row.rest[0]) for r in others
+            ):
+                out.append(
+                    f"{where}: {row.rest[0]} is neither a symbol nor the name of another row"
+                )
         elif row.kind in ("value", "derived") and row.rest[1] != "-":
             if row.rest[1].split("=", 1)[0] not in names:
                 out.append(f"{where}: {row.rest[1]} is no symbol")

@@ -6,7 +6,9 @@ import re
 import tree
 
 READER = re.compile(r"src/config/read_\w+\.cpp$")
-SYMBOL_CALL = re.compile(r'\b(?:on|text|integer|real|integers|words|origin|record_auto|built)\(\s*"([A-Za-z0-9_]+)"')
+SYMBOL_CALL = re.compile(
+    r'\b(?:on|text|integer|real|integers|words|origin|record_auto|built)\(\s*"([A-Za-z0-9_]+)"'
+)
 LITERAL = re.compile(r'"([A-Z][A-Z0-9_]+)"')
 MAKE_USE = re.compile(r"\bCONFIG_([A-Z0-9_]+)")
 MAKE_PREFIX = re.compile(r"\bCONFIG_([A-Z0-9_]+)\$\(")
@@ -31,9 +33,11 @@ def line_number(text, match):
 
 def without_comments(text, strings=True):
     """TEXT without comments, and without string literals if STRINGS; lines kept."""
+
     def blank(match):
         found = match.group(0)
         return found if found.startswith('"') and not strings else "\n" * found.count("\n")
+
     return COMMENT_OR_STRING.sub(blank, text)
 
 
@@ -52,20 +56,26 @@ def check(kconf, root):
             read |= set(LITERAL.findall(text)) & names
             for match in SYMBOL_CALL.finditer(text):
                 if match.group(1) not in names:
-                    out.append(f"{path}:{line_number(text, match)}: \"{match.group(1)}\" is no symbol")
+                    out.append(
+                        f"{path}:{line_number(text, match)}: \"{match.group(1)}\" is no symbol"
+                    )
     for path, text in files_below(root, SOURCE_DIRECTORIES, (".cpp", ".h", ".cu")):
         code = without_comments(text)
         for match in CPP_USE.finditer(code):
             if match.group(1) not in build:
-                out.append(f"{path}:{line_number(code, match)}: CONFIG_{match.group(1)} is not on "
-                           "scripts/kconfig/buildtime.list")
+                out.append(
+                    f"{path}:{line_number(code, match)}: CONFIG_{match.group(1)} is not on "
+                    "scripts/kconfig/buildtime.list"
+                )
             read.add(match.group(1))
     for path, text in make_files(root):
         for match in MAKE_PREFIX.finditer(text):
             read |= {name for name in names if name.startswith(match.group(1))}
         for match in MAKE_USE.finditer(MAKE_PREFIX.sub("", text)):
             if match.group(1) not in names:
-                out.append(f"{path}:{line_number(text, match)}: CONFIG_{match.group(1)} is no symbol")
+                out.append(
+                    f"{path}:{line_number(text, match)}: CONFIG_{match.group(1)} is no symbol"
+                )
             read.add(match.group(1))
     return out + unread(kconf, read)
 
@@ -82,6 +92,8 @@ def unread(kconf, read):
             continue
         if sym.choice and sum(s.name not in read for s in sym.choice.syms) == 1:
             continue
-        out.append(f"{tree.location(sym.nodes[0])}: {sym.name} is read by no src/config/read_*.cpp and no "
-                   "makefile")
+        out.append(
+            f"{tree.location(sym.nodes[0])}: {sym.name} is read by no src/config/read_*.cpp and no "
+            "makefile"
+        )
     return out

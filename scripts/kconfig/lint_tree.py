@@ -24,10 +24,19 @@ def undefined(kconf):
     """Names that expressions use and nobody defines; numbers are no names."""
     found = []
     for sym in kconf.syms.values():
-        if not sym.nodes and not NUMBER.fullmatch(sym.name) and sym.name not in ("n", "m", "y", "MODULES"):
-            users = [s.name for s in tree.ordered_symbols(kconf)
-                     if any(sym in references(e) for e in expressions(s))]
-            found.append(f"Kconfig: {sym.name} is used by {', '.join(users) or 'a menu'} but defined nowhere")
+        if (
+            not sym.nodes
+            and not NUMBER.fullmatch(sym.name)
+            and sym.name not in ("n", "m", "y", "MODULES")
+        ):
+            users = [
+                s.name
+                for s in tree.ordered_symbols(kconf)
+                if any(sym in references(e) for e in expressions(s))
+            ]
+            found.append(
+                f"Kconfig: {sym.name} is used by {', '.join(users) or 'a menu'} but defined nowhere"
+            )
     return found
 
 
@@ -56,7 +65,11 @@ def definition(sym):
         out.append(problem(node, f"{sym.name} needs a default"))
     for target, _ in sym.selects:
         if target.nodes and target.direct_dep is not target.kconfig.y:
-            out.append(problem(node, f"{sym.name} selects {target.name}, which has dependencies of its own"))
+            out.append(
+                problem(
+                    node, f"{sym.name} selects {target.name}, which has dependencies of its own"
+                )
+            )
     return out + check_types(sym, node, kind)
 
 
@@ -78,7 +91,9 @@ def check_help(item, name):
     node = item.nodes[0]
     text = re.sub(r"^\s*Type:.*$", "", node.help or "", flags=re.MULTILINE).strip()
     if len(SENTENCE.findall(text)) < 2:
-        return [problem(node, f"{name} needs help of two sentences or more: effect and typical values")]
+        return [
+            problem(node, f"{name} needs help of two sentences or more: effect and typical values")
+        ]
     return []
 
 
@@ -89,17 +104,33 @@ def check_lists(kconf):
         listed = tree.read_list(name)
         unknown = [n for n in listed if n not in kconf.syms or not kconf.syms[n].nodes]
         out += [f"scripts/kconfig/{name}: {n} is no symbol" for n in unknown]
-        out += [f"scripts/kconfig/{name}: {n} is listed twice" for n in set(listed) if listed.count(n) > 1]
+        out += [
+            f"scripts/kconfig/{name}: {n} is listed twice"
+            for n in set(listed)
+            if listed.count(n) > 1
+        ]
     for name in (n for n in build if n in kconf.syms):
         sym = kconf.syms[name]
         used = set().union(*(references(e) for e in expressions(sym)))
         for other in used:
-            if isinstance(other, kconfiglib.Symbol) and other.nodes and other.name not in build \
-                    and not tree.is_env(other):
-                out.append(problem(sym.nodes[0], f"{name} is a build symbol but depends on {other.name}, "
-                                   "which is none"))
+            if (
+                isinstance(other, kconfiglib.Symbol)
+                and other.nodes
+                and other.name not in build
+                and not tree.is_env(other)
+            ):
+                out.append(
+                    problem(
+                        sym.nodes[0],
+                        f"{name} is a build symbol but depends on {other.name}, " "which is none",
+                    )
+                )
         if sym.choice and any(s.name not in build for s in sym.choice.syms):
-            out.append(problem(sym.nodes[0], f"{name} is a build symbol, other members of its choice are not"))
+            out.append(
+                problem(
+                    sym.nodes[0], f"{name} is a build symbol, other members of its choice are not"
+                )
+            )
     return out
 
 
@@ -113,8 +144,11 @@ def check_sources(root):
     for path in files:
         with open(os.path.join(root, path), encoding="utf-8") as text:
             sourced += re.findall(r'^\s*source\s+"([^"]+)"', text.read(), re.MULTILINE)
-    return [f"{path}: sourced {sourced.count(path)} times, not once" for path in files
-            if path != "Kconfig" and sourced.count(path) != 1]
+    return [
+        f"{path}: sourced {sourced.count(path)} times, not once"
+        for path in files
+        if path != "Kconfig" and sourced.count(path) != 1
+    ]
 
 
 def check(kconf, root):

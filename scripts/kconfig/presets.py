@@ -35,7 +35,8 @@ def header(path):
 
 
 def retired():
-    """name -> (reason, nearest preset), from defconfigs/RETIRED; `*` and {a,b} are not used there."""
+    """name -> (reason, nearest preset), from defconfigs/RETIRED; `*` and {a,b} are not used
+    there."""
     table = {}
     with open(os.path.join(directory(), "RETIRED"), encoding="utf-8") as lines:
         for line in lines:
@@ -52,8 +53,15 @@ def find(name):
         return path
     if name in retired():
         reason, instead = retired()[name]
-        fail("E_RETIRED", f"{DIRECTORY}/{name}", f"retired: {reason}; nearest preset: make defconfig-{instead}")
+        fail(
+            "E_RETIRED",
+            f"{DIRECTORY}/{name}",
+            f"retired: {reason}; nearest preset: make defconfig-{instead}",
+        )
     close = listed(nearest(name, names()))
-    fail("E_UNKNOWN_PRESET", f"{DIRECTORY}/{name}", f"no such preset; did you mean {close}?; "
-         "make list-defconfigs shows all")
+    fail(
+        "E_UNKNOWN_PRESET",
+        f"{DIRECTORY}/{name}",
+        f"no such preset; did you mean {close}?; " "make list-defconfigs shows all",
+    )
     return None

@@ -66,7 +66,8 @@ def listed(words, last="or"):
 
 
 def run(main):
-    """Calls MAIN(argv) and ends with its status; problems and I/O errors become lines and 2 or 4."""
+    """Calls MAIN(argv) and ends with its status; problems and I/O errors become lines and 2 or
+    4."""
     try:
         sys.exit(main(sys.argv[1:]))
     except ConfigError as error:

@@ -17,9 +17,12 @@ def check_name(request, kconf, names):
     if request.name in names:
         return None
     close = listed(nearest(request.name, [n for n in names if tree.settable(kconf.syms[n])]))
-    return Problem("E_UNKNOWN_SYMBOL", request.where,
-                   f"{request.shown_name} is not a symbol of this version; did you mean {close}?; "
-                   "correct or delete the line")
+    return Problem(
+        "E_UNKNOWN_SYMBOL",
+        request.where,
+        f"{request.shown_name} is not a symbol of this version; did you mean {close}?; "
+        "correct or delete the line",
+    )
 
 
 def check_form(request, sym):
@@ -27,25 +30,41 @@ def check_form(request, sym):
     name, value = f"CONFIG_{request.name}", request.value
     if sym.orig_type is kconfiglib.STRING:
         if not request.quoted:
-            return Problem("E_SYNTAX", request.where,
-                           f"{request.shown_name} is a string and {value or 'nothing'} has no quotes; "
-                           f"write: {name}={tree.quoted(value)}")
+            return Problem(
+                "E_SYNTAX",
+                request.where,
+                f"{request.shown_name} is a string and {value or 'nothing'} has no quotes; "
+                f"write: {name}={tree.quoted(value)}",
+            )
         return None
     if sym.orig_type is kconfiglib.BOOL:
         if request.quoted or value not in ("y", "n"):
             guess = "y" if value.lower() in ("y", "yes", "1", "true", "on", "m") else "n"
-            return Problem("E_TYPE", request.where, f"{request.shown_name}={said(request)} is neither y "
-                           f"nor n; write: {name}={guess}")
+            return Problem(
+                "E_TYPE",
+                request.where,
+                f"{request.shown_name}={said(request)} is neither y "
+                f"nor n; write: {name}={guess}",
+            )
         return None
-    form, what = (HEX, "a number such as 0xff") if sym.orig_type is kconfiglib.HEX else \
-                 (INTEGER, "a whole number")
+    form, what = (
+        (HEX, "a number such as 0xff")
+        if sym.orig_type is kconfiglib.HEX
+        else (INTEGER, "a whole number")
+    )
     if not request.quoted and form.fullmatch(value):
         return None
     better = value.lstrip("+")
     if ZEROS.fullmatch(better):
         better = str(int(better))
-    fix = f"; write: {name}={better}" if form.fullmatch(better) else range_hint(sym, "; give one in {}")
-    return Problem("E_TYPE", request.where, f"{request.shown_name}={said(request)} is not {what}{fix}")
+    fix = (
+        f"; write: {name}={better}"
+        if form.fullmatch(better)
+        else range_hint(sym, "; give one in {}")
+    )
+    return Problem(
+        "E_TYPE", request.where, f"{request.shown_name}={said(request)} is not {what}{fix}"
+    )
 
 
 def said(request):
@@ -73,7 +92,9 @@ def check_semantic(request, sym):
     if not found:
         return None
     code, text = found
-    return Problem(code, request.where, f"{request.shown_name}={said(request)} {text}; correct the value")
+    return Problem(
+        code, request.where, f"{request.shown_name}={said(request)} {text}; correct the value"
+    )
 
 
 def check_line(request, kconf, names, preset):
@@ -84,8 +105,12 @@ def check_line(request, kconf, names, preset):
     sym = kconf.syms[request.name]
     if not tree.settable(sym):
         if preset or tree.is_env(sym):
-            return Problem("E_NOT_SETTABLE", request.where, f"{request.shown_name} is not user-settable: "
-                           "it follows from other symbols or from the machine; delete the line")
+            return Problem(
+                "E_NOT_SETTABLE",
+                request.where,
+                f"{request.shown_name} is not user-settable: "
+                "it follows from other symbols or from the machine; delete the line",
+            )
         return None
     return check_form(request, sym) or check_semantic(request, sym)
 
@@ -94,12 +119,17 @@ def failing(expr):
     """The operands on which EXPR fails, with their values, as text."""
     if isinstance(expr, tuple) and expr[0] in (kconfiglib.AND, kconfiglib.OR):
         parts = [failing(e) for e in expr[1:] if not kconfiglib.expr_value(e)]
-        return (" and " if expr[0] is kconfiglib.AND else " or ").join(dict.fromkeys(filter(None, parts)))
+        return (" and " if expr[0] is kconfiglib.AND else " or ").join(
+            dict.fromkeys(filter(None, parts))
+        )
     if kconfiglib.expr_value(expr):
         return ""
     if isinstance(expr, tuple) and expr[0] is kconfiglib.NOT:
-        return f"{tree.item_text(expr[1])} is {expr[1].str_value}" if not isinstance(expr[1], tuple) \
+        return (
+            f"{tree.item_text(expr[1])} is {expr[1].str_value}"
+            if not isinstance(expr[1], tuple)
             else "the negated part holds"
+        )
     if isinstance(expr, tuple):
         return f"{tree.item_text(expr[1])} is {expr[1].str_value or 'empty'}"
     return f"{expr.name} is {expr.str_value or 'empty'}"
@@ -117,7 +147,11 @@ def remedy(expr):
         return ""
     if getattr(expr, "name", "") == "HAVE_CUDA_TOOLKIT":
         return "install the CUDA toolkit or name its compiler with NVCC=PATH"
-    return f"set CONFIG_{expr.name}=y" if isinstance(expr, kconfiglib.Symbol) and tree.settable(expr) else ""
+    return (
+        f"set CONFIG_{expr.name}=y"
+        if isinstance(expr, kconfiglib.Symbol) and tree.settable(expr)
+        else ""
+    )
 
 
 def dependency(request, sym, kconf):
@@ -128,9 +162,12 @@ def dependency(request, sym, kconf):
     expr = next((c for c in conditions if not kconfiglib.expr_value(c)), sym.direct_dep)
     expr = tree.simplified(expr, kconf.y)
     fix = remedy(expr)
-    return Problem("E_DEPENDS", request.where,
-                   f"{request.shown_name}={said(request)} depends on {tree.expr_text(expr, kconf)}, but "
-                   f"{failing(expr)}; {fix + ' or ' if fix else ''}delete the line")
+    return Problem(
+        "E_DEPENDS",
+        request.where,
+        f"{request.shown_name}={said(request)} depends on {tree.expr_text(expr, kconf)}, but "
+        f"{failing(expr)}; {fix + ' or ' if fix else ''}delete the line",
+    )
 
 
 def explain(request, kconf):
@@ -138,23 +175,44 @@ def explain(request, kconf):
     sym = kconf.syms[request.name]
     got = sym.str_value
     if not tree.settable(sym):
-        return Problem("E_NOT_SETTABLE", request.where,
-                       f"{request.shown_name}={said(request)} is not user-settable and follows to {got} here; "
-                       "delete the line")
+        return Problem(
+            "E_NOT_SETTABLE",
+            request.where,
+            f"{request.shown_name}={said(request)} is not user-settable and follows to {got} here; "
+            "delete the line",
+        )
     if sym.visibility == 0:
         return dependency(request, sym, kconf)
     if sym.orig_type in (kconfiglib.INT, kconfiglib.HEX):
-        return Problem("E_RANGE", request.where, f"{request.shown_name}={said(request)} is out of range"
-                       + range_hint(sym, "; give one in {}"))
+        return Problem(
+            "E_RANGE",
+            request.where,
+            f"{request.shown_name}={said(request)} is out of range"
+            + range_hint(sym, "; give one in {}"),
+        )
     if sym.choice and request.value == "y":
         other = sym.choice.selection
-        return Problem("E_CHOICE", request.where, f"{request.shown_name}=y, but "
-                       f"{other.name if other else 'nothing'} is chosen; keep one of the two")
+        return Problem(
+            "E_CHOICE",
+            request.where,
+            f"{request.shown_name}=y, but "
+            f"{other.name if other else 'nothing'} is chosen; keep one of the two",
+        )
     if sym.choice:
         members = listed(f"CONFIG_{s.name}=y" for s in sym.choice.syms if s is not sym)
-        return Problem("E_CHOICE", request.where, f"{request.shown_name} is off, but no other member of its "
-                       f"choice is on; set {members or 'nothing: it is the only member'}")
+        return Problem(
+            "E_CHOICE",
+            request.where,
+            f"{request.shown_name} is off, but no other member of its "
+            f"choice is on; set {members or 'nothing: it is the only member'}",
+        )
     if kconfiglib.expr_value(sym.rev_dep):
-        return Problem("E_DEPENDS", request.where, f"{request.shown_name} is selected by "
-                       f"{tree.expr_text(sym.rev_dep, kconf)}; switch that off or delete the line")
-    return Problem("E_TYPE", request.where, f"{request.shown_name}={said(request)} became {got or 'empty'}")
+        return Problem(
+            "E_DEPENDS",
+            request.where,
+            f"{request.shown_name} is selected by "
+            f"{tree.expr_text(sym.rev_dep, kconf)}; switch that off or delete the line",
+        )
+    return Problem(
+        "E_TYPE", request.where, f"{request.shown_name}={said(request)} became {got or 'empty'}"
+    )

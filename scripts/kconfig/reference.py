@@ -15,10 +15,9 @@ from problems import fail, run
 PAGE = "docs/config-reference.md"
 HEAD = """# Configuration reference
 
-Written by `make docs-config` from the Kconfig files; do not edit. How configuration works is described
-in [configuration.md](configuration.md). *Build* symbols decide what is compiled; all others are read
-when the binary starts, so changing them compiles nothing.
-"""
+Written by `make docs-config` from the Kconfig files; do not edit. How configuration works is
+described in [configuration.md](configuration.md). *Build* symbols decide what is compiled; all
+others are read when the binary starts, so changing them compiles nothing. """
 
 
 def menus(node, depth, kconf, out):
@@ -41,7 +40,9 @@ def menus(node, depth, kconf, out):
 
 def choice_text(node, kconf, out):
     members = ", ".join(f"`{s.name}`" for s in node.item.syms)
-    out.append(f"\n**{node.prompt[0]}** — one of {members}{depends(node, kconf)}.\n{prose(node.help)}\n")
+    out.append(
+        f"\n**{node.prompt[0]}** — one of {members}{depends(node, kconf)}.\n{prose(node.help)}\n"
+    )
 
 
 def symbol_text(node, kconf, out):
@@ -49,13 +50,19 @@ def symbol_text(node, kconf, out):
     facts = [tree.semantic(sym) or tree.TYPES[sym.orig_type]]
     for low, high, _ in node.orig_ranges:
         facts.append(f"{low.str_value} to {high.str_value}")
-    facts += [] if sym.choice else [default_text(value, condition, kconf) for value, condition in node.orig_defaults]
+    facts += (
+        []
+        if sym.choice
+        else [default_text(value, condition, kconf) for value, condition in node.orig_defaults]
+    )
     if sym.choice and sym.choice.defaults and sym.choice.defaults[0][0] is sym:
         facts.append("the default")
     if sym.name in tree.read_list("buildtime.list"):
         facts.append("build")
-    out.append(f"\n`{sym.name}` ({'; '.join(facts)}{depends(node, kconf)}): *{node.prompt[0]}.*\n"
-               f"{prose(node.help)}\n")
+    out.append(
+        f"\n`{sym.name}` ({'; '.join(facts)}{depends(node, kconf)}): *{node.prompt[0]}.*\n"
+        f"{prose(node.help)}\n"
+    )
 
 
 def default_text(value, condition, kconf):
@@ -69,7 +76,9 @@ def depends(node, kconf):
 
 
 def prose(help_text):
-    kept = [line for line in (help_text or "").strip().splitlines() if not re.match(r"\s*Type:", line)]
+    kept = [
+        line for line in (help_text or "").strip().splitlines() if not re.match(r"\s*Type:", line)
+    ]
     return "\n".join(line.rstrip() for line in kept)
 
 

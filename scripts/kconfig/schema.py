@@ -52,8 +52,10 @@ class Tables:
         conditional, ranges = "SymbolInfo::Conditional", "SymbolInfo::Range"
         defaults = [(value_text(v), self.condition(c)) for v, c in sym.defaults]
         selects, implies = reverse_references(self.kconf, sym)
-        limits = [(tree.item_text(lo).strip('"'), tree.item_text(hi).strip('"'), self.condition(c))
-                  for lo, hi, c in sym.ranges]
+        limits = [
+            (tree.item_text(lo).strip('"'), tree.item_text(hi).strip('"'), self.condition(c))
+            for lo, hi, c in sym.ranges
+        ]
         choice = tree.choice_name(sym.choice) if sym.choice else ""
         help_text = next((n.help for n in sym.nodes if n.help), "")
         fields = {

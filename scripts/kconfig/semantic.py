@@ -2,7 +2,8 @@
 
 float[0,1)  a number, the brackets telling which ends belong to it
 enum(a,b)   one of the words            list(int), list(enum a,b)   several, separated by commas
-device      auto, cpu, cuda or cuda:N   path, bytes                 a path; a size such as 512K, 2G"""
+device      auto, cpu, cuda or cuda:N   path, bytes                 a path; a size such as 512K, 2G
+"""
 
 import re
 
@@ -21,8 +22,12 @@ def words(text):
 
 def known(kind):
     """Whether KIND is a type this file can check; the tree lint asks."""
-    return bool(kind in ("device", "path", "bytes") or INTERVAL.fullmatch(kind)
-                or LIST.fullmatch(kind) or ENUM.fullmatch(kind))
+    return bool(
+        kind in ("device", "path", "bytes")
+        or INTERVAL.fullmatch(kind)
+        or LIST.fullmatch(kind)
+        or ENUM.fullmatch(kind)
+    )
 
 
 def check_float(match, text):
@@ -66,4 +71,6 @@ def check_list(several, text):
         return None if bad is None else ("E_TYPE", f"has '{bad}', which is no whole number")
     allowed = words(several.group(2))
     bad = next((w for w in words(text) if w not in allowed), None)
-    return None if bad is None else ("E_TYPE", f"has '{bad}', which is none of " + ", ".join(allowed))
+    return (
+        None if bad is None else ("E_TYPE", f"has '{bad}', which is none of " + ", ".join(allowed))
+    )

@@ -12,8 +12,12 @@ import tempfile
 import tree
 from problems import fail
 
-PACKAGES = {"kconfig-conf": "kconfig-frontends", "kconfig-mconf": "kconfig-frontends",
-            "kconfig-nconf": "kconfig-frontends", "kconfig-diff": "kconfig-frontends"}
+PACKAGES = {
+    "kconfig-conf": "kconfig-frontends",
+    "kconfig-mconf": "kconfig-frontends",
+    "kconfig-nconf": "kconfig-frontends",
+    "kconfig-diff": "kconfig-frontends",
+}
 
 
 def need(program):
@@ -35,8 +39,14 @@ def workspace():
 
 def environment(config, **more):
     env = dict(os.environ, KCONFIG_CONFIG=config, srctree=tree.ROOT, LC_ALL="C.UTF-8", **more)
-    for name in ("KCONFIG_ALLCONFIG", "KCONFIG_AUTOHEADER", "KCONFIG_AUTOCONFIG", "CONFIG_",
-                 "KCONFIG_NOSILENTUPDATE", "KCONFIG_OVERWRITECONFIG"):
+    for name in (
+        "KCONFIG_ALLCONFIG",
+        "KCONFIG_AUTOHEADER",
+        "KCONFIG_AUTOCONFIG",
+        "CONFIG_",
+        "KCONFIG_NOSILENTUPDATE",
+        "KCONFIG_OVERWRITECONFIG",
+    ):
         if name not in more:
             env.pop(name, None)
     env.setdefault("KNLP_HAVE_CUDA", "")
@@ -48,9 +58,18 @@ def batch(mode, config, **more):
     temporary files where it starts, and finds the Kconfig files through srctree."""
     command = [need("kconfig-conf"), "-s", mode, "Kconfig"]
     directory, name = os.path.split(os.path.abspath(config))
-    done = subprocess.run(command, cwd=directory, env=environment(name, **more), text=True,
-                          stdin=subprocess.DEVNULL, capture_output=True, check=False)
-    grumbling = [line.strip() for line in done.stderr.splitlines() if not line.startswith("KCONFIG_SEED=")]
+    done = subprocess.run(
+        command,
+        cwd=directory,
+        env=environment(name, **more),
+        text=True,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        check=False,
+    )
+    grumbling = [
+        line.strip() for line in done.stderr.splitlines() if not line.startswith("KCONFIG_SEED=")
+    ]
     if done.returncode != 0 or grumbling:
         said = "; ".join(filter(None, grumbling)) or f"status {done.returncode}"
         fail("E_KCONFIG", "Kconfig", f"kconfig-conf refused: {said}")

@@ -14,7 +14,8 @@ from problems import ConfigError, Problem, note, shown
 
 
 class Resolved:
-    """TEXT is the complete .config; KCONF holds its values; REQUESTS are what was asked, translated."""
+    """TEXT is the complete .config; KCONF holds its values; REQUESTS are what was asked,
+    translated."""
 
     def __init__(self, text, kconf, requests, notes):
         self.text, self.kconf, self.requests, self.notes = text, kconf, requests, notes
@@ -44,23 +45,32 @@ def check_pairs(requests, kconf):
     for request in requests:
         earlier = first.setdefault(request.name, request)
         if earlier is not request and earlier.value != request.value:
-            problems.append(Problem("E_CONFLICT", request.where,
-                                    f"{request.shown_name}={reasons.said(request)} contradicts line {earlier.line}, "
-                                    f"{earlier.shown_name}={reasons.said(earlier)}; keep one of them"))
+            problems.append(
+                Problem(
+                    "E_CONFLICT",
+                    request.where,
+                    f"{request.shown_name}={reasons.said(request)} contradicts line {earlier.line}, "
+                    f"{earlier.shown_name}={reasons.said(earlier)}; keep one of them",
+                )
+            )
         choice = kconf.syms[request.name].choice
         if choice and request.value == "y":
             other = chosen.setdefault(choice, request)
             if other.name != request.name:
-                problems.append(Problem("E_CHOICE", request.where,
-                                        f"{request.shown_name}=y and line {other.line}, "
-                                        f"{other.shown_name}=y, are two members of one choice "
-                                        f"({choice.nodes[0].prompt[0]}); keep one of them"))
+                problems.append(
+                    Problem(
+                        "E_CHOICE",
+                        request.where,
+                        f"{request.shown_name}=y and line {other.line}, "
+                        f"{other.shown_name}=y, are two members of one choice "
+                        f"({choice.nodes[0].prompt[0]}); keep one of them",
+                    )
+                )
     return problems
 
 
 def compare(requests, kconf):
-    return [reasons.explain(r, kconf) for r in requests
-            if kconf.syms[r.name].str_value != r.value]
+    return [reasons.explain(r, kconf) for r in requests if kconf.syms[r.name].str_value != r.value]
 
 
 def check_derived(derived, kconf):
@@ -68,9 +78,14 @@ def check_derived(derived, kconf):
     problems = []
     for request, primary in derived:
         if primary and kconf.syms[primary].str_value != "y":
-            problems.append(Problem("E_CONFLICT", request.where,
-                                    f"CONFIG_{request.said}={reasons.said(request)} says what CONFIG_{primary}=y "
-                                    f"means, but {primary} is off; set CONFIG_{primary}=y or delete the line"))
+            problems.append(
+                Problem(
+                    "E_CONFLICT",
+                    request.where,
+                    f"CONFIG_{request.said}={reasons.said(request)} says what CONFIG_{primary}=y "
+                    f"means, but {primary} is off; set CONFIG_{primary}=y or delete the line",
+                )
+            )
     return problems
 
 
@@ -80,14 +95,21 @@ def multiply(products, requests, kconf, problems):
     out, notes = [], []
     for request, name, factor in products:
         if not reasons.INTEGER.fullmatch(request.value) or request.quoted:
-            problems.append(Problem("E_TYPE", request.where, f"CONFIG_{request.said}={reasons.said(request)} is not a "
-                                    "whole number"))
+            problems.append(
+                Problem(
+                    "E_TYPE",
+                    request.where,
+                    f"CONFIG_{request.said}={reasons.said(request)} is not a " "whole number",
+                )
+            )
             continue
         by = int(with_values(kconf, solver.solve(lines)).syms[factor].str_value or 0)
         value = str(int(request.value) * by)
         out.append(request.renamed(name, value))
-        notes.append(f"{request.where}: CONFIG_{request.said}={request.value} is now "
-                     f"CONFIG_{name}={value} (times {factor} {by})")
+        notes.append(
+            f"{request.where}: CONFIG_{request.said}={request.value} is now "
+            f"CONFIG_{name}={value} (times {factor} {by})"
+        )
     return out, notes
 
 
@@ -147,9 +169,14 @@ def line_of(problem):
 def new_symbols(resolved):
     """Names that have a prompt the user could see and no line in the file."""
     there = {request.name for request in resolved.requests}
-    return [s.name for s in tree.ordered_symbols(resolved.kconf)
-            if tree.settable(s) and s.visibility and s.name not in there
-            and not (s.choice and s.choice.selection and s.choice.selection.name in there)]
+    return [
+        s.name
+        for s in tree.ordered_symbols(resolved.kconf)
+        if tree.settable(s)
+        and s.visibility
+        and s.name not in there
+        and not (s.choice and s.choice.selection and s.choice.selection.name in there)
+    ]
 
 
 def check_dot_config(path):
@@ -160,8 +187,10 @@ def check_dot_config(path):
     fresh = new_symbols(resolved)
     if fresh:
         some = ", ".join(fresh[:4]) + (", …" if len(fresh) > 4 else "")
-        what = "1 new symbol takes its default" if len(fresh) == 1 else \
-            f"{len(fresh)} new symbols take their defaults"
+        what = (
+            "1 new symbol takes its default"
+            if len(fresh) == 1
+            else f"{len(fresh)} new symbols take their defaults"
+        )
         note(f"{shown(path)}: {what} ({some}); make olddefconfig writes them down")
     return resolved
-

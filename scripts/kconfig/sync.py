@@ -2,7 +2,8 @@
 """Makes the generated files follow .config.
 
 usage: sync.py CONFIG OUTPUT_DIR
-Checks CONFIG strictly (kconfcheck.py), gives new symbols their defaults, then writes below OUTPUT_DIR
+Checks CONFIG strictly (kconfcheck.py), gives new symbols their defaults, then writes below
+OUTPUT_DIR
   include/generated/knlp_config.h       build symbols for C++, with their text and its SHA-256
   include/generated/config_schema.inc   tables of all symbols
   include/config/auto.conf              all symbols, for make; written last, as it is the stamp
@@ -68,7 +69,9 @@ def generate(config, output):
     include = os.path.join(output, "include")
     os.makedirs(f"{include}/config", exist_ok=True)
     with files.locked(f"{include}/config"):
-        files.write_if_changed(f"{include}/generated/knlp_config.h", header_text(build_lines(kconf)))
+        files.write_if_changed(
+            f"{include}/generated/knlp_config.h", header_text(build_lines(kconf))
+        )
         files.write_if_changed(f"{include}/generated/config_schema.inc", schema.schema_text(kconf))
         files.write_atomic(f"{include}/config/synced", read_first)
         files.write_atomic(f"{include}/config/auto.conf", auto_conf_text(kconf))

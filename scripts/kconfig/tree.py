@@ -7,7 +7,9 @@ import sys
 try:
     import kconfiglib
 except ImportError:
-    sys.stderr.write("knlp: error[E_MISSING]: kconfiglib not found: apt install python3-kconfiglib\n")
+    sys.stderr.write(
+        "knlp: error[E_MISSING]: kconfiglib not found: apt install python3-kconfiglib\n"
+    )
     sys.exit(2)
 from kconfiglib import AND, OR, NOT, EQUAL, UNEQUAL, LESS, LESS_EQUAL, GREATER, GREATER_EQUAL
 
@@ -72,8 +74,8 @@ def expr_text(expr, kconf):
 
 
 def simplified(expr, yes):
-    """EXPR with each choice replaced by what the choice itself depends on, and without `&& y`. Members
-    of a choice depend on the choice, which users cannot set."""
+    """EXPR with each choice replaced by what the choice itself depends on, and without `&& y`.
+    Members of a choice depend on the choice, which users cannot set."""
     if isinstance(expr, kconfiglib.Choice):
         conditions = [node.prompt[1] for node in expr.nodes if node.prompt]
         return simplified(conditions[0] if conditions else expr.direct_dep, yes)
@@ -145,4 +147,3 @@ def menu_path(node):
                 titles.append(node.prompt[0])
         node = node.parent
     return " > ".join(reversed(titles))
-

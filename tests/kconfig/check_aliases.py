@@ -41,11 +41,18 @@ def main():
             result = aliases.translate([fragment.parse_line(path, number, line)], names)
             used |= set(result.used)
             found = outcome(result)
-            same = expected.startswith("error ") and found.startswith("error ") and expected[6:] in found
+            same = (
+                expected.startswith("error ")
+                and found.startswith("error ")
+                and expected[6:] in found
+            )
             if not same and found != expected:
                 bad.append(f"aliases.txt:{number}: {line}: expected '{expected}', became '{found}'")
-    bad += [f"aliases:{row.line}: no fixture uses the row {row.kind} {row.old}" for row in aliases.read_rows()
-            if row.line not in used]
+    bad += [
+        f"aliases:{row.line}: no fixture uses the row {row.kind} {row.old}"
+        for row in aliases.read_rows()
+        if row.line not in used
+    ]
     print("\n".join(bad) or f"{len(used)} rows used")
     return 1 if bad else 0
 

@@ -2,8 +2,8 @@
 """Random configurations of kconfig-conf against kconfiglib and against the strict check.
 
 usage: check_random_configs.py COUNT
-For each: both engines give every symbol the same value, the strict check takes it without a note, and
-solving it again changes nothing. One line a difference; status 1 when there is any."""
+For each: both engines give every symbol the same value, the strict check takes it without a note,
+and solving it again changes nothing. One line a difference; status 1 when there is any."""
 
 import os
 import sys
@@ -37,7 +37,9 @@ def differences(seed, directory):
 
 def main():
     with solver.workspace() as directory:
-        bad = [text for seed in range(1, int(sys.argv[1]) + 1) for text in differences(seed, directory)]
+        bad = [
+            text for seed in range(1, int(sys.argv[1]) + 1) for text in differences(seed, directory)
+        ]
     print("\n".join(bad) or f"{sys.argv[1]} agree")
     return 1 if bad else 0
 

@@ -2,8 +2,9 @@
 """Drives `make menuconfig` through a pseudo-terminal as a user would.
 
 usage: drive_menuconfig.py KEYS COMMAND…
-KEYS are typed one by one, each when the screen has come to rest; \\e, \\n \\d and \\b stand for Escape,
-Enter, the down arrow and Backspace. Ends with the command's status, or 124 when it is still there after 30 s."""
+KEYS are typed one by one, each when the screen has come to rest; \\e, \\n \\d and \\b stand for
+Escape, Enter, the down arrow and Backspace. Ends with the command's status, or 124 when it is still
+there after 30 s. """
 
 import os
 import pty
@@ -17,8 +18,8 @@ NAMES = {"\\e": "\x1b", "\\n": "\r", "\\d": "\x1bOB", "\\b": "\x7f"}
 def split_keys(text):
     keys, at = [], 0
     while at < len(text):
-        step = 2 if text[at:at + 2] in NAMES else 1
-        keys.append(NAMES.get(text[at:at + step], text[at:at + step]))
+        step = 2 if text[at : at + 2] in NAMES else 1
+        keys.append(NAMES.get(text[at : at + step], text[at : at + step]))
         at += step
     return keys
 

@@ -60,9 +60,11 @@ TEST(DotConfig, SymbolsItDoesNotHaveTakeTheirDefaultsWithOneLine) {
     write_text(output.dot_config(), "CONFIG_SEED=7\n");
     const Finished result = sync(output);
     EXPECT_EQ(result.status, 0) << result.err;
-    EXPECT_THAT(result.err, testing::MatchesRegex("knlp: note: [^\n]* new symbols take their defaults [^\n]*\n"));
+    EXPECT_THAT(result.err, testing::MatchesRegex(
+                                "knlp: note: [^\n]* new symbols take their defaults [^\n]*\n"));
     EXPECT_EQ(read_text(output.dot_config()), "CONFIG_SEED=7\n");
-    EXPECT_THAT(read_text(output.file("include/config/auto.conf")), HasSubstr("\nCONFIG_GPT2_BLOCK_SIZE=1024\n"));
+    EXPECT_THAT(read_text(output.file("include/config/auto.conf")),
+                HasSubstr("\nCONFIG_GPT2_BLOCK_SIZE=1024\n"));
 }
 
 TEST(DotConfig, ToolkitThatWentAwayIsNotTheUsersFault) {
@@ -81,7 +83,8 @@ TEST(DotConfig, OldNamesAreTranslatedWithANote) {
     const Finished result = sync(output);
     EXPECT_EQ(result.status, 0);
     EXPECT_THAT(result.err, HasSubstr("CONFIG_RA_SEED is now CONFIG_SEED"));
-    EXPECT_THAT(read_text(output.file("include/config/auto.conf")), HasSubstr("\nCONFIG_SEED=11\n"));
+    EXPECT_THAT(read_text(output.file("include/config/auto.conf")),
+                HasSubstr("\nCONFIG_SEED=11\n"));
 }
 
 TEST(Generated, HeaderHoldsBuildSymbolsOnlySortedAndTheirHash) {
@@ -94,13 +97,16 @@ TEST(Generated, HeaderHoldsBuildSymbolsOnlySortedAndTheirHash) {
     EXPECT_THAT(header, Not(HasSubstr("SEED")));
 
     // The text as the compiler sees it, and sha256sum's opinion of it.
-    write_text(output.file("print.sh"),
-               "printf '#include \"include/generated/knlp_config.h\"\\n#include <cstdio>\\n"
-               "int main() { std::fputs(KNLP_BUILD_CONFIG_TEXT, stdout); }' > print.cpp && "
-               "g++ -I. print.cpp -o print && ./print > text && "
-               "grep -o '[0-9a-f]\\{64\\}' include/generated/knlp_config.h && sha256sum < text && sort -C -k1.3 "
-               "<(sed 's/^# CONFIG/CONFIG/; s/ is not set$/=n/; s/^CONFIG/  CONFIG/; s/=.*//' text)");
-    const Finished result = run_program({"bash", "-e", "print.sh"}, {{"LC_ALL", "C"}}, output.path());
+    write_text(
+        output.file("print.sh"),
+        "printf '#include \"include/generated/knlp_config.h\"\\n#include <cstdio>\\n"
+        "int main() { std::fputs(KNLP_BUILD_CONFIG_TEXT, stdout); }' > print.cpp && "
+        "g++ -I. print.cpp -o print && ./print > text && "
+        "grep -o '[0-9a-f]\\{64\\}' include/generated/knlp_config.h && sha256sum < text && sort -C "
+        "-k1.3 "
+        "<(sed 's/^# CONFIG/CONFIG/; s/ is not set$/=n/; s/^CONFIG/  CONFIG/; s/=.*//' text)");
+    const Finished result =
+        run_program({"bash", "-e", "print.sh"}, {{"LC_ALL", "C"}}, output.path());
     EXPECT_EQ(result.status, 0) << result.err;
     EXPECT_EQ(result.out.substr(0, 64), result.out.substr(65, 64));
 }
@@ -130,7 +136,8 @@ TEST(Generated, MakeReadsStringsThatLookLikeMakeCode) {
     const Output output;
     ASSERT_EQ(output.load("CONFIG_DATA_DIR=\"$(shell touch broken)#x\"\n").status, 0);
     ASSERT_EQ(sync(output).status, 0);
-    write_text(output.file("Makefile"), "include include/config/auto.conf\nall:\n\t@echo '$(value CONFIG_DATA_DIR)'\n");
+    write_text(output.file("Makefile"),
+               "include include/config/auto.conf\nall:\n\t@echo '$(value CONFIG_DATA_DIR)'\n");
     const Finished result = run_program({"make", "-s"}, {{"MAKEFLAGS", ""}}, output.path());
     EXPECT_EQ(result.status, 0) << result.err;
     EXPECT_FALSE(std::filesystem::exists(output.file("broken")));
@@ -149,7 +156,9 @@ TEST(Concurrency, TwoLoadsAndTwoSyncsLeaveWholeFiles) {
     for (int i = 0; i < 3; ++i)
         for (const char* name : {"five", "six", ""})
             runs.push_back(std::async(std::launch::async, [&output, name] {
-                return *name != '\0' ? output.tool("kconfcheck.py", {"load", output.file(name).string()}) : sync(output);
+                return *name != '\0'
+                           ? output.tool("kconfcheck.py", {"load", output.file(name).string()})
+                           : sync(output);
             }));
     for (std::future<Finished>& run : runs) {
         const Finished result = run.get();
@@ -157,8 +166,8 @@ TEST(Concurrency, TwoLoadsAndTwoSyncsLeaveWholeFiles) {
     }
     EXPECT_THAT(read_text(output.dot_config()), testing::AnyOf(five, six));
     EXPECT_THAT(read_text(output.file(".config.old")), testing::AnyOf(five, six));
-    EXPECT_EQ(names_in(output.path()),
-              (std::vector<std::string>{".config", ".config.old", "five", "fragment", "include", "six"}));
+    EXPECT_EQ(names_in(output.path()), (std::vector<std::string>{".config", ".config.old", "five",
+                                                                 "fragment", "include", "six"}));
 }
 
 TEST(Concurrency, LoadKilledAtAnyMomentLeavesTheOldOrTheNewConfiguration) {
@@ -173,10 +182,11 @@ TEST(Concurrency, LoadKilledAtAnyMomentLeavesTheOldOrTheNewConfiguration) {
     for (int i = 1; i <= 14; ++i) {
         write_text(output.dot_config(), five);
         const std::string seconds = "0." + std::string(i < 10 ? "0" : "") + std::to_string(i);
-        run_program({"timeout", "-s", "KILL", seconds, "/usr/bin/python3", "-B", script, "load",
-                     output.file("six").string()},
-                    {{"KCONFIG_CONFIG", output.dot_config().string()}, {"TMPDIR", output.path().string()}},
-                    source_tree());
+        run_program(
+            {"timeout", "-s", "KILL", seconds, "/usr/bin/python3", "-B", script, "load",
+             output.file("six").string()},
+            {{"KCONFIG_CONFIG", output.dot_config().string()}, {"TMPDIR", output.path().string()}},
+            source_tree());
         const std::string after = read_text(output.dot_config());
         EXPECT_THAT(after, testing::AnyOf(five, six)) << seconds;
         seen.insert(after);
@@ -188,11 +198,14 @@ TEST(Load, SaysWhichFileItCannotWrite) {
     const Output output;
     write_text(output.file("plain"), "");
     write_text(output.file("preset"), "CONFIG_SEED=5\n");
-    const Finished result = output.tool("kconfcheck.py", {"load", output.file("preset").string()},
-                                        {{"KCONFIG_CONFIG", output.file("plain/.config").string()}});
+    const Finished result =
+        output.tool("kconfcheck.py", {"load", output.file("preset").string()},
+                    {{"KCONFIG_CONFIG", output.file("plain/.config").string()}});
     EXPECT_EQ(result.status, 4);
-    EXPECT_THAT(result.err, testing::StartsWith("knlp: error[E_IO]: " + output.file("plain").string()));
-    const Finished missing = output.tool("kconfcheck.py", {"load", output.file("nothing").string()});
+    EXPECT_THAT(result.err,
+                testing::StartsWith("knlp: error[E_IO]: " + output.file("plain").string()));
+    const Finished missing =
+        output.tool("kconfcheck.py", {"load", output.file("nothing").string()});
     EXPECT_EQ(missing.status, 4);
     EXPECT_THAT(missing.err, HasSubstr(output.file("nothing").string() + ": No such file"));
 }

@@ -16,7 +16,8 @@ std::vector<std::string> presets() {
 }
 
 Finished script(const std::string& name, std::vector<std::string> arguments = {}) {
-    arguments.insert(arguments.begin(), {"/usr/bin/python3", "-B", (source_tree() / "tests/kconfig" / name).string()});
+    arguments.insert(arguments.begin(),
+                     {"/usr/bin/python3", "-B", (source_tree() / "tests/kconfig" / name).string()});
     return run_program(arguments, {{"KNLP_HAVE_CUDA", "n"}}, source_tree());
 }
 
@@ -27,8 +28,10 @@ TEST(Presets, LoadWithoutAWarningAndRoundTrip) {
         EXPECT_EQ(loaded.status, 0) << name;
         EXPECT_EQ(loaded.err, "") << name;
         const std::string first = read_text(output.dot_config());
-        ASSERT_EQ(output.tool("defconfig.py", {"save", output.file("saved").string()}).status, 0) << name;
-        ASSERT_EQ(output.tool("kconfcheck.py", {"load", output.file("saved").string()}).status, 0) << name;
+        ASSERT_EQ(output.tool("defconfig.py", {"save", output.file("saved").string()}).status, 0)
+            << name;
+        ASSERT_EQ(output.tool("kconfcheck.py", {"load", output.file("saved").string()}).status, 0)
+            << name;
         EXPECT_EQ(read_text(output.dot_config()), first) << name;
     }
 }
@@ -38,11 +41,13 @@ TEST(Presets, QuickstartTrainsWhatTheDocumentationSays) {
     ASSERT_EQ(output.tool("kconfcheck.py", {"preset", "gpt2-nano-cpu"}).status, 0);
     const std::string text = read_text(output.dot_config());
     for (const char* line :
-         {"CONFIG_GPT2_MODEL_NANO=y", "CONFIG_GPT2_TOKENIZER_BYTE=y", "CONFIG_BATCH_SIZE=16", "CONFIG_GPT2_BLOCK_SIZE=128",
-          "CONFIG_GRADIENT_ACCUMULATION=1", "CONFIG_LEARNING_RATE=\"1e-3\"", "CONFIG_GPT2_MIN_LR=\"1e-4\"",
+         {"CONFIG_GPT2_MODEL_NANO=y", "CONFIG_GPT2_TOKENIZER_BYTE=y", "CONFIG_BATCH_SIZE=16",
+          "CONFIG_GPT2_BLOCK_SIZE=128", "CONFIG_GRADIENT_ACCUMULATION=1",
+          "CONFIG_LEARNING_RATE=\"1e-3\"", "CONFIG_GPT2_MIN_LR=\"1e-4\"",
           "CONFIG_GPT2_WARMUP_STEPS=50", "CONFIG_GPT2_MAX_ITERS=600", "CONFIG_GPT2_DROPOUT=\"0.0\"",
-          "# CONFIG_MIXED_PRECISION is not set", "CONFIG_OPTIMIZER_SELECT_ADAMW=y", "CONFIG_ADAM_BETA1=\"0.9\"",
-          "CONFIG_ADAM_BETA2=\"0.99\"", "CONFIG_GPT2_DATASET_LINUXDOC=y", "CONFIG_GPT2_VOCAB_SIZE=0"})
+          "# CONFIG_MIXED_PRECISION is not set", "CONFIG_OPTIMIZER_SELECT_ADAMW=y",
+          "CONFIG_ADAM_BETA1=\"0.9\"", "CONFIG_ADAM_BETA2=\"0.99\"",
+          "CONFIG_GPT2_DATASET_LINUXDOC=y", "CONFIG_GPT2_VOCAB_SIZE=0"})
         EXPECT_THAT(text, HasSubstr(std::string("\n") + line + "\n"));
 }
 
@@ -50,16 +55,33 @@ TEST(Presets, VanillaBaselineIsThePublishedConfiguration) {
     const Output output;
     ASSERT_EQ(output.tool("kconfcheck.py", {"preset", "gpt2-vanilla-baseline"}).status, 0);
     const std::string text = read_text(output.dot_config());
-    for (const char* line :
-         {"CONFIG_GPT2_MODEL_124M=y", "CONFIG_GPT2_DATASET_FINEWEBEDU=y", "CONFIG_GPT2_TOKENIZER_GPT2=y",
-          "CONFIG_DATA_SUBSTITUTE=y", "CONFIG_GPT2_VOCAB_SIZE=50257", "CONFIG_GPT2_BPE_VOCAB=8192",
-          "CONFIG_GPT2_BLOCK_SIZE=1024", "CONFIG_GPT2_MAX_TIME=21600", "CONFIG_LEARNING_RATE=\"6e-4\"",
-          "CONFIG_GPT2_MIN_LR=\"6e-5\"", "CONFIG_GPT2_WARMUP_STEPS=2000", "CONFIG_WEIGHT_DECAY=\"0.1\"",
-          "CONFIG_GPT2_DROPOUT=\"0.1\"", "CONFIG_GPT2_AMP_DTYPE=\"bfloat16\"", "CONFIG_GPT2_EVAL_INTERVAL=500",
-          "CONFIG_HYPER_PARAM_AUTO=y", "CONFIG_TARGET_EFFECTIVE_BATCH=256", "CONFIG_CHECKPOINT_INTERVAL=1000",
-          "CONFIG_OPTIMIZER_SELECT_ADAMWSPAM=y", "CONFIG_SPAM_MODE_KNLP=y", "CONFIG_SPAM_THETA=\"50\"",
-          "CONFIG_SPAM_SPIKE_THRESHOLD=\"2.0\"", "CONFIG_SPAM_INTERVAL=1000", "CONFIG_SPAM_WARMUP_STEPS=1000",
-          "CONFIG_SPAM_AMSGRAD=y", "CONFIG_SPAM_ZSCORE=y", "CONFIG_ADAM_BETA2=\"0.999\""})
+    for (const char* line : {"CONFIG_GPT2_MODEL_124M=y",
+                             "CONFIG_GPT2_DATASET_FINEWEBEDU=y",
+                             "CONFIG_GPT2_TOKENIZER_GPT2=y",
+                             "CONFIG_DATA_SUBSTITUTE=y",
+                             "CONFIG_GPT2_VOCAB_SIZE=50257",
+                             "CONFIG_GPT2_BPE_VOCAB=8192",
+                             "CONFIG_GPT2_BLOCK_SIZE=1024",
+                             "CONFIG_GPT2_MAX_TIME=21600",
+                             "CONFIG_LEARNING_RATE=\"6e-4\"",
+                             "CONFIG_GPT2_MIN_LR=\"6e-5\"",
+                             "CONFIG_GPT2_WARMUP_STEPS=2000",
+                             "CONFIG_WEIGHT_DECAY=\"0.1\"",
+                             "CONFIG_GPT2_DROPOUT=\"0.1\"",
+                             "CONFIG_GPT2_AMP_DTYPE=\"bfloat16\"",
+                             "CONFIG_GPT2_EVAL_INTERVAL=500",
+                             "CONFIG_HYPER_PARAM_AUTO=y",
+                             "CONFIG_TARGET_EFFECTIVE_BATCH=256",
+                             "CONFIG_CHECKPOINT_INTERVAL=1000",
+                             "CONFIG_OPTIMIZER_SELECT_ADAMWSPAM=y",
+                             "CONFIG_SPAM_MODE_KNLP=y",
+                             "CONFIG_SPAM_THETA=\"50\"",
+                             "CONFIG_SPAM_SPIKE_THRESHOLD=\"2.0\"",
+                             "CONFIG_SPAM_INTERVAL=1000",
+                             "CONFIG_SPAM_WARMUP_STEPS=1000",
+                             "CONFIG_SPAM_AMSGRAD=y",
+                             "CONFIG_SPAM_ZSCORE=y",
+                             "CONFIG_ADAM_BETA2=\"0.999\""})
         EXPECT_THAT(text, HasSubstr(std::string("\n") + line + "\n"));
 }
 
@@ -71,9 +93,11 @@ TEST(Aliases, EveryRowHasAFixtureThatComesOutAsItSays) {
 TEST(Aliases, UpstreamTextOfTheControlImportsToOurPreset) {
     const Output output;
     const std::string from = (source_tree() / "tests/kconfig/fixtures/upstream-vanilla").string();
-    const Finished result = output.tool("defconfig.py", {"import", from, output.file("imported").string()});
+    const Finished result =
+        output.tool("defconfig.py", {"import", from, output.file("imported").string()});
     EXPECT_EQ(result.status, 0) << result.err;
-    EXPECT_THAT(result.err, HasSubstr("CONFIG_GPT2_EVAL_SAMPLES=200 is now CONFIG_GPT2_EVAL_TOKENS=204800"));
+    EXPECT_THAT(result.err,
+                HasSubstr("CONFIG_GPT2_EVAL_SAMPLES=200 is now CONFIG_GPT2_EVAL_TOKENS=204800"));
     EXPECT_THAT(result.err, testing::Not(HasSubstr("error")));
     const auto symbols = [](const std::string& text) { return text.substr(text.find('\n')); };
     EXPECT_EQ(symbols(read_text(output.file("imported"))),

@@ -14,11 +14,15 @@ using testing::StartsWith;
 
 TEST(NoConfiguration, MakeNamesTheWaysToGetOneAndMakesNothing) {
     const Output output;
-    for (const std::vector<std::string>& goals : {std::vector<std::string>{}, {"build"}, {"train"}, {"test"}}) {
+    for (const std::vector<std::string>& goals :
+         {std::vector<std::string>{}, {"build"}, {"train"}, {"test"}}) {
         const Finished result = output.make(goals);
         EXPECT_EQ(result.status, 2);
-        EXPECT_THAT(result.err, StartsWith("*** No configuration found (" + output.dot_config().string() + ").\n"
-                                           "*** Run \"make menuconfig\" or \"make defconfig-NAME\"; presets:\n"));
+        EXPECT_THAT(
+            result.err,
+            StartsWith("*** No configuration found (" + output.dot_config().string() +
+                       ").\n"
+                       "*** Run \"make menuconfig\" or \"make defconfig-NAME\"; presets:\n"));
         EXPECT_THAT(result.err, HasSubstr("  gpt2-nano-cpu "));
         EXPECT_THAT(result.err, HasSubstr("  gpt2-vanilla-baseline "));
         EXPECT_THAT(names_in(output.path()), IsEmpty());
@@ -32,19 +36,21 @@ TEST(NoConfiguration, TargetsThatNeedNoneWork) {
     EXPECT_EQ(output.make({"clean"}).status, 0);
     const Finished list = output.make({"list-defconfigs"});
     EXPECT_EQ(list.status, 0);
-    for (const char* name : {"gpt2-nano-cpu", "smoke-gpt2", "gpt2-vanilla-baseline", "gpt2-tiny-baseline",
-                             "gpt2-tinystories-baseline", "gpt2-shakespeare", "gpt2-finewebedu-baseline",
-                             "cpu-linuxdoc-gpt2"})
+    for (const char* name : {"gpt2-nano-cpu", "smoke-gpt2", "gpt2-vanilla-baseline",
+                             "gpt2-tiny-baseline", "gpt2-tinystories-baseline", "gpt2-shakespeare",
+                             "gpt2-finewebedu-baseline", "cpu-linuxdoc-gpt2"})
         EXPECT_THAT(list.out, HasSubstr(std::string("  ") + name + " "));
     EXPECT_THAT(names_in(output.path()), IsEmpty());
 }
 
 TEST(Help, ListsEveryConfigurationTargetAndVariable) {
     const Finished help = Output().make({"help"});
-    for (const char* word : {"config", "menuconfig", "nconfig", "oldconfig", "olddefconfig", "listnewconfig",
-                             "defconfig", "defconfig-NAME", "savedefconfig", "list-defconfigs", "allnoconfig",
-                             "allyesconfig", "alldefconfig", "randconfig", "diffconfig", "import-defconfig",
-                             "check-kconfig", "docs-config", "kconfig-help", "TIME=", "SET=", "STRICT="})
+    for (const char* word : {"config",        "menuconfig",      "nconfig",      "oldconfig",
+                             "olddefconfig",  "listnewconfig",   "defconfig",    "defconfig-NAME",
+                             "savedefconfig", "list-defconfigs", "allnoconfig",  "allyesconfig",
+                             "alldefconfig",  "randconfig",      "diffconfig",   "import-defconfig",
+                             "check-kconfig", "docs-config",     "kconfig-help", "TIME=",
+                             "SET=",          "STRICT="})
         EXPECT_THAT(help.out, HasSubstr(std::string("\n  ") + word + " "));
 }
 
@@ -52,7 +58,8 @@ TEST(Variables, MisspeltOneIsAnErrorWithASuggestion) {
     const Output output;
     const Finished result = output.make({"MAX_ITER=5", "help"});
     EXPECT_EQ(result.status, 2);
-    EXPECT_THAT(result.err, HasSubstr("MAX_ITER= is not a variable of this Makefile; did you mean MAX_ITERS"));
+    EXPECT_THAT(result.err,
+                HasSubstr("MAX_ITER= is not a variable of this Makefile; did you mean MAX_ITERS"));
 }
 
 TEST(Variables, DirectoryOfObjectsIsNotForUsersToSet) {
@@ -64,7 +71,8 @@ TEST(Variables, DirectoryOfObjectsIsNotForUsersToSet) {
 }
 
 TEST(Variables, TheOnesListedPass) {
-    const Finished result = Output().make({"TIME=5", "SET=SEED=1 DEVICE=cpu", "STRICT=1", "V=1", "TEXT=a b", "help"});
+    const Finished result =
+        Output().make({"TIME=5", "SET=SEED=1 DEVICE=cpu", "STRICT=1", "V=1", "TEXT=a b", "help"});
     EXPECT_EQ(result.status, 0) << result.err;
 }
 
@@ -87,8 +95,9 @@ TEST(Defconfig, RetiredOneSaysWhyAndWhatToTake) {
     const Output output;
     const Finished result = output.make({"defconfig-gpt2-mechint-kv-analysis"});
     EXPECT_EQ(result.status, 2);
-    EXPECT_THAT(result.err, HasSubstr("retired: mechanistic interpretability is not carried; nearest preset: "
-                                      "make defconfig-gpt2-vanilla-baseline"));
+    EXPECT_THAT(result.err,
+                HasSubstr("retired: mechanistic interpretability is not carried; nearest preset: "
+                          "make defconfig-gpt2-vanilla-baseline"));
     EXPECT_THAT(names_in(output.path()), IsEmpty());
 }
 
@@ -115,17 +124,19 @@ TEST(Editors, NeedATerminal) {
     for (const char* target : {"menuconfig", "nconfig"}) {
         const Finished result = output.make({target});
         EXPECT_EQ(result.status, 2);
-        EXPECT_THAT(result.err, HasSubstr(std::string(target) + " needs a terminal; use make defconfig-NAME or "
-                                          "make olddefconfig"));
+        EXPECT_THAT(result.err,
+                    HasSubstr(std::string(target) + " needs a terminal; use make defconfig-NAME or "
+                                                    "make olddefconfig"));
     }
     EXPECT_THAT(names_in(output.path()), IsEmpty());
 }
 
 /// make menuconfig with these keys typed at a pseudo-terminal.
 Finished drive(const Output& output, const std::string& keys) {
-    return run_program({"/usr/bin/python3", "-B", (source_tree() / "tests/kconfig/drive_menuconfig.py").string(), keys,
-                        "make", "O=" + output.path().string(), "menuconfig"},
-                       {{"MAKEFLAGS", ""}, {"MAKELEVEL", ""}}, source_tree());
+    return run_program(
+        {"/usr/bin/python3", "-B", (source_tree() / "tests/kconfig/drive_menuconfig.py").string(),
+         keys, "make", "O=" + output.path().string(), "menuconfig"},
+        {{"MAKEFLAGS", ""}, {"MAKELEVEL", ""}}, source_tree());
 }
 
 TEST(Editors, MenuconfigChangesAValueAndSaves) {
@@ -154,14 +165,17 @@ TEST(Editors, MenuconfigRefusesAStringThatIsNoNumberAndKeepsItAside) {
 TEST(Targets, NameThePackageOfAMissingProgram) {
     const Output output;
     std::filesystem::create_directory(output.file("bin"));
-    const Finished result = output.tool("kconfcheck.py", {"preset", "gpt2-nano-cpu"}, {{"PATH", output.file("bin").string()}});
+    const Finished result = output.tool("kconfcheck.py", {"preset", "gpt2-nano-cpu"},
+                                        {{"PATH", output.file("bin").string()}});
     EXPECT_EQ(result.status, 2);
-    EXPECT_THAT(result.err, HasSubstr("kconfig-frontends not found: apt install kconfig-frontends"));
+    EXPECT_THAT(result.err,
+                HasSubstr("kconfig-frontends not found: apt install kconfig-frontends"));
 }
 
 TEST(Targets, MakeWholeConfigurations) {
     const Output output;
-    for (const char* target : {"allnoconfig", "allyesconfig", "alldefconfig", "randconfig", "olddefconfig"}) {
+    for (const char* target :
+         {"allnoconfig", "allyesconfig", "alldefconfig", "randconfig", "olddefconfig"}) {
         const Finished result = output.tool("configure.py", {target});
         EXPECT_EQ(result.status, 0) << target << ": " << result.err;
         EXPECT_EQ(output.tool("kconfcheck.py", {"check"}).err, "") << target;
@@ -174,7 +188,8 @@ TEST(Targets, MakeWholeConfigurations) {
 TEST(Targets, HoldAllconfigValuesAsStrictlyAsAPreset) {
     const Output output;
     write_text(output.file("keep"), "CONFIG_SEED=99\n");
-    const std::map<std::string, std::string> keep = {{"KCONFIG_ALLCONFIG", output.file("keep").string()}};
+    const std::map<std::string, std::string> keep = {
+        {"KCONFIG_ALLCONFIG", output.file("keep").string()}};
     EXPECT_EQ(output.tool("configure.py", {"allyesconfig"}, keep).status, 0);
     EXPECT_THAT(read_text(output.dot_config()), HasSubstr("\nCONFIG_SEED=99\n"));
     EXPECT_THAT(read_text(output.dot_config()), HasSubstr("\nCONFIG_LTO=y\n"));
@@ -195,8 +210,9 @@ TEST(Targets, RandconfigWithASeedRepeats) {
 TEST(Targets, OldconfigTakesAnswersFromAPipe) {
     const Output output;
     write_text(output.dot_config(), "CONFIG_SEED=5\n");
-    const Finished result = run_program({"sh", "-c", "yes '' | make O=" + output.path().string() + " oldconfig"},
-                                        {{"MAKEFLAGS", ""}, {"MAKELEVEL", ""}}, source_tree());
+    const Finished result =
+        run_program({"sh", "-c", "yes '' | make O=" + output.path().string() + " oldconfig"},
+                    {{"MAKEFLAGS", ""}, {"MAKELEVEL", ""}}, source_tree());
     EXPECT_EQ(result.status, 0) << result.err;
     EXPECT_THAT(read_text(output.dot_config()), HasSubstr("\nCONFIG_SEED=5\n"));
     EXPECT_THAT(read_text(output.dot_config()), HasSubstr("\nCONFIG_GPT2_BLOCK_SIZE=1024\n"));
@@ -224,7 +240,8 @@ TEST(Sync, SeesAConfigurationMovedIntoPlaceWithAnOldTime) {
     ASSERT_EQ(output.make({auto_conf}).status, 0);
     EXPECT_THAT(read_text(auto_conf), HasSubstr("\nCONFIG_SEED=6\n"));
 
-    std::filesystem::last_write_time(other, std::filesystem::file_time_type::clock::now() - std::chrono::hours(24));
+    std::filesystem::last_write_time(
+        other, std::filesystem::file_time_type::clock::now() - std::chrono::hours(24));
     std::filesystem::rename(other, output.dot_config());
     ASSERT_EQ(output.make({auto_conf}).status, 0);
     EXPECT_THAT(read_text(auto_conf), HasSubstr("\nCONFIG_SEED=5\n"));

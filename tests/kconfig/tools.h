@@ -70,8 +70,9 @@ public:
     /// Runs make O=<directory> in the tree, free of the make around the test.
     Finished make(std::vector<std::string> arguments) const {
         arguments.insert(arguments.begin(), {"make", "O=" + path().string()});
-        return run_program(arguments, {{"MAKEFLAGS", ""}, {"MAKEOVERRIDES", ""}, {"MAKELEVEL", ""}, {"MFLAGS", ""}},
-                           tree_);
+        return run_program(
+            arguments,
+            {{"MAKEFLAGS", ""}, {"MAKEOVERRIDES", ""}, {"MAKELEVEL", ""}, {"MFLAGS", ""}}, tree_);
     }
 
 private:
