@@ -1,14 +1,13 @@
 #include "gemm.h"
 
 #include "knlp/core/error.h"
+#include "knlp/core/host.h"
 #include "knlp/model/runtime.h"
 
 #include <ATen/core/dispatch/Dispatcher.h>
 
 #include <algorithm>
-#include <chrono>
-#include <functional>
-#include <limits>
+#include <cmath>
 #include <string_view>
 
 namespace knlp::model {
@@ -71,42 +70,56 @@ bool onednn_available() {
 
 namespace {
 
-double seconds() {
-    using clock = std::chrono::steady_clock;
-    return std::chrono::duration<double>(clock::now().time_since_epoch()).count();
+using Shapes = std::vector<std::array<int64_t, 3>>;
+
+/// The shapes with fewer rows and columns, so that both routes fit into the time a choice may cost.
+Shapes shrink(Shapes shapes) {
+    constexpr double kPassBudget = 5e8;              // multiply-adds of one pass over all shapes
+    constexpr int64_t kFewestRows = 64, kMostColumns = 4096;
+    double work = 0;
+    for (auto& [m, n, k] : shapes) {
+        n = std::min(n, kMostColumns);
+        work += 3.0 * double(m) * double(n) * double(k);
+    }
+    const double factor = std::min(1.0, kPassBudget / std::max(work, 1.0));
+    for (auto& shape : shapes)
+        shape[0] = std::max(std::min(shape[0], kFewestRows), int64_t(double(shape[0]) * factor));
+    return shapes;
 }
 
-/// Best time of one forward and backward triple over all shapes within the budget; at least two passes,
-/// the first of which only warms caches and just-in-time kernels.
-double time_route(const std::vector<std::array<int64_t, 3>>& shapes, double budget_s) {
+/// Seconds of the three products of one shape by the current route.
+double time_products(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& dy) {
+    const double start = steady_seconds();
+    gemm_forward(x, weight, {});
+    gemm_input(dy, weight);
+    gemm_weight(dy, x);
+    return steady_seconds() - start;
+}
+
+/// Sum over shapes of the best time, {aten, onednn}. The routes take turns, so that a neighbour's load
+/// falls on both; the first pass only warms caches and just-in-time kernels.
+std::array<double, 2> time_routes(const Shapes& shapes) {
+    constexpr double kBudget_s = 0.15;
     at::NoGradGuard no_grad;
-    const double end = seconds() + budget_s;
-    double total = 0;
-    for (const auto& [m, n, k] : shapes) {
-        const at::Tensor x = at::full({m, k}, 0.5f), w = at::full({n, k}, 0.5f), dy = at::ones({m, n});
-        double best = std::numeric_limits<double>::infinity();
-        const double slot_end = seconds() + (end - seconds()) / static_cast<double>(shapes.size());
-        for (int pass = 0; pass < 2 || (pass < 5 && seconds() < slot_end); ++pass) {
-            const double start = seconds();
-            gemm_forward(x, w, {});
-            gemm_input(dy, w);
-            gemm_weight(dy, x);
-            if (pass > 0) best = std::min(best, seconds() - start);
+    const double start = steady_seconds();
+    std::vector<std::array<double, 2>> best(shapes.size(), {INFINITY, INFINITY});
+    for (int pass = 0; pass < 2 || (pass < 8 && steady_seconds() - start < kBudget_s); ++pass)
+        for (size_t i = 0; i < shapes.size(); ++i) {
+            const auto [m, n, k] = shapes[i];
+            const at::Tensor x = at::full({m, k}, 0.5f), w = at::full({n, k}, 0.5f), dy = at::ones({m, n});
+            for (const Route route : {Route::kAten, Route::kOnednn}) {
+                current_route = route;
+                const double seconds = time_products(x, w, dy);
+                double& least = best[i][route == Route::kOnednn ? 1 : 0];
+                if (pass > 0) least = std::min(least, seconds);
+            }
         }
-        total += best;
+    std::array<double, 2> total = {0, 0};
+    for (const auto& [aten, onednn] : best) {
+        total[0] += aten;
+        total[1] += onednn;
     }
     return total;
-}
-
-/// The shapes with fewer rows, so that both routes fit into the time a choice may cost.
-std::vector<std::array<int64_t, 3>> shrink(std::vector<std::array<int64_t, 3>> shapes) {
-    constexpr double kProductBudget = 1.2e9;         // multiply-adds a pass over all shapes
-    double work = 0;
-    for (const auto& [m, n, k] : shapes) work += 3.0 * double(m) * double(n) * double(k);
-    const double factor = std::min(1.0, kProductBudget / std::max(work, 1.0));
-    for (auto& shape : shapes)
-        shape[0] = std::max<int64_t>(std::min<int64_t>(shape[0], 32), int64_t(double(shape[0]) * factor));
-    return shapes;
 }
 
 }  // namespace
@@ -136,12 +149,8 @@ std::string choose_gemm_route(const std::string& wanted,
     }
     set_gemm_route("aten");
     if (!onednn_available() || shapes.empty()) return gemm_route();
-    const std::vector<std::array<int64_t, 3>> small = shrink(shapes);
-    constexpr double kBudgetPerRoute = 0.08;
-    const double aten = time_route(small, kBudgetPerRoute);
-    set_gemm_route("onednn");
-    const double onednn = time_route(small, kBudgetPerRoute);
-    set_gemm_route(onednn < aten ? "onednn" : "aten");
+    const auto [aten, onednn] = time_routes(shrink(shapes));
+    current_route = onednn < aten ? Route::kOnednn : Route::kAten;
     return gemm_route();
 }
 

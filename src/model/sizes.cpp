@@ -42,14 +42,14 @@ double flops_per_token(const config::Model& model, int64_t length) {
 int64_t activation_bytes(const config::Model& model, int64_t batch, int64_t length, bool training) {
     const int64_t row = 4 * batch * length * model.d_model;
     const int64_t chunk = model.loss_chunk > 0 ? std::min(model.loss_chunk, batch * length) : batch * length;
-    const int64_t logits = 4 * chunk * model.padded_vocab();
     const AttentionType& attention = attention_type(model.attention);
-    // A block besides attention: two norms' inputs and outputs (4 rows), the hidden layer before and
-    // after GELU (8 rows), one row a residual dropout.
-    const int64_t rows = 12 + (model.dropout > 0 ? 2 : 0);
-    int64_t bytes = 2 * logits + 4 * row;
+    // Logits and one copy on their way into a product; embeddings, final norm and their gradients.
+    int64_t bytes = 2 * 4 * chunk * model.padded_vocab() + 6 * row;
+    // Gradients of the embedding and of the head before they are added, and one transposed copy.
+    if (training) bytes += 3 * 4 * model.padded_vocab() * model.d_model;
+    // A block besides attention: inputs and outputs of two norms, the hidden layer before and after GELU.
     for (int64_t l = 0; l < (training ? model.n_layer : 1); ++l)
-        bytes += rows * row + attention.activation_bytes(model, batch, length, training);
+        bytes += 12 * row + attention.activation_bytes(model, batch, length, training);
     return bytes;
 }
 
