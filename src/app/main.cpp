@@ -10,6 +10,9 @@
 
 #include <nlohmann/json.hpp>
 
+#include <poll.h>
+#include <unistd.h>
+
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -58,7 +61,7 @@ int report_foreign(bool json, const std::exception& error) {
     const bool memory = dynamic_cast<const std::bad_alloc*>(&error) || text.find("allocate memory") != std::string::npos ||
                         text.find("out of memory") != std::string::npos;
     if (memory)
-        return report(json, "E_OOM", "out of memory (" + text + "); take a smaller BATCH_SIZE, GPT2_BLOCK_SIZE or model",
+        return report(json, "E_MEMORY", "out of memory (" + text + "); take a smaller BATCH_SIZE, GPT2_BLOCK_SIZE or model",
                       exit_status(kRun));
     if (dynamic_cast<const std::system_error*>(&error)) return report(json, "E_IO", text, exit_status(kRun));
     if (text.find("CUDA error") != std::string::npos) return report(json, "E_RUN", text, exit_status(kRun));
@@ -89,11 +92,17 @@ int run(int argc, char** argv) {
     return verb->run(cli.common);
 }
 
+/// The errno of a write that failed earlier is gone; poll still tells a pipe whose other end is closed.
+bool reader_has_left() {
+    pollfd output = {STDOUT_FILENO, POLLOUT, 0};
+    return ::poll(&output, 1, 0) > 0 && (output.revents & POLLERR) != 0;
+}
+
 /// A reader that has left is no error; a full disk under a redirected stdout is.
 int flush_stdout(bool json, int status) {
     errno = 0;
     if (std::fflush(stdout) == 0 && !std::ferror(stdout)) return status;
-    if (errno == EPIPE || status != 0) return status;
+    if (errno == EPIPE || status != 0 || reader_has_left()) return status;
     return report(json, "E_IO", fmt::format("standard output: {}", std::strerror(errno)), exit_status(kRun));
 }
 

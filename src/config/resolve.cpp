@@ -24,7 +24,7 @@ std::string_view where_of(Origin origin) {
 
 [[noreturn]] void fail_depends(Evaluation& evaluation, const SymbolInfo& symbol, const Setting& setting) {
     if (symbol.prompt.empty())
-        fail_code(kConfig, "E_DEPENDS", "{}: {}={}, but {} is derived from other symbols and is {} here; leave it out",
+        fail_code(kConfig, "E_NOT_SETTABLE", "{}: {}={}, but {} is derived from other symbols and is {} here; leave it out",
                   setting.where, symbol.name, setting.value, symbol.name, evaluation.of(symbol.name).value);
     const ChoiceInfo* choice = evaluation.choice_of(symbol);
     const bool by_choice = choice && !evaluation.holds(choice->condition);

@@ -33,7 +33,7 @@ public:
     /// Reads a complete .config (or a run directory's `config`) strictly, then applies overrides, then
     /// checks all. Symbols at their default follow an override that changes the default.
     /// Throws Error{kConfig} with file:line, symbol, nearest names and the fix; codes E_UNKNOWN_SYMBOL,
-    /// E_RANGE, E_TYPE, E_DEPENDS, E_CHOICE, E_SYNTAX, E_BUILD_MISMATCH; or Error{kNotAvailable,
+    /// E_RANGE, E_TYPE, E_DEPENDS, E_CHOICE, E_SYNTAX, E_NOT_SETTABLE, E_BUILD_MISMATCH; or Error{kNotAvailable,
     /// "E_NOT_BUILT"} when a feature is wanted that is not in this binary.
     static Symbols load(const std::filesystem::path& path, const std::vector<Override>& overrides);
 

@@ -20,7 +20,7 @@ using nlohmann::json;
 
 struct Options {
     CLI::App *step = nullptr, *data = nullptr, *tokenizer = nullptr, *bandwidth = nullptr, *all = nullptr;
-    std::string size, precision, tokens, tokenizer_directory;
+    std::string size, precision, device, tokens, tokenizer_directory;
     std::vector<std::string> texts;
     int64_t batch = 0, accumulation = 1, threads = 0, samples = 9, merges = 8192;
 };
@@ -50,6 +50,7 @@ bench::StepRequest step_request(const Common& common) {
     if (options.precision == "bf16") request.precision = config::Precision::kBfloat16;
     if (options.precision == "fp32") request.precision = config::Precision::kFloat32;
     request.gemm = train.gemm;
+    request.device = options.device.empty() ? general.device : options.device;
     request.seed = general.seed;
     request.threads = options.threads > 0 ? options.threads : general.num_threads;
     request.samples = options.samples;
@@ -131,6 +132,7 @@ void add_step_options(CLI::App& app) {
     app.add_option("--batch", options.batch, "sequences of a micro-batch")->check(CLI::Range(1, 1 << 20));
     app.add_option("--accumulation", options.accumulation, "micro-batches of a step")->check(CLI::Range(1, 1 << 20));
     app.add_option("--precision", options.precision, "fp32 or bf16")->check(CLI::IsMember({"fp32", "bf16"}));
+    app.add_option("--device", options.device, "auto, cpu, cuda or cuda:N (default: as configured)");
     app.add_option("--tokens", options.tokens, "token file to read (default: random ids)")->type_name("FILE");
 }
 

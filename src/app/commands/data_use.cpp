@@ -12,9 +12,11 @@
 
 #include <nlohmann/json.hpp>
 
+#include <poll.h>
+#include <unistd.h>
+
 #include <array>
-#include <cmath>
-#include <cstdio>
+#include <cerrno>
 #include <optional>
 
 namespace knlp::app {
@@ -26,11 +28,16 @@ std::string read_input(const std::string& file) {
     if (!file.empty() && file != "-") return read_file(file);
     std::string text;
     std::array<char, 65536> buffer;
-    while (const size_t n = std::fread(buffer.data(), 1, buffer.size(), stdin)) {
+    for (;;) {
+        // Unlike read, poll is not taken up again after a signal: Ctrl-C ends the wait for a terminal.
+        pollfd input = {STDIN_FILENO, POLLIN, 0};
+        const bool failed = ::poll(&input, 1, -1) < 0 && errno != EINTR;
         throw_if_stopped();
-        text.append(buffer.data(), n);
+        const ssize_t n = failed ? -1 : ::read(STDIN_FILENO, buffer.data(), buffer.size());
+        if (n == 0) return text;
+        if (n > 0) text.append(buffer.data(), static_cast<size_t>(n));
+        else if (errno != EINTR) fail_io("standard input", "read", errno);
     }
-    return text;
 }
 
 /// A path as it is, or a name in the data directory.
