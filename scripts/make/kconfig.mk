@@ -70,9 +70,17 @@ menuconfig nconfig config oldconfig olddefconfig listnewconfig allnoconfig allye
 	$(need-python)
 	@$(call kconfig-run,configure.py) $@
 
-defconfig-%: ## load the preset of that name
+# Each preset is a target of its own, so that shells complete it; the pattern answers for all others.
+preset-goals := $(patsubst defconfigs/%,defconfig-%,$(filter-out %/RETIRED,$(wildcard defconfigs/*)))
+.PHONY: $(preset-goals)
+define load-preset
 	$(need-python)
-	@$(call kconfig-run,kconfcheck.py) preset '$*'
+	@$(call kconfig-run,kconfcheck.py) preset '$(patsubst defconfig-%,%,$@)'
+endef
+$(preset-goals):
+	$(load-preset)
+defconfig-%: FORCE ## load the preset of that name
+	$(load-preset)
 defconfig: ## load a preset (DEFCONFIG=NAME)
 	$(need-python)
 	$(if $(DEFCONFIG),,@echo 'knlp: note: no DEFCONFIG= given, taking gpt2-vanilla-baseline' >&2)

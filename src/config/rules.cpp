@@ -50,9 +50,9 @@ void check_optimizer(const Symbols& symbols) {
     const int64_t interval = symbols.integer("SPAM_INTERVAL");
     if (interval == 0) return;
     const int64_t warmup = symbols.integer("SPAM_WARMUP_STEPS");
-    if (warmup >= interval)
-        fail_code(kConfig, "E_RANGE", "SPAM_WARMUP_STEPS={} does not end before the next reset, SPAM_INTERVAL={}; "
-                  "allowed 0..{}", warmup, interval, interval - 1);
+    if (warmup > interval)
+        fail_code(kConfig, "E_RANGE", "SPAM_WARMUP_STEPS={} does not end by the next reset, SPAM_INTERVAL={}; "
+                  "allowed 0..{}", warmup, interval, interval);
 }
 
 }  // namespace

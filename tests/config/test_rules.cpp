@@ -34,9 +34,11 @@ TEST(Rules, LearningRateFallsNotRises) {
     EXPECT_NO_THROW(Symbols::from_values({{"LEARNING_RATE", "1e-4"}, {"GPT2_MIN_LR", "1e-4"}}));
 }
 
-TEST(Rules, SpamWarmupEndsBeforeTheNextReset) {
-    refuse({{"ENABLE_SPAM", "y"}, {"OPTIMIZER_SELECT_ADAMWSPAM", "y"}, {"SPAM_INTERVAL", "100"}, {"SPAM_WARMUP_STEPS", "100"}},
-           {"SPAM_WARMUP_STEPS=100", "SPAM_INTERVAL=100", "0..99"});
+TEST(Rules, SpamWarmupEndsByTheNextReset) {
+    refuse({{"ENABLE_SPAM", "y"}, {"OPTIMIZER_SELECT_ADAMWSPAM", "y"}, {"SPAM_INTERVAL", "100"}, {"SPAM_WARMUP_STEPS", "101"}},
+           {"SPAM_WARMUP_STEPS=101", "SPAM_INTERVAL=100", "0..100"});
+    EXPECT_NO_THROW(Symbols::from_values({{"ENABLE_SPAM", "y"}, {"OPTIMIZER_SELECT_ADAMWSPAM", "y"},
+                                          {"SPAM_INTERVAL", "100"}, {"SPAM_WARMUP_STEPS", "100"}}));
     EXPECT_NO_THROW(Symbols::from_values({{"ENABLE_SPAM", "y"}, {"OPTIMIZER_SELECT_ADAMWSPAM", "y"}, {"SPAM_INTERVAL", "0"}}));
 }
 

@@ -36,6 +36,17 @@ TEST(Presets, LoadWithoutAWarningAndRoundTrip) {
     }
 }
 
+TEST(Presets, PassTheRulesOfTheBinary) {
+    const char* knlp = std::getenv("KNLP_BIN");
+    if (knlp == nullptr) GTEST_SKIP() << "KNLP_BIN names no knlp (make test sets it)";
+    for (const std::string& name : presets()) {
+        const Output output;
+        ASSERT_EQ(output.tool("kconfcheck.py", {"preset", name}).status, 0) << name;
+        const Finished result = run_program({knlp, "config", "check", output.dot_config().string()});
+        EXPECT_EQ(result.status, 0) << name << ": " << result.err;
+    }
+}
+
 TEST(Presets, QuickstartTrainsWhatTheDocumentationSays) {
     const Output output;
     ASSERT_EQ(output.tool("kconfcheck.py", {"preset", "gpt2-nano-cpu"}).status, 0);
