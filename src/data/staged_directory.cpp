@@ -15,10 +15,21 @@ namespace fs = std::filesystem;
 
 namespace {
 
-/// A fresh directory ".<name>.<what>.XXXXXX" beside `target`.
+constexpr int kAttempts = 5;
+
+/// A fresh directory ".<name>.<what>.XXXXXX" beside `target`, with the directories above it.
 fs::path make_beside(const fs::path& target, const std::string& what) {
-    std::string pattern = (target.parent_path() / ("." + target.filename().string() + what + "XXXXXX")).string();
-    if (::mkdtemp(pattern.data()) == nullptr) fail_io(target.parent_path(), "make a directory in it", errno);
+    const std::string wanted = (target.parent_path() / ("." + target.filename().string() + what + "XXXXXX")).string();
+    std::string pattern;
+    for (int attempt = 1;; ++attempt) {
+        std::error_code error;
+        fs::create_directories(target.parent_path(), error);
+        if (error) fail_io(target.parent_path(), "make the directory", error.value());
+        pattern = wanted;
+        if (::mkdtemp(pattern.data()) != nullptr) break;
+        // Another maker that failed may just have taken its empty directories away.
+        if (errno != ENOENT || attempt == kAttempts) fail_io(target.parent_path(), "make a directory in it", errno);
+    }
     fs::permissions(pattern, fs::perms::owner_all | fs::perms::group_read | fs::perms::group_exec |
                                  fs::perms::others_read | fs::perms::others_exec);
     return pattern;
@@ -32,15 +43,17 @@ StagedDirectory::StagedDirectory(fs::path target, bool replace) : replace_(repla
     if (!target_.has_filename()) target_ = target_.parent_path();
     if (!replace && fs::exists(target_) && !(fs::is_directory(target_) && fs::is_empty(target_)))
         fail(kData, "{} is there already; --force replaces it, --out DIR takes another place", target.string());
-    std::error_code error;
-    fs::create_directories(target_.parent_path(), error);
-    if (error) fail_io(target_.parent_path(), "make the directory", error.value());
+    for (fs::path above = target_.parent_path(); !fs::exists(above); above = above.parent_path()) made_.push_back(above);
     staged_ = make_beside(target_, ".tmp.");
 }
 
 StagedDirectory::~StagedDirectory() {
     std::error_code ignored;
-    if (!staged_.empty()) fs::remove_all(staged_, ignored);
+    if (staged_.empty()) return;
+    fs::remove_all(staged_, ignored);
+    // Where somebody else has put something meanwhile, remove fails, as it should.
+    for (const fs::path& above : made_)
+        if (!fs::remove(above, ignored)) return;
 }
 
 bool StagedDirectory::publish() {

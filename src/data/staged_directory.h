@@ -1,10 +1,12 @@
 #pragma once
 
 #include <filesystem>
+#include <vector>
 
 namespace knlp::data {
 
-/// A directory being made under a temporary name beside `target`. Destroyed without publish: removed.
+/// A directory being made under a temporary name beside `target`. Destroyed without publish: removed, with
+/// the directories made above it.
 class StagedDirectory {
 public:
     /// Makes it, and the directories above `target`. Error{kData} when target is there and not `replace`, and
@@ -20,6 +22,7 @@ public:
 
 private:
     std::filesystem::path target_, staged_;
+    std::vector<std::filesystem::path> made_;    // directories above the target that were not there, inner first
     bool replace_;
 };
 
