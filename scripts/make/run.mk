@@ -39,7 +39,7 @@ setup: ## install what is missing (packages, LibTorch); says what it does
 	@TORCH_VERSION=$(TORCH_VERSION) TORCH_DIR='$(torch-given)' sh scripts/setup.sh $(if $(filter-out 0 n,$(DRY_RUN)),--dry-run)
 deps: setup
 doctor: ## what is missing or odd on this machine, and the command that mends it
-	@exec $(KNLP) doctor
+	@exec scripts/doctor $(KNLP)
 clean: ## remove objects, keep the configuration and the binary
 	$(call say,CLEAN,$(B))
 	$(Q)rm -rf $(B)

@@ -1,7 +1,15 @@
 #include "tests/cli/cli_test.h"
 
+#include <cstdlib>
+
 namespace knlp::test {
 namespace {
+
+std::string check_text(const nlohmann::json& report, const std::string& name) {
+    for (const nlohmann::json& row : report["checks"])
+        if (row["name"] == name) return row["found"];
+    return "";
+}
 
 class Doctor : public CliTest {
 protected:
@@ -47,6 +55,45 @@ TEST_F(Doctor, BrokenConfigurationIsMissing) {
     const nlohmann::json row = check(nlohmann::json::parse(done.out), "configuration");
     EXPECT_EQ(row["state"], "missing");
     EXPECT_THAT(row["found"].get<std::string>(), testing::HasSubstr(".config:1"));
+}
+
+/// What `make doctor` runs; it answers where the binary itself cannot.
+class DoctorScript : public CliTest {
+protected:
+    Finished script(const std::string& program) {
+        const char* source = std::getenv("KNLP_SRC");
+        const std::filesystem::path tree = source && *source ? std::filesystem::path(source) : std::filesystem::current_path();
+        return run_program({(tree / "scripts/doctor").string(), program}, clean_environment({}), dir_.path());
+    }
+};
+
+TEST_F(DoctorScript, SaysThatNothingIsBuiltYet) {
+    const Finished done = script("./knlp");
+    EXPECT_EQ(done.status, 1);
+    EXPECT_THAT(done.out, testing::HasSubstr("./knlp is not built"));
+    EXPECT_THAT(done.out, testing::HasSubstr("make"));
+}
+
+TEST_F(DoctorScript, NamesLibrariesWithoutWhichTheBinaryCannotStart) {
+    // A copy whose library path leads nowhere: one letter of it is changed.
+    std::ifstream in(knlp_binary(), std::ios::binary);
+    std::string bytes{std::istreambuf_iterator<char>(in), {}};
+    const nlohmann::json report = nlohmann::json::parse(knlp({"doctor", "--json"}).out);
+    const std::string found = check_text(report, "LibTorch");
+    const std::string directory = found.substr(found.find(" at ") + 4) + "/lib";
+    for (size_t at = 0; (at = bytes.find(directory, at)) != std::string::npos; ++at) bytes[at + 1] = '#';
+    write("broken", bytes);
+    std::filesystem::permissions(dir_.file("broken"), std::filesystem::perms::owner_all);
+    const Finished done = script("./broken");
+    EXPECT_EQ(done.status, 1);
+    for (const char* part : {"cannot start", "libtorch_cpu.so", "make setup"}) EXPECT_THAT(done.out, testing::HasSubstr(part));
+}
+
+TEST_F(DoctorScript, LeavesTheRestToTheBinary) {
+    write_config();
+    const Finished done = script(knlp_binary().string());
+    EXPECT_EQ(done.status, 0) << done.out;
+    EXPECT_THAT(done.out, testing::HasSubstr("ready"));
 }
 
 }  // namespace
