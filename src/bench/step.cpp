@@ -38,8 +38,14 @@ private:
     double last_ = steady_seconds();
 };
 
-at::Tensor tensor_of(std::vector<int64_t>& ids, int64_t rows, int64_t n_ctx) {
-    return at::from_blob(ids.data(), {rows, n_ctx}, at::kLong);
+/// On the processor it borrows `ids`, which must outlive it.
+at::Tensor tensor_of(std::vector<int64_t>& ids, int64_t rows, int64_t n_ctx, at::Device device) {
+    return at::from_blob(ids.data(), {rows, n_ctx}, at::kLong).to(device);
+}
+
+/// Waits until the device has computed `value`; nothing to wait for on the processor.
+void wait_for(const at::Tensor& value) {
+    if (!value.is_cpu()) value.detach().reshape({-1}).slice(0, 0, 1).item();
 }
 
 StepTimes take_step(const StepRequest& request, int64_t step, model::Gpt2& gpt2, optim::Optimizer& optimizer,
@@ -53,17 +59,19 @@ StepTimes take_step(const StepRequest& request, int64_t step, model::Gpt2& gpt2,
                                       .step = step, .micro = micro, .first_row = micro * request.batch,
                                       .bf16 = request.precision == config::Precision::kBfloat16};
         const int64_t targets = request.accumulation * batch.rows * batch.n_ctx;
-        const at::Tensor loss = gpt2.loss(tensor_of(batch.inputs, batch.rows, batch.n_ctx),
-                                          tensor_of(batch.targets, batch.rows, batch.n_ctx), context,
+        const at::Tensor loss = gpt2.loss(tensor_of(batch.inputs, batch.rows, batch.n_ctx, gpt2.device()),
+                                          tensor_of(batch.targets, batch.rows, batch.n_ctx, gpt2.device()), context,
                                           static_cast<double>(targets));
         times.loss += loss.item<double>();
         times.forward += watch.lap();
         loss.backward();
+        wait_for(gpt2.parameters().front().value.grad());
         times.backward += watch.lap();
     }
     const optim::StepInfo info = optimizer.step(kRate);
     if (!info.finite) fail_code(kRun, "E_DIVERGED", "the gradient of {} is not finite", info.first_bad);
     for (model::Parameter& parameter : gpt2.parameters()) parameter.value.mutable_grad().reset();
+    wait_for(gpt2.parameters().front().value);
     times.optimizer = watch.lap();
     return times;
 }
@@ -85,7 +93,7 @@ Record bench_step(const StepRequest& wanted) {
     model::start_runtime({.threads = request.threads});
     const std::string route =
         model::choose_gemm_route(request.gemm, model::gemm_shapes(request.model, request.batch, n_ctx));
-    model::Gpt2 gpt2(request.model, at::kCPU);
+    model::Gpt2 gpt2(request.model, model::resolve_device(request.device));
     gpt2.initialize(request.seed);
     const std::unique_ptr<optim::Optimizer> optimizer =
         optim::optimizer_type(request.optimizer.name).make(request.optimizer, gpt2.parameters());
@@ -107,6 +115,7 @@ Record bench_step(const StepRequest& wanted) {
                             {"accumulation", request.accumulation},
                             {"parameters", model::parameter_count(request.model)}},
                   .types = {{"weights", "fp32"}, {"matmul", bf16 ? "bf16" : "fp32"}, {"gemm", route},
+                            {"device", gpt2.device().str()},
                             {"optimizer", request.optimizer.name}, {"tokens", tokens.random() ? "random" : "file"}},
                   .threads = request.threads,
                   .timing = summarize(totals)};

@@ -50,10 +50,12 @@ std::string tick_label(double value, const Step& step, double largest) {
 
 }  // namespace
 
-Ticks linear_ticks(double low, double high, int wanted) {
+Ticks linear_ticks(double low, double high, int wanted, bool whole) {
     KNLP_CHECK(std::isfinite(low) && std::isfinite(high) && low <= high);
     if (low == high) return {{low}, {fmt::format("{:g}", low)}};
     Step step = step_for(high - low, wanted);
+    if (whole && step.value() < 1) step = {1, 0};
+    if (whole && step.mantissa == 2.5 && step.exponent == 0) step = {5, 0};
     Ticks ticks;
     for (int attempt = 0; attempt < 8; ++attempt) {
         ticks = {};
@@ -66,7 +68,7 @@ Ticks linear_ticks(double low, double high, int wanted) {
             ticks.values.push_back(value);
             ticks.labels.push_back(tick_label(value, step, largest));
         }
-        if (ticks.values.size() >= 2) break;
+        if (ticks.values.size() >= 2 || whole) break;
         step = step_for(width * 0.5, 1);
     }
     return ticks;

@@ -16,7 +16,8 @@ struct Ticks {
 
 /// Multiples of 1, 2, 2.5 or 5 times a power of ten inside [low, high], about `wanted` of them and at
 /// least two when low < high. Numbers of one axis have equal decimals; 20,000 is "20k", 0.0002 "2e-4".
-Ticks linear_ticks(double low, double high, int wanted);
+/// whole: only whole numbers, for counts; fewer than two ticks where the range holds no more.
+Ticks linear_ticks(double low, double high, int wanted, bool whole = false);
 
 /// Powers of ten (with 2 and 5 where the range is short) inside [low, high], low > 0.
 Ticks log_ticks(double low, double high, int wanted);

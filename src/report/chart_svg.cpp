@@ -68,15 +68,15 @@ Frame frame_of(const Chart& chart) {
     return frame;
 }
 
-Ticks ticks_of(const Range& range, Scale scale, int wanted) {
-    return scale == Scale::kLog ? log_ticks(range.low, range.high, wanted)
-                                : linear_ticks(range.low, range.high, wanted);
+Ticks ticks_of(const Range& range, const Axis& axis, int wanted) {
+    return axis.scale == Scale::kLog ? log_ticks(range.low, range.high, wanted)
+                                     : linear_ticks(range.low, range.high, wanted, axis.whole);
 }
 
 void draw_axes(std::string& out, const Chart& chart, const Frame& frame) {
     auto to = std::back_inserter(out);
-    const Ticks y = ticks_of(frame.y, frame.y_scale, kTicksY);
-    const Ticks x = ticks_of(frame.x, frame.x_scale, chart.x_ticks);
+    const Ticks y = ticks_of(frame.y, chart.y, kTicksY);
+    const Ticks x = ticks_of(frame.x, chart.x, chart.x_ticks);
     out += "<g class=\"grid\">";
     for (double value : y.values)
         fmt::format_to(to, "<line x1=\"0\" x2=\"100%\" y1=\"{0:.2f}%\" y2=\"{0:.2f}%\"/>",

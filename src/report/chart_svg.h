@@ -23,7 +23,7 @@ struct Series {
 struct Axis {
     std::string label;                   // with its unit
     Scale scale = Scale::kLinear;
-    bool from_zero = false;
+    bool from_zero = false, whole = false;         // whole: ticks at whole numbers only
     std::optional<double> low, high;     // fixed ends instead of the data's
 };
 

@@ -56,7 +56,7 @@ Axis step_axis(const RunData& run) {
     double last = 0;
     for (const TrainPoint& p : run.train) last = std::max(last, static_cast<double>(p.step));
     for (const EvalPoint& p : run.evals) last = std::max(last, static_cast<double>(p.step));
-    Axis axis{.label = "step", .from_zero = true};
+    Axis axis{.label = "step", .from_zero = true, .whole = true};
     if (last > 0) axis.high = last;
     return axis;
 }

@@ -51,6 +51,14 @@ TEST(LinearTicks, AreMultiplesOfARoundStep) {
               (std::vector<std::string>{"0", "2e-4", "4e-4", "6e-4", "8e-4", "1e-3"}));
 }
 
+TEST(LinearTicks, StayWholeForCounts) {
+    EXPECT_EQ(linear_ticks(0, 1, 8, true).labels, (std::vector<std::string>{"0", "1"}));
+    EXPECT_EQ(linear_ticks(0, 5, 8, true).labels, (std::vector<std::string>{"0", "1", "2", "3", "4", "5"}));
+    EXPECT_EQ(linear_ticks(0, 20, 8, true).labels, (std::vector<std::string>{"0", "5", "10", "15", "20"}));
+    for (int n = 1; n < 3000; n += 7)
+        for (double value : linear_ticks(0, n, 8, true).values) EXPECT_EQ(value, std::floor(value)) << n;
+}
+
 TEST(LogTicks, ArePowersOfTenOrTheirRoundParts) {
     EXPECT_EQ(log_ticks(1, 1000, 4).values, (std::vector<double>{1, 10, 100, 1000}));
     EXPECT_EQ(log_ticks(1, 10, 5).values, (std::vector<double>{1, 2, 5, 10}));

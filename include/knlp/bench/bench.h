@@ -19,6 +19,7 @@ struct StepRequest {
     int64_t accumulation = 1;            // micro-batches a step
     config::Precision precision = config::Precision::kFloat32;
     std::string gemm = "auto";
+    std::string device = "cpu";          // auto, cpu, cuda, cuda:N
     uint64_t seed = 1;
     int64_t threads = 0;                 // 0 = usable cores
     int64_t samples = 9, warm_up = 3;    // steps
