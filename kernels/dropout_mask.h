@@ -4,25 +4,25 @@
 
 // Inverted dropout with a mask that is a pure function of its place.
 //
-// Element e of line l is kept when u(l, e) >= threshold, u being 16 bits of Philox4x32-10 (Salmon et al.,
-// SC 2011): with lane = e % 16, part = (e / 16) % 8 and group = e / 128, it is the low (part even) or high
-// half of word part / 2 of the block with
+// Element e of line l is kept when u(l, e) >= threshold, u being 16 bits of Philox4x32-10 (Salmon
+// et al., SC 2011): with lane = e % 16, part = (e / 16) % 8 and group = e / 128, it is the low
+// (part even) or high half of word part / 2 of the block with
 //   counter = {16 * group + lane, low32(l), bits 32..47 of l | site << 16, step}.
-// This order lets a vector of 16 blocks serve 128 neighbours without a transpose. All backends give the
-// same bits. Reads and writes 4 bytes an element; limited by the 10 rounds (about 20 operations a block,
-// 8 elements), not by memory.
+// This order lets a vector of 16 blocks serve 128 neighbours without a transpose. All backends give
+// the same bits. Reads and writes 4 bytes an element; limited by the 10 rounds (about 20 operations
+// a block, 8 elements), not by memory.
 namespace knlp::kernels {
 
 struct DropoutMaskArgs {
-    const float* x = nullptr;    // [lines, width]
-    float* y = nullptr;          // [lines, width]; may be x
+    const float* x = nullptr;  // [lines, width]
+    float* y = nullptr;        // [lines, width]; may be x
     int64_t lines = 0, width = 0;
-    uint64_t first_line = 0;     // number of line 0, below 2^48
+    uint64_t first_line = 0;  // number of line 0, below 2^48
     uint32_t key[2] = {0, 0};
-    uint32_t site = 0;           // below 2^16
+    uint32_t site = 0;  // below 2^16
     uint32_t step = 0;
-    uint32_t threshold = 0;      // of 65536: an element is dropped with probability threshold / 65536
-    float scale = 1.0f;          // of the elements kept
+    uint32_t threshold = 0;  // of 65536: an element is dropped with probability threshold / 65536
+    float scale = 1.0f;      // of the elements kept
 };
 using DropoutMaskFn = void (*)(const DropoutMaskArgs&);
 

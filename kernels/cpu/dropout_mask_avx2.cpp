@@ -18,7 +18,9 @@ inline void multiply(__m256i a, __m256i factor, __m256i& high, __m256i& low) {
     low = _mm256_blend_epi32(even, _mm256_slli_epi64(odd, 32), 0xAA);
 }
 
-inline __m256i xor3(__m256i a, __m256i b, __m256i c) { return _mm256_xor_si256(_mm256_xor_si256(a, b), c); }
+inline __m256i xor3(__m256i a, __m256i b, __m256i c) {
+    return _mm256_xor_si256(_mm256_xor_si256(a, b), c);
+}
 
 inline void philox_10(Block& b, uint32_t k0, uint32_t k1) {
     const __m256i m0 = _mm256_set1_epi32(static_cast<int>(0xD2511F53u));
@@ -42,14 +44,15 @@ inline void half_group(const DropoutMaskArgs& a, const float* x, float* y, int64
     const __m256i lanes = _mm256_set_epi32(7, 6, 5, 4, 3, 2, 1, 0);
     const __m256i threshold = _mm256_set1_epi32(static_cast<int>(a.threshold));
     const __m256 scale = _mm256_set1_ps(a.scale);
-    Block b = {_mm256_add_epi32(_mm256_set1_epi32(static_cast<int>(first / 8 + 8 * half)), lanes), c1, c2,
-               _mm256_set1_epi32(static_cast<int>(a.step))};
+    Block b = {_mm256_add_epi32(_mm256_set1_epi32(static_cast<int>(first / 8 + 8 * half)), lanes),
+               c1, c2, _mm256_set1_epi32(static_cast<int>(a.step))};
     philox_10(b, a.key[0], a.key[1]);
     const __m256i words[4] = {b.c0, b.c1, b.c2, b.c3};
     for (int64_t part = 0; part < 8; ++part) {
         const int64_t e = first + 16 * part + 8 * half, left = a.width - e;
         if (left <= 0) break;
-        const __m256i inside = _mm256_cmpgt_epi32(_mm256_set1_epi32(left < 8 ? static_cast<int>(left) : 8), lanes);
+        const __m256i inside =
+            _mm256_cmpgt_epi32(_mm256_set1_epi32(left < 8 ? static_cast<int>(left) : 8), lanes);
         const __m256i word = words[part / 2];
         const __m256i u = part % 2 ? _mm256_srli_epi32(word, 16)
                                    : _mm256_and_si256(word, _mm256_set1_epi32(0xFFFF));
@@ -66,7 +69,8 @@ void dropout_mask_avx2(const DropoutMaskArgs& a) {
     for (int64_t i = 0; i < a.lines; ++i) {
         const uint64_t line = a.first_line + static_cast<uint64_t>(i);
         const __m256i c1 = _mm256_set1_epi32(static_cast<int>(line));
-        const __m256i c2 = _mm256_set1_epi32(static_cast<int>(((line >> 32) & 0xFFFFu) | (a.site << 16)));
+        const __m256i c2 =
+            _mm256_set1_epi32(static_cast<int>(((line >> 32) & 0xFFFFu) | (a.site << 16)));
         const float* x = a.x + i * a.width;
         float* y = a.y + i * a.width;
         for (int64_t first = 0; first < a.width; first += 128) {

@@ -20,7 +20,9 @@ inline void multiply(__m512i a, __m512i factor, __m512i& high, __m512i& low) {
     low = _mm512_mask_blend_epi32(0xAAAA, even, _mm512_slli_epi64(odd, 32));
 }
 
-inline __m512i xor3(__m512i a, __m512i b, __m512i c) { return _mm512_ternarylogic_epi32(a, b, c, 0x96); }
+inline __m512i xor3(__m512i a, __m512i b, __m512i c) {
+    return _mm512_ternarylogic_epi32(a, b, c, 0x96);
+}
 
 inline void philox_10(Block& b, uint32_t k0, uint32_t k1) {
     const __m512i m0 = _mm512_set1_epi32(static_cast<int>(0xD2511F53u));
@@ -48,19 +50,22 @@ void dropout_mask_avx512(const DropoutMaskArgs& a) {
     for (int64_t i = 0; i < a.lines; ++i) {
         const uint64_t line = a.first_line + static_cast<uint64_t>(i);
         const __m512i c1 = _mm512_set1_epi32(static_cast<int>(line));
-        const __m512i c2 = _mm512_set1_epi32(static_cast<int>(((line >> 32) & 0xFFFFu) | (a.site << 16)));
+        const __m512i c2 =
+            _mm512_set1_epi32(static_cast<int>(((line >> 32) & 0xFFFFu) | (a.site << 16)));
         const float* x = a.x + i * a.width;
         float* y = a.y + i * a.width;
         for (int64_t first = 0; first < a.width; first += 128) {
-            Block b = {_mm512_add_epi32(_mm512_set1_epi32(static_cast<int>(first / 8)), lanes), c1, c2,
-                       _mm512_set1_epi32(static_cast<int>(a.step))};
+            Block b = {_mm512_add_epi32(_mm512_set1_epi32(static_cast<int>(first / 8)), lanes), c1,
+                       c2, _mm512_set1_epi32(static_cast<int>(a.step))};
             philox_10(b, a.key[0], a.key[1]);
             const __m512i words[4] = {b.c0, b.c1, b.c2, b.c3};
             for (int64_t part = 0; part < 8 && first + 16 * part < a.width; ++part) {
                 const int64_t e = first + 16 * part, left = a.width - e;
-                const __mmask16 inside = left >= 16 ? 0xFFFF : static_cast<__mmask16>((1u << left) - 1u);
+                const __mmask16 inside =
+                    left >= 16 ? 0xFFFF : static_cast<__mmask16>((1u << left) - 1u);
                 const __m512i word = words[part / 2];
-                const __m512i u = part % 2 ? _mm512_srli_epi32(word, 16) : _mm512_and_si512(word, low_half);
+                const __m512i u =
+                    part % 2 ? _mm512_srli_epi32(word, 16) : _mm512_and_si512(word, low_half);
                 const __mmask16 keep = _mm512_cmpge_epu32_mask(u, threshold);
                 const __m512 value = _mm512_maskz_loadu_ps(inside, x + e);
                 _mm512_mask_storeu_ps(y + e, inside, _mm512_maskz_mul_ps(keep, value, scale));

@@ -28,8 +28,8 @@ void dropout_mask_scalar(const DropoutMaskArgs& a) {
         float* y = a.y + i * a.width;
         for (int64_t first = 0; first < a.width; first += 128) {
             for (int64_t lane = 0; lane < 16 && first + lane < a.width; ++lane) {
-                uint32_t words[4] = {static_cast<uint32_t>(first / 8 + lane), static_cast<uint32_t>(line), c2,
-                                     a.step};
+                uint32_t words[4] = {static_cast<uint32_t>(first / 8 + lane),
+                                     static_cast<uint32_t>(line), c2, a.step};
                 philox_10(words, a.key[0], a.key[1]);
                 for (int64_t part = 0; part < 8; ++part) {
                     const int64_t e = first + 16 * part + lane;

@@ -7,11 +7,15 @@ namespace {
 
 at::ScalarType scalar_type_of(const CacheLane& lane) {
     switch (lane.value_bytes) {
-        case 2: return at::kBFloat16;
-        case 4: return at::kFloat;
-        case 8: return at::kDouble;
-        default: fail(kUsage, "cache lane '{}' wants {} bytes a value; 2, 4 or 8 are possible", lane.name,
-                      lane.value_bytes);
+        case 2:
+            return at::kBFloat16;
+        case 4:
+            return at::kFloat;
+        case 8:
+            return at::kDouble;
+        default:
+            fail(kUsage, "cache lane '{}' wants {} bytes a value; 2, 4 or 8 are possible",
+                 lane.name, lane.value_bytes);
     }
 }
 
@@ -23,19 +27,23 @@ int64_t cache_bytes_per_token(const CacheSpec& spec) {
     return bytes;
 }
 
-KvCache::KvCache(const std::vector<CacheSpec>& layers, int64_t batch, int64_t capacity, at::Device device)
+KvCache::KvCache(const std::vector<CacheSpec>& layers, int64_t batch, int64_t capacity,
+                 at::Device device)
     : capacity_(capacity) {
     KNLP_CHECK(batch > 0 && capacity > 0);
     for (const CacheSpec& spec : layers) {
         LayerCache layer;
         for (const CacheLane& lane : spec)
-            layer.lanes.push_back(at::empty({batch, capacity, lane.values_per_token},
-                                            at::TensorOptions().dtype(scalar_type_of(lane)).device(device)));
+            layer.lanes.push_back(
+                at::empty({batch, capacity, lane.values_per_token},
+                          at::TensorOptions().dtype(scalar_type_of(lane)).device(device)));
         layers_.push_back(std::move(layer));
     }
 }
 
-int64_t KvCache::length() const { return layers_.empty() ? 0 : layers_.front().length; }
+int64_t KvCache::length() const {
+    return layers_.empty() ? 0 : layers_.front().length;
+}
 
 int64_t KvCache::bytes() const {
     int64_t bytes = 0;

@@ -9,12 +9,13 @@ struct DropoutMaskArgs;
 
 namespace knlp::model {
 
-/// Why CUDA cannot be used here, or "" when it can. The first call loads LibTorch's CUDA library where
-/// this build has CUDA and the machine a driver.
+/// Why CUDA cannot be used here, or "" when it can. The first call loads LibTorch's CUDA library
+/// where this build has CUDA and the machine a driver.
 const std::string& cuda_problem();
 /// Devices that LibTorch sees; 0 when there is a problem.
 int64_t cuda_device_count();
-/// Launches the dropout kernel on the current stream of this CUDA device; pointers are the device's.
+/// Launches the dropout kernel on the current stream of this CUDA device; pointers are the
+/// device's.
 void dropout_mask_on_cuda(const kernels::DropoutMaskArgs& args, int64_t device_index);
 
 }  // namespace knlp::model

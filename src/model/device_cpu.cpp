@@ -18,8 +18,12 @@ const std::string& cuda_problem() {
     return problem;
 }
 
-int64_t cuda_device_count() { return 0; }
+int64_t cuda_device_count() {
+    return 0;
+}
 
-void dropout_mask_on_cuda(const kernels::DropoutMaskArgs&, int64_t) { KNLP_CHECK(!"no CUDA in this build"); }
+void dropout_mask_on_cuda(const kernels::DropoutMaskArgs&, int64_t) {
+    KNLP_CHECK(!"no CUDA in this build");
+}
 
 }  // namespace knlp::model

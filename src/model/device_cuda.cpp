@@ -1,5 +1,5 @@
-// Built with USE_CUDA: the binary is linked to LibTorch's CPU part only, so that it starts anywhere;
-// libtorch_cuda.so registers its kernels when it is opened here.
+// Built with USE_CUDA: the binary is linked to LibTorch's CPU part only, so that it starts
+// anywhere; libtorch_cuda.so registers its kernels when it is opened here.
 
 #include "device.h"
 
@@ -42,7 +42,8 @@ int64_t cuda_device_count() {
 }
 
 void dropout_mask_on_cuda(const kernels::DropoutMaskArgs& args, int64_t device_index) {
-    // The guard implementation is found through c10's registry: linking c10_cuda would tie the binary to it.
+    // The guard implementation is found through c10's registry: linking c10_cuda would tie the
+    // binary to it.
     const at::Device device(at::kCUDA, static_cast<c10::DeviceIndex>(device_index));
     const c10::impl::VirtualGuardImpl guard(at::kCUDA);
     kernels::dropout_mask_cuda(args, guard.getStream(device).native_handle());

@@ -19,15 +19,18 @@ using torch::autograd::variable_list;
 
 kernels::DropoutMaskFn kernel() {
     switch (isa()) {
-        case Isa::kAvx512: return kernels::dropout_mask_avx512;
-        case Isa::kAvx2: return kernels::dropout_mask_avx2;
-        case Isa::kScalar: break;
+        case Isa::kAvx512:
+            return kernels::dropout_mask_avx512;
+        case Isa::kAvx2:
+            return kernels::dropout_mask_avx2;
+        case Isa::kScalar:
+            break;
     }
     return kernels::dropout_mask_scalar;
 }
 
-/// Numbers of a site as the kernel wants them. Rates are rounded to 1/65536; the scale belongs to the
-/// rounded rate, so the expectation is exact.
+/// Numbers of a site as the kernel wants them. Rates are rounded to 1/65536; the scale belongs to
+/// the rounded rate, so the expectation is exact.
 kernels::DropoutMaskArgs arguments(const DropoutSite& site, int64_t first_line) {
     KNLP_CHECK(site.rate >= 0 && site.rate < 1 && first_line >= 0);
     const double threshold = std::min(std::nearbyint(site.rate * 65536.0), 65535.0);
@@ -72,17 +75,23 @@ at::Tensor on_cuda(const at::Tensor& x, kernels::DropoutMaskArgs args) {
     return y;
 }
 
-at::Tensor low32(const at::Tensor& t) { return t.bitwise_and(int64_t{0xFFFFFFFF}); }
+at::Tensor low32(const at::Tensor& t) {
+    return t.bitwise_and(int64_t{0xFFFFFFFF});
+}
 
-/// High half of a 32 by 32 bit product held in int64: split, since the whole product has 64 bits and >>
-/// keeps the sign.
-at::Tensor high32(const at::Tensor& t) { return low32(t.bitwise_right_shift(32)); }
+/// High half of a 32 by 32 bit product held in int64: split, since the whole product has 64 bits
+/// and >> keeps the sign.
+at::Tensor high32(const at::Tensor& t) {
+    return low32(t.bitwise_right_shift(32));
+}
 
 /// The same mask by ATen operations on int64, for devices without a kernel and for other types.
-at::Tensor keep_mask(int64_t lines, int64_t width, const kernels::DropoutMaskArgs& a, at::Device device) {
+at::Tensor keep_mask(int64_t lines, int64_t width, const kernels::DropoutMaskArgs& a,
+                     at::Device device) {
     const auto options = at::TensorOptions().dtype(at::kLong).device(device);
     const at::Tensor e = at::arange(width, options).view({1, -1});
-    const at::Tensor line = at::arange(lines, options).view({-1, 1}) + static_cast<int64_t>(a.first_line);
+    const at::Tensor line =
+        at::arange(lines, options).view({-1, 1}) + static_cast<int64_t>(a.first_line);
     const at::Tensor lane = e.remainder(16), part = e.div(16, "floor").remainder(8);
     const at::Tensor zero = at::zeros({lines, width}, options);
     at::Tensor c0 = zero + e.div(128, "floor") * 16 + lane, c1 = zero + low32(line);
@@ -99,14 +108,15 @@ at::Tensor keep_mask(int64_t lines, int64_t width, const kernels::DropoutMaskArg
         k1 += 0xBB67AE85u;
     }
     const at::Tensor word = part.div(2, "floor");
-    const at::Tensor chosen = at::where(word.eq(0), c0, at::where(word.eq(1), c1, at::where(word.eq(2), c2, c3)));
+    const at::Tensor chosen =
+        at::where(word.eq(0), c0, at::where(word.eq(1), c1, at::where(word.eq(2), c2, c3)));
     const at::Tensor u = chosen.bitwise_right_shift(part.remainder(2) * 16).bitwise_and(0xFFFF);
     return u.ge(int64_t{a.threshold});
 }
 
 struct DropoutFunction : torch::autograd::Function<DropoutFunction> {
-    static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const DropoutSite& site,
-                              int64_t first_line) {
+    static at::Tensor forward(AutogradContext* context, const at::Tensor& x,
+                              const DropoutSite& site, int64_t first_line) {
         context->saved_data["seed"] = static_cast<int64_t>(site.seed);
         context->saved_data["step"] = site.step;
         context->saved_data["site"] = site.site;
@@ -127,7 +137,9 @@ struct DropoutFunction : torch::autograd::Function<DropoutFunction> {
 }  // namespace
 
 DropoutSite next_site(ForwardContext& context) {
-    return {.seed = context.seed, .step = context.step, .site = context.dropout_site++,
+    return {.seed = context.seed,
+            .step = context.step,
+            .site = context.dropout_site++,
             .rate = context.training ? context.dropout : 0.0};
 }
 

@@ -39,10 +39,14 @@ std::vector<Found> complete_checkpoints(const fs::path& run) {
     for (const fs::directory_entry& entry : fs::directory_iterator(run / "checkpoints")) {
         const std::optional<int64_t> step = step_of(entry.path().filename().string());
         if (!step) continue;
-        if (checkpoint_complete(entry.path())) found.push_back({*step, entry.path()});
-        else log::warn("{}: checkpoint is incomplete or damaged and is left aside", entry.path().string());
+        if (checkpoint_complete(entry.path()))
+            found.push_back({*step, entry.path()});
+        else
+            log::warn("{}: checkpoint is incomplete or damaged and is left aside",
+                      entry.path().string());
     }
-    std::sort(found.begin(), found.end(), [](const Found& a, const Found& b) { return a.step < b.step; });
+    std::sort(found.begin(), found.end(),
+              [](const Found& a, const Found& b) { return a.step < b.step; });
     return found;
 }
 
@@ -50,7 +54,8 @@ std::vector<Found> complete_checkpoints(const fs::path& run) {
 fs::path best_checkpoint(const fs::path& run) {
     const std::vector<Found> found = complete_checkpoints(run);
     if (found.empty())
-        fail(kData, "{}: no complete checkpoint in checkpoints/; train with SAVE_CHECKPOINT=y", run.string());
+        fail(kData, "{}: no complete checkpoint in checkpoints/; train with SAVE_CHECKPOINT=y",
+             run.string());
     const nlohmann::json state = read_json(found.back().path / "state.json");
     const auto best = state.find("best_step");
     if (best != state.end() && best->is_number_integer())
@@ -90,7 +95,8 @@ ModelSource from_checkpoint(const fs::path& checkpoint, ModelSource::Kind kind) 
 
 bool has_tokenizer(const fs::path& directory) {
     std::error_code error;
-    return (fs::exists(directory / "vocab.json", error) && fs::exists(directory / "merges.txt", error)) ||
+    return (fs::exists(directory / "vocab.json", error) &&
+            fs::exists(directory / "merges.txt", error)) ||
            fs::exists(directory / "tokenizer.json", error);
 }
 
@@ -120,18 +126,22 @@ bool checkpoint_complete(const fs::path& checkpoint) {
 ModelSource find_model(const fs::path& path) {
     std::error_code error;
     if (!fs::is_directory(path, error))
-        fail(kData, "{}: no such directory; give a run, a checkpoint or a Hugging Face GPT-2 directory",
+        fail(kData,
+             "{}: no such directory; give a run, a checkpoint or a Hugging Face GPT-2 directory",
              path.string());
     if (fs::is_directory(path / "checkpoints", error))
         return from_checkpoint(best_checkpoint(path), ModelSource::Kind::kRun);
-    if (fs::exists(path / "state.json", error)) return from_checkpoint(path, ModelSource::Kind::kCheckpoint);
+    if (fs::exists(path / "state.json", error))
+        return from_checkpoint(path, ModelSource::Kind::kCheckpoint);
     if (fs::exists(path / "config.json", error))
         return {.kind = ModelSource::Kind::kHuggingFace,
                 .weights = path,
                 .tokenizer = has_tokenizer(path) ? path : fs::path(),
                 .model = read_hf_config(path)};
-    fail(kData, "{}: not a model: neither checkpoints/ (a run), state.json (a checkpoint) nor config.json "
-         "(a Hugging Face GPT-2) is there", path.string());
+    fail(kData,
+         "{}: not a model: neither checkpoints/ (a run), state.json (a checkpoint) nor config.json "
+         "(a Hugging Face GPT-2) is there",
+         path.string());
 }
 
 }  // namespace knlp::model

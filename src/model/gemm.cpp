@@ -42,7 +42,8 @@ std::optional<at::Tensor> optional_of(const at::Tensor& t) {
 }  // namespace
 
 at::Tensor gemm_forward(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
-    // One row is a matrix-vector product, bound by reading the weight: MKL's call has less overhead.
+    // One row is a matrix-vector product, bound by reading the weight: MKL's call has less
+    // overhead.
     if (takes_onednn(x) && x.size(0) > 1) return onednn_product(x, weight, optional_of(bias));
     return bias.defined() ? at::addmm(bias, x, weight.t()) : at::mm(x, weight.t());
 }
@@ -54,10 +55,11 @@ at::Tensor gemm_input(const at::Tensor& dy, const at::Tensor& weight) {
 
 at::Tensor gemm_weight(const at::Tensor& dy, const at::Tensor& x) {
     if (!takes_onednn(dy)) return at::mm(dy.t(), x);
-    // oneDNN wants its first operand contiguous. The cheaper of the two to transpose goes first; the
-    // result is small beside M rows, so turning it round costs little.
+    // oneDNN wants its first operand contiguous. The cheaper of the two to transpose goes first;
+    // the result is small beside M rows, so turning it round costs little.
     const int64_t rows = dy.size(0), n = dy.size(1), k = x.size(1);
-    if (rows * n <= rows * k + n * k) return onednn_product(dy.t().contiguous(), x.t(), std::nullopt);
+    if (rows * n <= rows * k + n * k)
+        return onednn_product(dy.t().contiguous(), x.t(), std::nullopt);
     return onednn_product(x.t().contiguous(), dy.t(), std::nullopt).t().contiguous();
 }
 
@@ -74,7 +76,7 @@ using Shapes = std::vector<std::array<int64_t, 3>>;
 
 /// The shapes with fewer rows and columns, so that both routes fit into the time a choice may cost.
 Shapes shrink(Shapes shapes) {
-    constexpr double kPassBudget = 5e8;              // multiply-adds of one pass over all shapes
+    constexpr double kPassBudget = 5e8;  // multiply-adds of one pass over all shapes
     constexpr int64_t kFewestRows = 64, kMostColumns = 4096;
     double work = 0;
     for (auto& [m, n, k] : shapes) {
@@ -96,8 +98,8 @@ double time_products(const at::Tensor& x, const at::Tensor& weight, const at::Te
     return steady_seconds() - start;
 }
 
-/// Sum over shapes of the best time, {aten, onednn}. The routes take turns, so that a neighbour's load
-/// falls on both; the first pass only warms caches and just-in-time kernels.
+/// Sum over shapes of the best time, {aten, onednn}. The routes take turns, so that a neighbour's
+/// load falls on both; the first pass only warms caches and just-in-time kernels.
 std::array<double, 2> time_routes(const Shapes& shapes) {
     constexpr double kBudget_s = 0.15;
     at::NoGradGuard no_grad;
@@ -106,7 +108,8 @@ std::array<double, 2> time_routes(const Shapes& shapes) {
     for (int pass = 0; pass < 2 || (pass < 8 && steady_seconds() - start < kBudget_s); ++pass)
         for (size_t i = 0; i < shapes.size(); ++i) {
             const auto [m, n, k] = shapes[i];
-            const at::Tensor x = at::full({m, k}, 0.5f), w = at::full({n, k}, 0.5f), dy = at::ones({m, n});
+            const at::Tensor x = at::full({m, k}, 0.5f), w = at::full({n, k}, 0.5f),
+                             dy = at::ones({m, n});
             for (const Route route : {Route::kAten, Route::kOnednn}) {
                 current_route = route;
                 const double seconds = time_products(x, w, dy);
@@ -129,7 +132,9 @@ void set_gemm_route(const std::string& route) {
         current_route = Route::kAten;
     } else if (route == "onednn") {
         if (!onednn_available())
-            fail(kNotAvailable, "GEMM route onednn: this LibTorch has no operator {}; use aten or auto", kOperator);
+            fail(kNotAvailable,
+                 "GEMM route onednn: this LibTorch has no operator {}; use aten or auto",
+                 kOperator);
         current_route = Route::kOnednn;
     } else {
         fail(kUsage, "GEMM route '{}' is unknown; use auto, aten or onednn", route);

@@ -6,8 +6,9 @@
 
 namespace knlp::model {
 
-/// The three products of a linear layer, y = x W^T + bias with W [N, K]. float32 on the CPU takes the
-/// route chosen in runtime.h; everything else takes ATen's. Matrices are 2-D; no gradient is recorded.
+/// The three products of a linear layer, y = x W^T + bias with W [N, K]. float32 on the CPU takes
+/// the route chosen in runtime.h; everything else takes ATen's. Matrices are 2-D; no gradient is
+/// recorded.
 at::Tensor gemm_forward(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias);
 /// dY [M, N], W [N, K] -> dX [M, K]
 at::Tensor gemm_input(const at::Tensor& dy, const at::Tensor& weight);

@@ -1,6 +1,6 @@
-// GPT-2 (Radford et al., "Language Models are Unsupervised Multitask Learners", 2019), from token ids to
-// loss: x = Drop(wte[id] + wpe[position]); x += Attn(LN1(x)); x += MLP(LN2(x)) per block; logits =
-// LN_f(x) W^T, W being wte when tied.
+// GPT-2 (Radford et al., "Language Models are Unsupervised Multitask Learners", 2019), from token
+// ids to loss: x = Drop(wte[id] + wpe[position]); x += Attn(LN1(x)); x += MLP(LN2(x)) per block;
+// logits = LN_f(x) W^T, W being wte when tied.
 
 #include "knlp/model/gpt2.h"
 
@@ -20,15 +20,18 @@ namespace {
 
 using Specs = std::vector<ParameterSpec>;
 
-void add_linear(Specs& specs, const config::Model& m, const std::string& name, int64_t out, int64_t in,
-                InitRole role, const std::string& role_name) {
+void add_linear(Specs& specs, const config::Model& m, const std::string& name, int64_t out,
+                int64_t in, InitRole role, const std::string& role_name) {
     specs.push_back({name + ".weight", {out, in}, role, true, true, role_name});
-    if (m.bias) specs.push_back({name + ".bias", {out}, InitRole::kZero, false, false, role_name + ".bias"});
+    if (m.bias)
+        specs.push_back(
+            {name + ".bias", {out}, InitRole::kZero, false, false, role_name + ".bias"});
 }
 
 void add_norm(Specs& specs, const config::Model& m, const std::string& name) {
     specs.push_back({name + ".weight", {m.d_model}, InitRole::kOne, false, false, "norm.weight"});
-    if (m.bias) specs.push_back({name + ".bias", {m.d_model}, InitRole::kZero, false, false, "norm.bias"});
+    if (m.bias)
+        specs.push_back({name + ".bias", {m.d_model}, InitRole::kZero, false, false, "norm.bias"});
 }
 
 }  // namespace
@@ -37,8 +40,10 @@ Specs gpt2_parameters(const config::Model& m) {
     const AttentionType& attention = attention_type(m.attention);
     const int64_t c = m.d_model;
     Specs specs;
-    specs.push_back({"wte.weight", {m.padded_vocab(), c}, InitRole::kNormal, false, false, "embedding.token"});
-    specs.push_back({"wpe.weight", {m.n_ctx, c}, InitRole::kNormal, false, false, "embedding.position"});
+    specs.push_back(
+        {"wte.weight", {m.padded_vocab(), c}, InitRole::kNormal, false, false, "embedding.token"});
+    specs.push_back(
+        {"wpe.weight", {m.n_ctx, c}, InitRole::kNormal, false, false, "embedding.position"});
     for (int64_t l = 0; l < m.n_layer; ++l) {
         const std::string block = "h." + std::to_string(l) + ".";
         add_norm(specs, m, block + "ln_1");
@@ -46,11 +51,13 @@ Specs gpt2_parameters(const config::Model& m) {
         specs.insert(specs.end(), own.begin(), own.end());
         add_norm(specs, m, block + "ln_2");
         add_linear(specs, m, block + "mlp.c_fc", 4 * c, c, InitRole::kNormal, "mlp.input");
-        add_linear(specs, m, block + "mlp.c_proj", c, 4 * c, InitRole::kResidualOutput, "mlp.output");
+        add_linear(specs, m, block + "mlp.c_proj", c, 4 * c, InitRole::kResidualOutput,
+                   "mlp.output");
     }
     add_norm(specs, m, "ln_f");
     if (!m.weight_tying)
-        specs.push_back({"lm_head.weight", {m.padded_vocab(), c}, InitRole::kNormal, true, false, "head"});
+        specs.push_back(
+            {"lm_head.weight", {m.padded_vocab(), c}, InitRole::kNormal, true, false, "head"});
     return specs;
 }
 
@@ -68,7 +75,7 @@ struct Block {
 struct Gpt2::State {
     config::Model model;
     at::Device device;
-    std::vector<Parameter> parameters;               // never resized: the layers point into it
+    std::vector<Parameter> parameters;  // never resized: the layers point into it
     const Parameter *wte = nullptr, *wpe = nullptr;
     std::vector<Block> blocks;
     LayerNorm ln_f;
@@ -90,7 +97,9 @@ struct Gpt2::State {
     LayerNorm norm(const std::string& name) {
         return {need(name + ".weight"), find(name + ".bias"), model.layer_norm_epsilon};
     }
-    Linear linear(const std::string& name) { return {need(name + ".weight"), find(name + ".bias")}; }
+    Linear linear(const std::string& name) {
+        return {need(name + ".weight"), find(name + ".bias")};
+    }
 
     Block block(int64_t l) {
         const std::string prefix = "h." + std::to_string(l) + ".";
@@ -101,7 +110,8 @@ struct Gpt2::State {
                 linear(prefix + "mlp.c_fc"), linear(prefix + "mlp.c_proj")};
     }
 
-    /// wpe of tokens at slots before .. before + T; a row that starts at slot s has position 0 there.
+    /// wpe of tokens at slots before .. before + T; a row that starts at slot s has position 0
+    /// there.
     at::Tensor positions(int64_t before, int64_t q_len, const KvCache* cache) const {
         if (cache == nullptr || cache->row_start.empty())
             return wpe->value.narrow(0, before, q_len);
@@ -112,7 +122,9 @@ struct Gpt2::State {
     }
 
     HeadOptions head_options(const ForwardContext& context, double divisor) const {
-        return {.vocab_size = model.vocab_size, .chunk = model.loss_chunk, .divisor = divisor,
+        return {.vocab_size = model.vocab_size,
+                .chunk = model.loss_chunk,
+                .divisor = divisor,
                 .bf16 = context.bf16};
     }
 };
@@ -121,7 +133,8 @@ Gpt2::Gpt2(const config::Model& m, at::Device device) {
     if (m.d_model <= 0 || m.n_head <= 0 || m.d_model % m.n_head != 0)
         fail(kConfig, "model width {} does not divide into {} heads", m.d_model, m.n_head);
     if (m.vocab_size <= 0 || m.n_ctx <= 0 || m.n_layer <= 0 || m.pad_vocab <= 0)
-        fail(kConfig, "model with {} layers, context {}, vocabulary {} padded to {}: each must be positive",
+        fail(kConfig,
+             "model with {} layers, context {}, vocabulary {} padded to {}: each must be positive",
              m.n_layer, m.n_ctx, m.vocab_size, m.pad_vocab);
     state_ = std::make_unique<State>(m, device);
     State& s = *state_;
@@ -140,23 +153,33 @@ Gpt2::Gpt2(const config::Model& m, at::Device device) {
 Gpt2::~Gpt2() = default;
 Gpt2::Gpt2(Gpt2&&) noexcept = default;
 
-const config::Model& Gpt2::config() const { return state_->model; }
-at::Device Gpt2::device() const { return state_->device; }
-std::vector<Parameter>& Gpt2::parameters() { return state_->parameters; }
-Parameter* Gpt2::find(std::string_view name) { return state_->find(name); }
+const config::Model& Gpt2::config() const {
+    return state_->model;
+}
+at::Device Gpt2::device() const {
+    return state_->device;
+}
+std::vector<Parameter>& Gpt2::parameters() {
+    return state_->parameters;
+}
+Parameter* Gpt2::find(std::string_view name) {
+    return state_->find(name);
+}
 
 namespace {
 
-/// Standard normals of the tensor's own stream; value i depends on i alone, so threads share the work.
+/// Standard normals of the tensor's own stream; value i depends on i alone, so threads share the
+/// work.
 at::Tensor normal_values(const ParameterSpec& spec, uint64_t seed) {
-    constexpr int64_t kPiece = 4096;                 // a multiple of the stream's block of 4
+    constexpr int64_t kPiece = 4096;  // a multiple of the stream's block of 4
     at::Tensor values = at::empty(spec.shape, at::kFloat);
     const Stream stream(seed, "init/" + spec.name);
     const int64_t n = values.numel();
     float* data = values.mutable_data_ptr<float>();
     at::parallel_for(0, (n + kPiece - 1) / kPiece, 1, [&](int64_t begin, int64_t end) {
         const int64_t first = begin * kPiece, last = std::min(end * kPiece, n);
-        stream.normal({data + first, static_cast<size_t>(last - first)}, 0, static_cast<uint64_t>(first));
+        stream.normal({data + first, static_cast<size_t>(last - first)}, 0,
+                      static_cast<uint64_t>(first));
     });
     return values;
 }
@@ -172,10 +195,12 @@ void Gpt2::initialize(uint64_t seed) {
             p.value.fill_(p.spec.role == InitRole::kOne ? 1.0 : 0.0);
             continue;
         }
-        at::Tensor normal = normal_values(p.spec, seed).mul_(p.spec.role == InitRole::kResidualOutput ? residual : 0.02);
+        at::Tensor normal = normal_values(p.spec, seed)
+                                .mul_(p.spec.role == InitRole::kResidualOutput ? residual : 0.02);
         // Padding rows never receive a gradient; zero keeps them equal whatever a file holds.
         if (has_vocabulary_rows(p.spec))
-            normal.narrow(0, s.model.vocab_size, s.model.padded_vocab() - s.model.vocab_size).zero_();
+            normal.narrow(0, s.model.vocab_size, s.model.padded_vocab() - s.model.vocab_size)
+                .zero_();
         p.value.copy_(normal);
     }
 }
@@ -191,7 +216,8 @@ at::Tensor Gpt2::hidden(const at::Tensor& ids, ForwardContext& context, KvCache*
     x = dropout(x, context);
     for (size_t l = 0; l < s.blocks.size(); ++l) {
         Block& block = s.blocks[l];
-        const at::Tensor y = block.attention->forward(block.ln_1(x), context, cache, static_cast<int64_t>(l));
+        const at::Tensor y =
+            block.attention->forward(block.ln_1(x), context, cache, static_cast<int64_t>(l));
         x = x + dropout(y, context);
         const at::Tensor h = gelu(block.fc(block.ln_2(x), context.bf16), s.model.gelu);
         x = x + dropout(block.proj(h, context.bf16), context);
@@ -203,7 +229,8 @@ at::Tensor Gpt2::logits(const at::Tensor& hidden, ForwardContext& context) {
     const State& s = *state_;
     std::vector<int64_t> shape = hidden.sizes().vec();
     shape.back() = s.model.padded_vocab();
-    return head_logits(hidden.reshape({-1, s.model.d_model}), *s.head, s.model.vocab_size, context.bf16)
+    return head_logits(hidden.reshape({-1, s.model.d_model}), *s.head, s.model.vocab_size,
+                       context.bf16)
         .view(shape);
 }
 
@@ -213,10 +240,12 @@ at::Tensor Gpt2::loss(const at::Tensor& ids, const at::Tensor& targets, ForwardC
     return head_loss(h, *state_->head, targets, state_->head_options(context, divisor));
 }
 
-at::Tensor Gpt2::token_nll(const at::Tensor& ids, const at::Tensor& targets, ForwardContext& context) {
+at::Tensor Gpt2::token_nll(const at::Tensor& ids, const at::Tensor& targets,
+                           ForwardContext& context) {
     at::NoGradGuard no_grad;
     const at::Tensor h = hidden(ids, context).reshape({-1, state_->model.d_model});
-    return head_nll(h, *state_->head, targets, state_->head_options(context, 0)).view(targets.sizes());
+    return head_nll(h, *state_->head, targets, state_->head_options(context, 0))
+        .view(targets.sizes());
 }
 
 std::unique_ptr<Gpt2> Gpt2::clone() const {

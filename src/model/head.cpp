@@ -1,5 +1,5 @@
-// The output head and its loss in row chunks: logits are turned into their own gradient in place, so
-// that no more than one chunk of them exists, and the backward pass only scales what was made.
+// The output head and its loss in row chunks: logits are turned into their own gradient in place,
+// so that no more than one chunk of them exists, and the backward pass only scales what was made.
 
 #include "layers.h"
 
@@ -20,11 +20,13 @@ at::Tensor chunk_logits(const at::Tensor& hidden, const at::Tensor& weight, int6
     if (logits.scalar_type() == at::kBFloat16) logits = logits.to(at::kFloat);
     const int64_t columns = logits.size(1);
     if (columns > vocab_size)
-        logits.narrow(1, vocab_size, columns - vocab_size).fill_(-std::numeric_limits<double>::infinity());
+        logits.narrow(1, vocab_size, columns - vocab_size)
+            .fill_(-std::numeric_limits<double>::infinity());
     return logits;
 }
 
-/// Turns logits into exp(logits - max) in place; returns {-log p(target), sum of the row}, each [r, 1].
+/// Turns logits into exp(logits - max) in place; returns {-log p(target), sum of the row}, each [r,
+/// 1].
 std::pair<at::Tensor, at::Tensor> softmax_parts(at::Tensor& logits, const at::Tensor& targets) {
     logits.sub_(logits.amax({1}, true));
     const at::Tensor at_target = logits.gather(1, targets);
@@ -34,8 +36,8 @@ std::pair<at::Tensor, at::Tensor> softmax_parts(at::Tensor& logits, const at::Te
 }
 
 struct Rows {
-    at::Tensor targets;                              // [R, 1], -1 replaced by 0
-    at::Tensor valid;                                // [R, 1], 1 or 0 in the type of the loss
+    at::Tensor targets;  // [R, 1], -1 replaced by 0
+    at::Tensor valid;    // [R, 1], 1 or 0 in the type of the loss
 };
 Rows rows_of(const at::Tensor& targets, at::ScalarType type) {
     const at::Tensor column = targets.reshape({-1, 1});
@@ -50,7 +52,8 @@ at::ScalarType loss_type(const at::Tensor& hidden) {
 struct HeadLossFunction : torch::autograd::Function<HeadLossFunction> {
     static at::Tensor forward(AutogradContext* context, const at::Tensor& hidden,
                               const at::Tensor& weight, const std::optional<at::Tensor>& low,
-                              const at::Tensor& targets, const HeadOptions& options, bool gradients) {
+                              const at::Tensor& targets, const HeadOptions& options,
+                              bool gradients) {
         const at::ScalarType type = loss_type(hidden);
         const at::Tensor input = low ? hidden.to(at::kBFloat16) : hidden;
         const at::Tensor& factor = low ? *low : weight;
@@ -58,7 +61,7 @@ struct HeadLossFunction : torch::autograd::Function<HeadLossFunction> {
         const at::Tensor count = options.divisor > 0
                                      ? at::full({}, options.divisor, rows.valid.options())
                                      : rows.valid.sum().clamp_min(1);
-        const at::Tensor share = rows.valid / count;               // what each row weighs in the mean
+        const at::Tensor share = rows.valid / count;  // what each row weighs in the mean
         const int64_t n_rows = input.size(0), chunk = options.chunk > 0 ? options.chunk : n_rows;
 
         at::Tensor nll = at::empty({n_rows, 1}, rows.valid.options()), dx, dw;
@@ -71,13 +74,15 @@ struct HeadLossFunction : torch::autograd::Function<HeadLossFunction> {
             const auto [row_nll, sum] = softmax_parts(logits, t);
             nll.narrow(0, first, n).copy_(row_nll);
             if (!gradients) continue;
-            logits.mul_(s / sum);                                  // share * (softmax - one hot)
+            logits.mul_(s / sum);  // share * (softmax - one hot)
             logits.scatter_add_(1, t, -s);
             const at::Tensor d = low ? logits.to(at::kBFloat16) : logits;
             dx.narrow(0, first, n).copy_(gemm_input(d, factor));
             const at::Tensor part = gemm_weight(d, h);
-            if (first == 0) dw = part.to(weight.scalar_type());
-            else dw.add_(part);
+            if (first == 0)
+                dw = part.to(weight.scalar_type());
+            else
+                dw.add_(part);
         }
         if (gradients) context->save_for_backward({dx, dw});
         return (nll * share).sum();
@@ -97,8 +102,8 @@ struct HeadLossFunction : torch::autograd::Function<HeadLossFunction> {
 
 at::Tensor head_loss(const at::Tensor& hidden, Linear& head, const at::Tensor& targets,
                      const HeadOptions& options) {
-    const bool gradients = at::GradMode::is_enabled() &&
-                           (hidden.requires_grad() || head.weight().requires_grad());
+    const bool gradients =
+        at::GradMode::is_enabled() && (hidden.requires_grad() || head.weight().requires_grad());
     std::optional<at::Tensor> low;
     if (options.bf16) low = head.low_precision_weight();
     return HeadLossFunction::apply(hidden, head.weight(), low, targets, options, gradients);
@@ -115,7 +120,8 @@ at::Tensor head_nll(const at::Tensor& hidden, Linear& head, const at::Tensor& ta
     for (int64_t first = 0; first < n_rows; first += chunk) {
         const int64_t n = std::min(chunk, n_rows - first);
         at::Tensor logits = chunk_logits(input.narrow(0, first, n), weight, options.vocab_size);
-        nll.narrow(0, first, n).copy_(softmax_parts(logits, rows.targets.narrow(0, first, n)).first);
+        nll.narrow(0, first, n)
+            .copy_(softmax_parts(logits, rows.targets.narrow(0, first, n)).first);
     }
     return (nll * rows.valid).view({-1});
 }

@@ -23,26 +23,30 @@ struct HfConfig {
     }
     int64_t integer(const char* key, const json* value) const {
         if (value == nullptr) fail(kData, "{}: key '{}' is missing", path, key);
-        if (!value->is_number_integer()) fail(kData, "{}: '{}' is {}, an integer is needed", path, key, value->dump());
+        if (!value->is_number_integer())
+            fail(kData, "{}: '{}' is {}, an integer is needed", path, key, value->dump());
         return value->get<int64_t>();
     }
     int64_t integer(const char* key) const { return integer(key, find(key)); }
     double number(const char* key, double otherwise) const {
         const json* value = find(key);
         if (value == nullptr) return otherwise;
-        if (!value->is_number()) fail(kData, "{}: '{}' is {}, a number is needed", path, key, value->dump());
+        if (!value->is_number())
+            fail(kData, "{}: '{}' is {}, a number is needed", path, key, value->dump());
         return value->get<double>();
     }
     bool truth(const char* key, bool otherwise) const {
         const json* value = find(key);
         if (value == nullptr) return otherwise;
-        if (!value->is_boolean()) fail(kData, "{}: '{}' is {}, true or false is needed", path, key, value->dump());
+        if (!value->is_boolean())
+            fail(kData, "{}: '{}' is {}, true or false is needed", path, key, value->dump());
         return value->get<bool>();
     }
     std::string text(const char* key, const char* otherwise) const {
         const json* value = find(key);
         if (value == nullptr) return otherwise;
-        if (!value->is_string()) fail(kData, "{}: '{}' is {}, a string is needed", path, key, value->dump());
+        if (!value->is_string())
+            fail(kData, "{}: '{}' is {}, a string is needed", path, key, value->dump());
         return value->get<std::string>();
     }
 };
@@ -51,22 +55,28 @@ config::Gelu gelu_of(const HfConfig& c) {
     const std::string name = c.text("activation_function", "gelu_new");
     if (name == "gelu_new") return config::Gelu::kTanh;
     if (name == "gelu") return config::Gelu::kErf;
-    fail(kData, "{}: 'activation_function' is '{}'; knlp has gelu_new (tanh) and gelu (erf)", c.path, name);
+    fail(kData, "{}: 'activation_function' is '{}'; knlp has gelu_new (tanh) and gelu (erf)",
+         c.path, name);
 }
 
 /// What would change the numbers and is not implemented.
 void refuse_variants(const HfConfig& c, const config::Model& m) {
     const std::string type = c.text("model_type", "gpt2");
-    if (type != "gpt2") fail(kData, "{}: 'model_type' is '{}'; only gpt2 can be loaded", c.path, type);
+    if (type != "gpt2")
+        fail(kData, "{}: 'model_type' is '{}'; only gpt2 can be loaded", c.path, type);
     const json* inner = c.find("n_inner");
     if (inner != nullptr && c.integer("n_inner") != 4 * m.d_model)
-        fail(kData, "{}: 'n_inner' is {}; expected null or 4 n_embd = {}", c.path, inner->dump(), 4 * m.d_model);
+        fail(kData, "{}: 'n_inner' is {}; expected null or 4 n_embd = {}", c.path, inner->dump(),
+             4 * m.d_model);
     if (!c.truth("scale_attn_weights", true))
-        fail(kData, "{}: 'scale_attn_weights' is false; scores are always divided by sqrt(d_head)", c.path);
+        fail(kData, "{}: 'scale_attn_weights' is false; scores are always divided by sqrt(d_head)",
+             c.path);
     if (c.truth("scale_attn_by_inverse_layer_idx", false))
-        fail(kData, "{}: 'scale_attn_by_inverse_layer_idx' is true; this scaling is not supported", c.path);
+        fail(kData, "{}: 'scale_attn_by_inverse_layer_idx' is true; this scaling is not supported",
+             c.path);
     if (c.truth("add_cross_attention", false))
-        fail(kData, "{}: 'add_cross_attention' is true; only decoders without it can be loaded", c.path);
+        fail(kData, "{}: 'add_cross_attention' is true; only decoders without it can be loaded",
+             c.path);
 }
 
 }  // namespace
@@ -74,7 +84,8 @@ void refuse_variants(const HfConfig& c, const config::Model& m) {
 config::Model read_hf_config(const std::filesystem::path& directory) {
     const std::filesystem::path file = directory / "config.json";
     const HfConfig c = {read_json(file, int64_t{1} << 24), file.string()};
-    if (!c.values.is_object()) fail(kData, "{}: an object is needed, found {}", c.path, c.values.type_name());
+    if (!c.values.is_object())
+        fail(kData, "{}: an object is needed, found {}", c.path, c.values.type_name());
     config::Model m;
     m.name = "gpt2";
     m.size = "custom";
@@ -95,25 +106,26 @@ config::Model read_hf_config(const std::filesystem::path& directory) {
 }
 
 void write_hf_config(const std::filesystem::path& directory, const config::Model& m, int64_t eot) {
-    const json values = {{"architectures", {"GPT2LMHeadModel"}},
-                         {"model_type", "gpt2"},
-                         {"n_layer", m.n_layer},
-                         {"n_head", m.n_head},
-                         {"n_embd", m.d_model},
-                         {"n_positions", m.n_ctx},
-                         {"n_ctx", m.n_ctx},
-                         {"n_inner", nullptr},
-                         {"vocab_size", m.vocab_size},
-                         {"activation_function", m.gelu == config::Gelu::kTanh ? "gelu_new" : "gelu"},
-                         {"layer_norm_epsilon", m.layer_norm_epsilon},
-                         {"attn_pdrop", m.dropout},
-                         {"embd_pdrop", m.dropout},
-                         {"resid_pdrop", m.dropout},
-                         {"initializer_range", 0.02},
-                         {"bos_token_id", eot < 0 ? json() : json(eot)},
-                         {"eos_token_id", eot < 0 ? json() : json(eot)},
-                         {"tie_word_embeddings", m.weight_tying},
-                         {"torch_dtype", "float32"}};
+    const json values = {
+        {"architectures", {"GPT2LMHeadModel"}},
+        {"model_type", "gpt2"},
+        {"n_layer", m.n_layer},
+        {"n_head", m.n_head},
+        {"n_embd", m.d_model},
+        {"n_positions", m.n_ctx},
+        {"n_ctx", m.n_ctx},
+        {"n_inner", nullptr},
+        {"vocab_size", m.vocab_size},
+        {"activation_function", m.gelu == config::Gelu::kTanh ? "gelu_new" : "gelu"},
+        {"layer_norm_epsilon", m.layer_norm_epsilon},
+        {"attn_pdrop", m.dropout},
+        {"embd_pdrop", m.dropout},
+        {"resid_pdrop", m.dropout},
+        {"initializer_range", 0.02},
+        {"bos_token_id", eot < 0 ? json() : json(eot)},
+        {"eos_token_id", eot < 0 ? json() : json(eot)},
+        {"tie_word_embeddings", m.weight_tying},
+        {"torch_dtype", "float32"}};
     write_file_atomic(directory / "config.json", pretty_json(values));
 }
 

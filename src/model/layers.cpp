@@ -11,8 +11,8 @@ using torch::autograd::variable_list;
 
 /// x [M, K], weight [N, K], bias [N] or none -> [M, N]. `low` is the bfloat16 weight, or none.
 struct LinearFunction : torch::autograd::Function<LinearFunction> {
-    static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& weight,
-                              const std::optional<at::Tensor>& bias,
+    static at::Tensor forward(AutogradContext* context, const at::Tensor& x,
+                              const at::Tensor& weight, const std::optional<at::Tensor>& bias,
                               const std::optional<at::Tensor>& low) {
         const bool bf16 = low.has_value();
         const at::Tensor input = bf16 ? x.to(at::kBFloat16) : x;

@@ -10,9 +10,9 @@
 
 namespace knlp::model {
 
-/// y = x W^T + bias over the last dimension, x [.., in] -> [.., out]. With bf16 the product and its result
-/// are bfloat16 (accumulated in fp32), as are both products of the backward pass; gradients of weight
-/// and bias come back in fp32.
+/// y = x W^T + bias over the last dimension, x [.., in] -> [.., out]. With bf16 the product and its
+/// result are bfloat16 (accumulated in fp32), as are both products of the backward pass; gradients
+/// of weight and bias come back in fp32.
 class Linear {
 public:
     Linear(const Parameter* weight, const Parameter* bias) : weight_(weight), bias_(bias) {}
@@ -23,24 +23,25 @@ public:
 
 private:
     const Parameter* weight_;
-    const Parameter* bias_;                          // null: none
+    const Parameter* bias_;  // null: none
     at::Tensor low_;
-    const void* low_of_ = nullptr;                   // storage and version that low_ was made from
+    const void* low_of_ = nullptr;  // storage and version that low_ was made from
     int64_t low_version_ = -1;
 };
 
 /// Normalizes the last dimension: (x - mean) / sqrt(variance + epsilon) * weight + bias.
 struct LayerNorm {
     const Parameter* weight;
-    const Parameter* bias;                           // null: none
+    const Parameter* bias;  // null: none
     double epsilon;
     at::Tensor operator()(const at::Tensor& x) const;
 };
 
 at::Tensor gelu(const at::Tensor& x, config::Gelu form);
 
-/// One dropout site of one forward pass: masks are a pure function of (seed, step, site, line, element),
-/// a line being one vector of the last dimension, numbered over the whole effective batch.
+/// One dropout site of one forward pass: masks are a pure function of (seed, step, site, line,
+/// element), a line being one vector of the last dimension, numbered over the whole effective
+/// batch.
 struct DropoutSite {
     uint64_t seed = 0;
     int64_t step = 0, site = 0;
@@ -53,19 +54,20 @@ DropoutSite next_site(ForwardContext& context);
 /// 1 / (1 - rate); x [lines, width] contiguous. The backward pass is the same function of dy.
 at::Tensor apply_dropout(const at::Tensor& x, const DropoutSite& site, int64_t first_line);
 
-/// Residual dropout of x [B, T, C]; x itself when not training or the rate is 0, but the site is used up.
+/// Residual dropout of x [B, T, C]; x itself when not training or the rate is 0, but the site is
+/// used up.
 at::Tensor dropout(const at::Tensor& x, ForwardContext& context);
 
 /// How head_loss works through the rows.
 struct HeadOptions {
-    int64_t vocab_size = 0;                          // columns from here on are padding
-    int64_t chunk = 0;                               // rows of logits held at once; 0 = all
-    double divisor = 0.0;                            // 0: the number of targets != -1
+    int64_t vocab_size = 0;  // columns from here on are padding
+    int64_t chunk = 0;       // rows of logits held at once; 0 = all
+    double divisor = 0.0;    // 0: the number of targets != -1
     bool bf16 = false;
 };
-/// Mean cross-entropy of softmax(hidden W^T) at targets, in nats. hidden [R, C], targets [R] int64 with
-/// -1 for none. Gradients of both are made in the forward pass, chunk by chunk, so that no more than one
-/// chunk of logits exists. No targets at all: 0.
+/// Mean cross-entropy of softmax(hidden W^T) at targets, in nats. hidden [R, C], targets [R] int64
+/// with -1 for none. Gradients of both are made in the forward pass, chunk by chunk, so that no
+/// more than one chunk of logits exists. No targets at all: 0.
 at::Tensor head_loss(const at::Tensor& hidden, Linear& head, const at::Tensor& targets,
                      const HeadOptions& options);
 /// -log p of each target, 0 where it is -1; [R], no gradient.

@@ -27,11 +27,14 @@ void start_runtime(const Runtime& runtime) {
     at::globalContext().setDeterministicCuDNN(runtime.deterministic);
 }
 
-int64_t runtime_threads() { return at::get_num_threads(); }
+int64_t runtime_threads() {
+    return at::get_num_threads();
+}
 
 at::Device resolve_device(const std::string& name) {
     if (name == "cpu") return at::kCPU;
-    if (name == "auto") return cuda_problem().empty() ? at::Device(at::kCUDA, 0) : at::Device(at::kCPU);
+    if (name == "auto")
+        return cuda_problem().empty() ? at::Device(at::kCUDA, 0) : at::Device(at::kCPU);
     if (name != "cuda" && !name.starts_with("cuda:"))
         fail(kUsage, "device '{}' is unknown; use auto, cpu, cuda or cuda:N", name);
     int64_t index = 0;
@@ -39,12 +42,14 @@ at::Device resolve_device(const std::string& name) {
         const char *first = name.data() + 5, *last = name.data() + name.size();
         const auto [end, error] = std::from_chars(first, last, index);
         if (error != std::errc() || end != last || index < 0)
-            fail(kUsage, "device '{}': what follows cuda: must be the number of a device, from 0", name);
+            fail(kUsage, "device '{}': what follows cuda: must be the number of a device, from 0",
+                 name);
     }
     const std::string problem = cuda_problem();
     if (!problem.empty()) fail(kNotAvailable, "{}", problem);
     if (index >= cuda_device_count())
-        fail(kNotAvailable, "device '{}': this machine has {} CUDA device(s)", name, cuda_device_count());
+        fail(kNotAvailable, "device '{}': this machine has {} CUDA device(s)", name,
+             cuda_device_count());
     return {at::kCUDA, static_cast<c10::DeviceIndex>(index)};
 }
 
@@ -61,6 +66,8 @@ int64_t openmp_runtimes() {
     return static_cast<int64_t>(found.size());
 }
 
-std::string torch_version() { return TORCH_VERSION; }
+std::string torch_version() {
+    return TORCH_VERSION;
+}
 
 }  // namespace knlp::model

@@ -41,22 +41,29 @@ double flops_per_token(const config::Model& model, int64_t length) {
 
 int64_t activation_bytes(const config::Model& model, int64_t batch, int64_t length, bool training) {
     const int64_t row = 4 * batch * length * model.d_model;
-    const int64_t chunk = model.loss_chunk > 0 ? std::min(model.loss_chunk, batch * length) : batch * length;
+    const int64_t chunk =
+        model.loss_chunk > 0 ? std::min(model.loss_chunk, batch * length) : batch * length;
     const AttentionType& attention = attention_type(model.attention);
     // Logits and one copy on their way into a product; embeddings, final norm and their gradients.
     int64_t bytes = 2 * 4 * chunk * model.padded_vocab() + 6 * row;
     // Gradients of the embedding and of the head before they are added, and one transposed copy.
     if (training) bytes += 3 * 4 * model.padded_vocab() * model.d_model;
-    // A block besides attention: inputs and outputs of two norms, the hidden layer before and after GELU.
+    // A block besides attention: inputs and outputs of two norms, the hidden layer before and after
+    // GELU.
     for (int64_t l = 0; l < (training ? model.n_layer : 1); ++l)
         bytes += 12 * row + attention.activation_bytes(model, batch, length, training);
     return bytes;
 }
 
-std::vector<std::array<int64_t, 3>> gemm_shapes(const config::Model& model, int64_t batch, int64_t length) {
+std::vector<std::array<int64_t, 3>> gemm_shapes(const config::Model& model, int64_t batch,
+                                                int64_t length) {
     const int64_t m = batch * length, c = model.d_model;
     const int64_t head_rows = model.loss_chunk > 0 ? std::min(model.loss_chunk, m) : m;
-    return {{m, 3 * c, c}, {m, c, c}, {m, 4 * c, c}, {m, c, 4 * c}, {head_rows, model.padded_vocab(), c}};
+    return {{m, 3 * c, c},
+            {m, c, c},
+            {m, 4 * c, c},
+            {m, c, 4 * c},
+            {head_rows, model.padded_vocab(), c}};
 }
 
 config::Model gpt2_preset(std::string_view size) {
@@ -65,9 +72,9 @@ config::Model gpt2_preset(std::string_view size) {
         int64_t n_layer, n_head, d_model, vocab_size, n_ctx;
     };
     static constexpr Row kRows[] = {
-        {"nano", 4, 4, 128, 257, 128},          {"tiny", 6, 8, 512, 50257, 1024},
-        {"124M", 12, 12, 768, 50257, 1024},     {"350M", 24, 16, 1024, 50257, 1024},
-        {"774M", 36, 20, 1280, 50257, 1024},    {"1558M", 48, 25, 1600, 50257, 1024},
+        {"nano", 4, 4, 128, 257, 128},       {"tiny", 6, 8, 512, 50257, 1024},
+        {"124M", 12, 12, 768, 50257, 1024},  {"350M", 24, 16, 1024, 50257, 1024},
+        {"774M", 36, 20, 1280, 50257, 1024}, {"1558M", 48, 25, 1600, 50257, 1024},
     };
     std::vector<std::string> known;
     for (const Row& row : kRows) {
@@ -83,7 +90,8 @@ config::Model gpt2_preset(std::string_view size) {
         }
         known.emplace_back(row.size);
     }
-    fail(kUsage, "no GPT-2 of size '{}'{}; there are {}", size, did_you_mean(size, known), fmt::join(known, ", "));
+    fail(kUsage, "no GPT-2 of size '{}'{}; there are {}", size, did_you_mean(size, known),
+         fmt::join(known, ", "));
 }
 
 }  // namespace knlp::model

@@ -42,7 +42,7 @@ int64_t save_weights(const fs::path& path, Gpt2& model, const std::string& prefi
     const config::Model& m = model.config();
     config::Model with_bias = m;
     with_bias.bias = m.bias || !prefix.empty();
-    at::Tensor held;                                 // keeps the bytes of the tensor being written
+    at::Tensor held;  // keeps the bytes of the tensor being written
     std::vector<TensorToWrite> tensors;
     for (const ParameterSpec& spec : gpt2_parameters(with_bias)) {
         const Parameter* p = model.find(spec.name);
@@ -56,7 +56,7 @@ int64_t save_weights(const fs::path& path, Gpt2& model, const std::string& prefi
                            .bytes = std::move(bytes)});
     }
     std::map<std::string, std::string> with_format = metadata;
-    with_format.emplace("format", "pt");             // transformers refuses files without it
+    with_format.emplace("format", "pt");  // transformers refuses files without it
     return write_safetensors(path, std::move(tensors), with_format);
 }
 
@@ -68,9 +68,13 @@ public:
     explicit WeightFiles(const fs::path& path) {
         const fs::path single = fs::is_directory(path) ? path / "model.safetensors" : path;
         const fs::path index = path / "model.safetensors.index.json";
-        if (fs::exists(single)) add(single, nullptr);
-        else if (fs::exists(index)) add_shards(path, index);
-        else fail(kData, "{}: neither model.safetensors nor model.safetensors.index.json is there", path.string());
+        if (fs::exists(single))
+            add(single, nullptr);
+        else if (fs::exists(index))
+            add_shards(path, index);
+        else
+            fail(kData, "{}: neither model.safetensors nor model.safetensors.index.json is there",
+                 path.string());
     }
     struct Entry {
         TensorView view;
@@ -96,7 +100,8 @@ private:
         if (wanted == nullptr) return;
         for (const std::string& name : *wanted)
             if (files_.back().find(name) == nullptr)
-                fail(kData, "{}: tensor '{}' is missing, the index expects it here", path.string(), name);
+                fail(kData, "{}: tensor '{}' is missing, the index expects it here", path.string(),
+                     name);
     }
 
     void add_shards(const fs::path& directory, const fs::path& index) {
@@ -125,16 +130,21 @@ private:
 
 /// "h.3.attn.bias" and "h.3.attn.masked_bias": causal masks that older exports carry.
 bool is_mask_buffer(const std::string& name) {
-    return name.starts_with("h.") && (name.ends_with(".attn.bias") || name.ends_with(".attn.masked_bias"));
+    return name.starts_with("h.") &&
+           (name.ends_with(".attn.bias") || name.ends_with(".attn.masked_bias"));
 }
 
 at::ScalarType scalar_type_of(const WeightFiles::Entry& entry) {
     switch (entry.view.dtype) {
-        case Dtype::kF32: return at::kFloat;
-        case Dtype::kF16: return at::kHalf;
-        case Dtype::kBf16: return at::kBFloat16;
-        default: fail(kData, "{}: tensor '{}' is {}; F32, F16 and BF16 weights can be loaded", entry.path,
-                      entry.view.name, name_of(entry.view.dtype));
+        case Dtype::kF32:
+            return at::kFloat;
+        case Dtype::kF16:
+            return at::kHalf;
+        case Dtype::kBf16:
+            return at::kBFloat16;
+        default:
+            fail(kData, "{}: tensor '{}' is {}; F32, F16 and BF16 weights can be loaded",
+                 entry.path, entry.view.name, name_of(entry.view.dtype));
     }
 }
 
@@ -148,8 +158,8 @@ void refuse_not_finite(const WeightFiles::Entry& entry, const at::Tensor& values
     const at::Tensor bad = values.isfinite().logical_not_().flatten();
     if (!bad.any().item<bool>()) return;
     const int64_t at = bad.to(at::kByte).argmax().item<int64_t>();
-    fail(kData, "{}: tensor '{}' is {} at element {} (byte {} of the file)", entry.path, entry.view.name,
-         values.flatten()[at].item<float>(), at,
+    fail(kData, "{}: tensor '{}' is {} at element {} (byte {} of the file)", entry.path,
+         entry.view.name, values.flatten()[at].item<float>(), at,
          entry.view.file_offset + at * size_of(entry.view.dtype));
 }
 
@@ -157,7 +167,8 @@ void refuse_not_finite(const WeightFiles::Entry& entry, const at::Tensor& values
 std::string some_of(const std::vector<std::string>& names) {
     constexpr size_t kShown = 5;
     const size_t shown = std::min(names.size(), kShown);
-    std::string text = fmt::format("{}", fmt::join(names.begin(), names.begin() + static_cast<int64_t>(shown), ", "));
+    std::string text = fmt::format(
+        "{}", fmt::join(names.begin(), names.begin() + static_cast<int64_t>(shown), ", "));
     if (names.size() > shown) text += fmt::format(" and {} more", names.size() - shown);
     return text;
 }
@@ -165,14 +176,18 @@ std::string some_of(const std::vector<std::string>& names) {
 void check_names(const fs::path& path, const WeightFiles& files, Gpt2& model) {
     std::vector<std::string> missing, unknown;
     for (const Parameter& p : model.parameters())
-        if (files.find(p.spec.name) == nullptr && p.spec.name != kHead) missing.push_back(p.spec.name);
+        if (files.find(p.spec.name) == nullptr && p.spec.name != kHead)
+            missing.push_back(p.spec.name);
     for (const auto& [name, entry] : files.entries())
-        if (model.find(name) == nullptr && name != kHead && !is_mask_buffer(name)) unknown.push_back(name);
+        if (model.find(name) == nullptr && name != kHead && !is_mask_buffer(name))
+            unknown.push_back(name);
     if (missing.empty() && unknown.empty()) return;
     std::string text;
-    if (!missing.empty()) text += fmt::format("{} tensor(s) missing: {}", missing.size(), some_of(missing));
+    if (!missing.empty())
+        text += fmt::format("{} tensor(s) missing: {}", missing.size(), some_of(missing));
     if (!unknown.empty())
-        text += fmt::format("{}{} unknown: {}", text.empty() ? "" : "; ", unknown.size(), some_of(unknown));
+        text += fmt::format("{}{} unknown: {}", text.empty() ? "" : "; ", unknown.size(),
+                            some_of(unknown));
     fail(kData, "{}: not the weights of this model ({} attention, {} layers): {}", path.string(),
          model.config().attention, model.config().n_layer, text);
 }
@@ -185,16 +200,19 @@ void check_head(const WeightFiles& files, const Gpt2& model, bool untie) {
     const bool same = wte != nullptr && head->view.shape == wte->view.shape &&
                       at::equal(mapped(*head).to(at::kFloat), mapped(*wte).to(at::kFloat));
     if (same) return;
-    if (untie) fail(kUsage, "{}: an untied head needs a model with GPT2_WEIGHT_TYING=n", head->path);
-    fail(kData, "{}: lm_head.weight differs from wte.weight, but the model ties them (--untie keeps both)",
+    if (untie)
+        fail(kUsage, "{}: an untied head needs a model with GPT2_WEIGHT_TYING=n", head->path);
+    fail(kData,
+         "{}: lm_head.weight differs from wte.weight, but the model ties them (--untie keeps both)",
          head->path);
 }
 
-void load_parameter(const WeightFiles::Entry& entry, Parameter& p, int64_t vocab_size, bool check_finite) {
+void load_parameter(const WeightFiles::Entry& entry, Parameter& p, int64_t vocab_size,
+                    bool check_finite) {
     const std::vector<int64_t> wanted = stored_shape(p.spec, vocab_size);
     if (entry.view.shape != wanted)
-        fail(kData, "{}: tensor '{}' has shape [{}], the model needs [{}]", entry.path, entry.view.name,
-             fmt::join(entry.view.shape, ", "), fmt::join(wanted, ", "));
+        fail(kData, "{}: tensor '{}' has shape [{}], the model needs [{}]", entry.path,
+             entry.view.name, fmt::join(entry.view.shape, ", "), fmt::join(wanted, ", "));
     const at::Tensor values = mapped(entry);
     if (check_finite) refuse_not_finite(entry, values);
     if (!has_vocabulary_rows(p.spec)) {
@@ -214,7 +232,7 @@ void load_weights(const fs::path& path, Gpt2& model, bool untie, bool check_fini
     check_head(files, model, untie);
     for (Parameter& p : model.parameters()) {
         const WeightFiles::Entry* entry = files.find(p.spec.name);
-        if (entry == nullptr) entry = files.find("wte.weight");      // an untied head that starts tied
+        if (entry == nullptr) entry = files.find("wte.weight");  // an untied head that starts tied
         load_parameter(*entry, p, model.config().vocab_size, check_finite);
     }
 }

@@ -30,12 +30,14 @@ std::vector<Backend> runnable() {
     return found;
 }
 
-/// Runs `fn` with `offset` floats before the data, so that no alignment is taken for granted, and canaries
-/// on both sides.
+/// Runs `fn` with `offset` floats before the data, so that no alignment is taken for granted, and
+/// canaries on both sides.
 std::vector<float> run(DropoutMaskFn fn, DropoutMaskArgs args, int64_t offset) {
     const int64_t n = args.lines * args.width;
-    std::vector<float> x(static_cast<size_t>(n + offset)), y(static_cast<size_t>(n + offset + 64), -7.0f);
-    for (int64_t i = 0; i < n; ++i) x[static_cast<size_t>(i + offset)] = std::sin(0.37f * static_cast<float>(i));
+    std::vector<float> x(static_cast<size_t>(n + offset)),
+        y(static_cast<size_t>(n + offset + 64), -7.0f);
+    for (int64_t i = 0; i < n; ++i)
+        x[static_cast<size_t>(i + offset)] = std::sin(0.37f * static_cast<float>(i));
     if (n > 3) x[static_cast<size_t>(offset + 3)] = std::numeric_limits<float>::quiet_NaN();
     args.x = x.data() + offset;
     args.y = y.data() + offset;
@@ -54,7 +56,8 @@ TEST(DropoutMask, EveryBackendGivesTheBitsOfScalar) {
                     DropoutMaskArgs args;
                     args.lines = lines;
                     args.width = width;
-                    args.first_line = 0xFFFFFFFFull - 1;       // the second line carries into the high word
+                    args.first_line =
+                        0xFFFFFFFFull - 1;  // the second line carries into the high word
                     args.key[0] = 0x12345678u;
                     args.key[1] = 0x9ABCDEF0u;
                     args.site = 37;
@@ -64,9 +67,10 @@ TEST(DropoutMask, EveryBackendGivesTheBitsOfScalar) {
                     const std::vector<float> wanted = run(dropout_mask_scalar, args, offset);
                     for (const Backend& backend : runnable()) {
                         const std::vector<float> got = run(backend.run, args, offset);
-                        ASSERT_EQ(std::memcmp(got.data(), wanted.data(), got.size() * sizeof(float)), 0)
-                            << backend.name << " width " << width << " lines " << lines << " offset " << offset
-                            << " threshold " << threshold;
+                        ASSERT_EQ(
+                            std::memcmp(got.data(), wanted.data(), got.size() * sizeof(float)), 0)
+                            << backend.name << " width " << width << " lines " << lines
+                            << " offset " << offset << " threshold " << threshold;
                     }
                 }
 }

@@ -41,7 +41,8 @@ void spread(Gpt2& model, double factor) {
 }
 
 /// |central difference - gradient| over a few elements of every parameter, relative to the largest
-/// gradient of the tensor; h = 1e-5 in float64 leaves about 1e-10 of truncation and 1e-11 of rounding.
+/// gradient of the tensor; h = 1e-5 in float64 leaves about 1e-10 of truncation and 1e-11 of
+/// rounding.
 void check_against_differences(Gpt2& model, const ForwardContext& context) {
     const config::Model& m = model.config();
     const at::Tensor ids = some_ids(2, m.n_ctx, m.vocab_size);
@@ -80,10 +81,11 @@ TEST_P(Variants, GradientsMatchCentralDifferences) {
         config::Gelu gelu;
         int64_t loss_chunk;
     };
-    for (const Case& c : {Case{AttentionBackend::kAuto, 0.0, true, true, config::Gelu::kTanh, 0},
-                          Case{AttentionBackend::kReference, 0.0, false, true, config::Gelu::kErf, 5},
-                          Case{AttentionBackend::kAuto, 0.3, true, false, config::Gelu::kTanh, 7},
-                          Case{AttentionBackend::kReference, 0.3, true, true, config::Gelu::kTanh, 100}}) {
+    for (const Case& c :
+         {Case{AttentionBackend::kAuto, 0.0, true, true, config::Gelu::kTanh, 0},
+          Case{AttentionBackend::kReference, 0.0, false, true, config::Gelu::kErf, 5},
+          Case{AttentionBackend::kAuto, 0.3, true, false, config::Gelu::kTanh, 7},
+          Case{AttentionBackend::kReference, 0.3, true, true, config::Gelu::kTanh, 100}}) {
         config::Model m = model();
         m.attention_backend = c.backend;
         m.bias = c.bias;
@@ -93,18 +95,21 @@ TEST_P(Variants, GradientsMatchCentralDifferences) {
         Gpt2 gpt2(m, at::kCPU);
         spread(gpt2, 8.0);
         gpt2.to(at::kDouble);
-        check_against_differences(gpt2, {.training = true, .dropout = c.dropout, .seed = 4, .step = 9});
+        check_against_differences(gpt2,
+                                  {.training = true, .dropout = c.dropout, .seed = 4, .step = 9});
     }
 }
 
 TEST_P(Variants, AllBackendsAgree) {
     config::Model m = model();
-    m.n_ctx = 150;                                   // more than one block of queries, the last one short
-    const at::Tensor ids = some_ids(2, m.n_ctx, m.vocab_size), targets = some_ids(2, m.n_ctx, m.vocab_size, 5);
+    m.n_ctx = 150;  // more than one block of queries, the last one short
+    const at::Tensor ids = some_ids(2, m.n_ctx, m.vocab_size),
+                     targets = some_ids(2, m.n_ctx, m.vocab_size, 5);
     for (const double dropout : {0.0, 0.2}) {
         std::vector<double> losses;
         std::vector<at::Tensor> gradients;
-        for (const AttentionBackend backend : {AttentionBackend::kAuto, AttentionBackend::kReference}) {
+        for (const AttentionBackend backend :
+             {AttentionBackend::kAuto, AttentionBackend::kReference}) {
             m.attention_backend = backend;
             Gpt2 gpt2(m, at::kCPU);
             spread(gpt2, 8.0);
@@ -142,7 +147,8 @@ TEST_P(Variants, EarlierLogitsDoNotSeeLaterTokens) {
     }
 }
 
-/// Logits of rows of different lengths, left-padded to the longest, read in chunks through the cache.
+/// Logits of rows of different lengths, left-padded to the longest, read in chunks through the
+/// cache.
 at::Tensor cached_logits(Gpt2& gpt2, const std::vector<at::Tensor>& rows, int64_t chunk) {
     const auto batch = static_cast<int64_t>(rows.size());
     int64_t longest = 0;
@@ -173,7 +179,8 @@ TEST_P(Variants, CachedChunksEqualTheWholeContext) {
         Gpt2 gpt2(m, at::kCPU);
         spread(gpt2, 8.0);
         at::NoGradGuard no_grad;
-        for (const std::vector<int64_t>& lengths : {std::vector<int64_t>{96}, std::vector<int64_t>{96, 5, 71}}) {
+        for (const std::vector<int64_t>& lengths :
+             {std::vector<int64_t>{96}, std::vector<int64_t>{96, 5, 71}}) {
             std::vector<at::Tensor> rows;
             for (const int64_t length : lengths)
                 rows.push_back(some_ids(1, length, m.vocab_size, length)[0]);
@@ -181,11 +188,14 @@ TEST_P(Variants, CachedChunksEqualTheWholeContext) {
                 const at::Tensor cached = cached_logits(gpt2, rows, chunk);
                 for (size_t b = 0; b < rows.size(); ++b) {
                     ForwardContext context;
-                    const at::Tensor whole = gpt2.logits(gpt2.hidden(rows[b].view({1, -1}), context), context)[0];
+                    const at::Tensor whole =
+                        gpt2.logits(gpt2.hidden(rows[b].view({1, -1}), context), context)[0];
                     const int64_t n = rows[b].size(0);
                     const at::Tensor own = cached[static_cast<int64_t>(b)].narrow(0, 96 - n, n);
-                    EXPECT_LE(max_difference(own, whole), 1e-4) << "chunk " << chunk << " row " << b;
-                    EXPECT_TRUE(at::equal(own.argmax(-1), whole.argmax(-1))) << "chunk " << chunk << " row " << b;
+                    EXPECT_LE(max_difference(own, whole), 1e-4)
+                        << "chunk " << chunk << " row " << b;
+                    EXPECT_TRUE(at::equal(own.argmax(-1), whole.argmax(-1)))
+                        << "chunk " << chunk << " row " << b;
                 }
             }
         }
@@ -198,7 +208,8 @@ TEST_P(Variants, TruncatedCacheGoesOnAsIfNothingHadBeenRead) {
     spread(gpt2, 8.0);
     at::NoGradGuard no_grad;
     const at::Tensor ids = some_ids(1, m.n_ctx, m.vocab_size);
-    KvCache straight(cache_specs(m), 1, m.n_ctx, at::kCPU), rewound(cache_specs(m), 1, m.n_ctx, at::kCPU);
+    KvCache straight(cache_specs(m), 1, m.n_ctx, at::kCPU),
+        rewound(cache_specs(m), 1, m.n_ctx, at::kCPU);
     ForwardContext context;
     gpt2.hidden(ids.narrow(1, 0, 4), context, &straight);
     gpt2.hidden(ids.narrow(1, 0, 4), context, &rewound);
@@ -250,7 +261,8 @@ INSTANTIATE_TEST_SUITE_P(Table, Variants, testing::ValuesIn(names()),
 TEST(CausalCache, HoldsKeysAndValuesOfWidthD) {
     // The published table: 2 L d values a token, 36,864 bytes in fp16 at 124M; ours are fp32.
     int64_t bytes = 0;
-    for (const CacheSpec& spec : cache_specs(gpt2_preset("124M"))) bytes += cache_bytes_per_token(spec);
+    for (const CacheSpec& spec : cache_specs(gpt2_preset("124M")))
+        bytes += cache_bytes_per_token(spec);
     EXPECT_EQ(bytes, 2 * 36864);
 }
 

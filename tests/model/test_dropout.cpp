@@ -15,7 +15,9 @@ at::Tensor mask(const DropoutSite& site, int64_t lines, int64_t width, int64_t f
     return apply_dropout(at::ones({lines, width}), site, first_line);
 }
 
-double kept_share(const at::Tensor& m) { return m.ne(0).to(at::kDouble).mean().item<double>(); }
+double kept_share(const at::Tensor& m) {
+    return m.ne(0).to(at::kDouble).mean().item<double>();
+}
 
 TEST(Dropout, KeepsTheRightShareAndTheExpectation) {
     for (const double rate : {0.1, 0.5, 0.9}) {
@@ -36,9 +38,12 @@ TEST(Dropout, NeighboursLinesAndSitesAreUncorrelated) {
     const auto correlation = [](const at::Tensor& a, const at::Tensor& b) {
         return (a * b).mean().item<double>() / 0.09;
     };
-    // A correlation of n independent pairs has standard error 1 / sqrt(n), n = 256,500: 5 of them are 0.01.
+    // A correlation of n independent pairs has standard error 1 / sqrt(n), n = 256,500: 5 of them
+    // are 0.01.
     for (const int64_t lag : {1, 16, 128})
-        EXPECT_LT(std::abs(correlation(m.narrow(1, 0, 513 - lag), m.narrow(1, lag, 513 - lag))), 0.01) << lag;
+        EXPECT_LT(std::abs(correlation(m.narrow(1, 0, 513 - lag), m.narrow(1, lag, 513 - lag))),
+                  0.01)
+            << lag;
     EXPECT_LT(std::abs(correlation(m.narrow(0, 0, 499), m.narrow(0, 1, 499))), 0.01);
     EXPECT_LT(std::abs(correlation(m, o)), 0.01);
 }

@@ -29,15 +29,25 @@ TEST(GemmRoutes, AgreeWithFloat64OnAwkwardShapes) {
     for (const std::string route : {"aten", "onednn"}) {
         if (route == "onednn" && !onednn_available()) continue;
         set_gemm_route(route);
-        for (const auto& [m, n, k] : {std::array<int64_t, 3>{1, 1, 1}, {1, 65, 17}, {3, 17, 63}, {65, 1, 5},
-                                      {63, 257, 128}, {130, 48, 33}, {7, 1000, 3}}) {
-            const at::Tensor x = noise(m, k, 1), w = noise(n, k, 2), b = noise(1, n, 3)[0], dy = noise(m, n, 4);
-            const at::Tensor x64 = x.to(at::kDouble), w64 = w.to(at::kDouble), dy64 = dy.to(at::kDouble);
+        for (const auto& [m, n, k] : {std::array<int64_t, 3>{1, 1, 1},
+                                      {1, 65, 17},
+                                      {3, 17, 63},
+                                      {65, 1, 5},
+                                      {63, 257, 128},
+                                      {130, 48, 33},
+                                      {7, 1000, 3}}) {
+            const at::Tensor x = noise(m, k, 1), w = noise(n, k, 2), b = noise(1, n, 3)[0],
+                             dy = noise(m, n, 4);
+            const at::Tensor x64 = x.to(at::kDouble), w64 = w.to(at::kDouble),
+                             dy64 = dy.to(at::kDouble);
             // K terms of size one, each with 6e-8 of rounding; relative to the largest result.
-            EXPECT_LT(relative_difference(gemm_forward(x, w, b), at::mm(x64, w64.t()) + b), 1e-5) << route;
-            EXPECT_LT(relative_difference(gemm_forward(x, w, {}), at::mm(x64, w64.t())), 1e-5) << route;
+            EXPECT_LT(relative_difference(gemm_forward(x, w, b), at::mm(x64, w64.t()) + b), 1e-5)
+                << route;
+            EXPECT_LT(relative_difference(gemm_forward(x, w, {}), at::mm(x64, w64.t())), 1e-5)
+                << route;
             EXPECT_LT(relative_difference(gemm_input(dy, w), at::mm(dy64, w64)), 1e-5) << route;
-            EXPECT_LT(relative_difference(gemm_weight(dy, x), at::mm(dy64.t(), x64)), 1e-5) << route;
+            EXPECT_LT(relative_difference(gemm_weight(dy, x), at::mm(dy64.t(), x64)), 1e-5)
+                << route;
             EXPECT_TRUE(gemm_weight(dy, x).is_contiguous());
         }
     }
@@ -47,7 +57,8 @@ TEST(GemmRoutes, TrainToTheSameLossAndGradients) {
     if (!onednn_available()) GTEST_SKIP() << "this LibTorch has no oneDNN";
     const RouteGuard guard;
     const config::Model m = gpt2_preset("nano");
-    const at::Tensor ids = some_ids(4, 64, m.vocab_size), targets = some_ids(4, 64, m.vocab_size, 9);
+    const at::Tensor ids = some_ids(4, 64, m.vocab_size),
+                     targets = some_ids(4, 64, m.vocab_size, 9);
     std::vector<double> losses;
     std::vector<at::Tensor> gradients;
     for (const char* route : {"aten", "onednn"}) {
@@ -92,7 +103,8 @@ TEST(LowPrecision, LossAndGradientsAreCloseAndMastersStayFloat32) {
     Gpt2 model(m, at::kCPU);
     model.initialize(1);
     const std::unique_ptr<Gpt2> low = model.clone();
-    const at::Tensor ids = some_ids(2, 128, m.vocab_size), targets = some_ids(2, 128, m.vocab_size, 9);
+    const at::Tensor ids = some_ids(2, 128, m.vocab_size),
+                     targets = some_ids(2, 128, m.vocab_size, 9);
     ForwardContext context{.training = true, .dropout = 0.1, .seed = 3};
     const at::Tensor loss = model.loss(ids, targets, context);
     loss.backward();
@@ -108,7 +120,8 @@ TEST(LowPrecision, LossAndGradientsAreCloseAndMastersStayFloat32) {
         EXPECT_EQ(p.value.scalar_type(), at::kFloat);
         EXPECT_EQ(p.value.grad().scalar_type(), at::kFloat) << p.spec.name;
         const at::Tensor g = p.value.grad(), wanted = model.parameters()[i].value.grad();
-        EXPECT_LT((g - wanted).norm().item<double>() / wanted.norm().item<double>(), 0.05) << p.spec.name;
+        EXPECT_LT((g - wanted).norm().item<double>() / wanted.norm().item<double>(), 0.05)
+            << p.spec.name;
     }
 }
 

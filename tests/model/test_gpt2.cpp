@@ -21,9 +21,10 @@ TEST(Gpt2Sizes, CountsAreThoseOfThePublishedTable) {
         const char* size;
         int64_t parameters, without_positions;
     };
-    for (const Row& row : {Row{"nano", 842624, 826240}, Row{"tiny", 45171200, 44646912},
-                           Row{"124M", 124439808, 123653376}, Row{"350M", 354823168, 353774592},
-                           Row{"774M", 774030080, 772719360}, Row{"1558M", 1557611200, 1555972800}}) {
+    for (const Row& row :
+         {Row{"nano", 842624, 826240}, Row{"tiny", 45171200, 44646912},
+          Row{"124M", 124439808, 123653376}, Row{"350M", 354823168, 353774592},
+          Row{"774M", 774030080, 772719360}, Row{"1558M", 1557611200, 1555972800}}) {
         const config::Model m = gpt2_preset(row.size);
         EXPECT_EQ(parameter_count(m), row.parameters) << row.size;
         EXPECT_EQ(parameter_count_without_positions(m), row.without_positions) << row.size;
@@ -35,11 +36,12 @@ TEST(Gpt2Sizes, FlopsOfGpt2At1024AreThePublished855Millions) {
 }
 
 TEST(Gpt2Sizes, AnUnknownSizeNamesTheKnownOnes) {
-    test::expect_error(kUsage, {"'125M'", "did you mean", "nano, tiny, 124M"}, [] { gpt2_preset("125M"); });
+    test::expect_error(kUsage, {"'125M'", "did you mean", "nano, tiny, 124M"},
+                       [] { gpt2_preset("125M"); });
 }
 
 TEST(Gpt2, FreshLossIsLogOfVocabulary) {
-    config::Model wide = gpt2_preset("124M");        // the vocabulary of GPT-2 under one narrow layer
+    config::Model wide = gpt2_preset("124M");  // the vocabulary of GPT-2 under one narrow layer
     wide.n_layer = 1;
     wide.d_model = 192;
     wide.n_ctx = 64;
@@ -48,7 +50,8 @@ TEST(Gpt2, FreshLossIsLogOfVocabulary) {
         model.initialize(1);
         ForwardContext context;
         at::NoGradGuard no_grad;
-        const at::Tensor ids = some_ids(4, 64, m.vocab_size), targets = some_ids(4, 64, m.vocab_size, 999);
+        const at::Tensor ids = some_ids(4, 64, m.vocab_size),
+                         targets = some_ids(4, 64, m.vocab_size, 999);
         const double loss = model.loss(ids, targets, context).item<double>();
         EXPECT_NEAR(loss, std::log(static_cast<double>(m.vocab_size)), 0.15);
     }
@@ -61,7 +64,8 @@ TEST(Gpt2, EveryParameterReceivesGradient) {
         Gpt2 model(m, at::kCPU);
         model.initialize(3);
         ForwardContext context;
-        model.loss(some_ids(2, 12, m.vocab_size), some_ids(2, 12, m.vocab_size, 5), context).backward();
+        model.loss(some_ids(2, 12, m.vocab_size), some_ids(2, 12, m.vocab_size, 5), context)
+            .backward();
         for (const Parameter& p : model.parameters()) {
             ASSERT_TRUE(p.value.grad().defined()) << p.spec.name;
             EXPECT_GT(p.value.grad().abs().sum().item<double>(), 0.0) << p.spec.name;
@@ -76,7 +80,8 @@ void fill_by_formula(Gpt2& model) {
     int64_t index = 0;
     for (Parameter& p : model.parameters()) {
         const at::Tensor i = at::arange(p.value.numel(), at::kDouble);
-        at::Tensor value = 0.2 * at::sin(0.731 * i + 0.0113 * i * i + 1.7 * static_cast<double>(index++));
+        at::Tensor value =
+            0.2 * at::sin(0.731 * i + 0.0113 * i * i + 1.7 * static_cast<double>(index++));
         if (p.spec.role == InitRole::kOne) value += 1.0;
         p.value.copy_(value.view(p.spec.shape));
     }
@@ -89,7 +94,8 @@ config::Model golden_model(const nlohmann::json& values) {
     return m;
 }
 
-/// float32 is compared within the 1e-4 asked for; float64 within what the order of summation leaves.
+/// float32 is compared within the 1e-4 asked for; float64 within what the order of summation
+/// leaves.
 void compare_with_golden(const nlohmann::json& golden, at::ScalarType type, double tolerance) {
     const config::Model m = golden_model(golden.at("config"));
     Gpt2 model(m, at::kCPU);
@@ -100,10 +106,13 @@ void compare_with_golden(const nlohmann::json& golden, at::ScalarType type, doub
     targets[0][3] = targets[1][0] = targets[1][7] = -1;
     ForwardContext context;
     const at::Tensor logits = model.logits(model.hidden(ids, context), context);
-    EXPECT_NEAR(logits.norm().item<double>() / golden.at("logits_norm").get<double>(), 1.0, tolerance);
+    EXPECT_NEAR(logits.norm().item<double>() / golden.at("logits_norm").get<double>(), 1.0,
+                tolerance);
     for (int64_t b = 0; b < 2; ++b) {
-        const auto last = golden.at("logits_last").at(static_cast<size_t>(b)).get<std::vector<double>>();
-        EXPECT_LT(relative_difference(logits[b][m.n_ctx - 1], at::tensor(last, at::kDouble)), tolerance);
+        const auto last =
+            golden.at("logits_last").at(static_cast<size_t>(b)).get<std::vector<double>>();
+        EXPECT_LT(relative_difference(logits[b][m.n_ctx - 1], at::tensor(last, at::kDouble)),
+                  tolerance);
     }
     const at::Tensor loss = model.loss(ids, targets, context);
     EXPECT_NEAR(loss.item<double>() / golden.at("loss").get<double>(), 1.0, tolerance);
@@ -114,8 +123,8 @@ void compare_with_golden(const nlohmann::json& golden, at::ScalarType type, doub
         EXPECT_NEAR(p.value.grad().norm().item<double>() / norm, 1.0, tolerance) << p.spec.name;
         const at::Tensor flat = p.value.grad().flatten();
         for (size_t i = 0; i < g.at("at").size(); ++i)
-            EXPECT_NEAR(flat[g.at("at")[i].get<int64_t>()].item<double>(), g.at("values")[i].get<double>(),
-                        tolerance * norm)
+            EXPECT_NEAR(flat[g.at("at")[i].get<int64_t>()].item<double>(),
+                        g.at("values")[i].get<double>(), tolerance * norm)
                 << p.spec.name;
     }
 }
@@ -141,10 +150,13 @@ TEST(Gpt2Init, ATensorDependsOnSeedAndNameAlone) {
     a.initialize(7);
     b.initialize(7);
     c.initialize(8);
-    EXPECT_TRUE(at::equal(a.find("h.1.attn.c_attn.weight")->value, b.find("h.1.attn.c_attn.weight")->value));
-    EXPECT_TRUE(at::equal(a.find("wte.weight")->value.narrow(0, 0, 8), b.find("wte.weight")->value.narrow(0, 0, 8)));
+    EXPECT_TRUE(at::equal(a.find("h.1.attn.c_attn.weight")->value,
+                          b.find("h.1.attn.c_attn.weight")->value));
+    EXPECT_TRUE(at::equal(a.find("wte.weight")->value.narrow(0, 0, 8),
+                          b.find("wte.weight")->value.narrow(0, 0, 8)));
     EXPECT_FALSE(at::equal(b.find("wpe.weight")->value, c.find("wpe.weight")->value));
-    EXPECT_FALSE(at::equal(b.find("h.0.mlp.c_fc.weight")->value, b.find("h.1.mlp.c_fc.weight")->value));
+    EXPECT_FALSE(
+        at::equal(b.find("h.0.mlp.c_fc.weight")->value, b.find("h.1.mlp.c_fc.weight")->value));
 }
 
 TEST(Gpt2Init, RolesHaveTheirSpread) {
@@ -157,20 +169,24 @@ TEST(Gpt2Init, RolesHaveTheirSpread) {
         if (p.spec.role == InitRole::kResidualOutput) wanted_std = 0.02 / std::sqrt(8.0);
         // 4 standard errors of a mean and of a standard deviation of that many normal values.
         const double n = static_cast<double>(p.value.numel());
-        EXPECT_NEAR(p.value.mean().item<double>(), wanted_mean, 4 * wanted_std / std::sqrt(n) + 1e-12);
-        EXPECT_NEAR(p.value.std().item<double>(), wanted_std, 4 * wanted_std / std::sqrt(2 * n) + 1e-12)
+        EXPECT_NEAR(p.value.mean().item<double>(), wanted_mean,
+                    4 * wanted_std / std::sqrt(n) + 1e-12);
+        EXPECT_NEAR(p.value.std().item<double>(), wanted_std,
+                    4 * wanted_std / std::sqrt(2 * n) + 1e-12)
             << p.spec.name;
     }
 }
 
 TEST(Gpt2Init, BothOutputsOfEveryBlockAreResidualOutputs) {
     for (const ParameterSpec& spec : gpt2_parameters(gpt2_preset("nano")))
-        EXPECT_EQ(spec.role == InitRole::kResidualOutput, spec.name.ends_with(".c_proj.weight")) << spec.name;
+        EXPECT_EQ(spec.role == InitRole::kResidualOutput, spec.name.ends_with(".c_proj.weight"))
+            << spec.name;
 }
 
 TEST(Gpt2Groups, OnlyLinearMatricesDecay) {
     for (const ParameterSpec& spec : gpt2_parameters(gpt2_preset("nano")))
-        EXPECT_EQ(spec.decay, spec.name.find(".c_") != std::string::npos && spec.shape.size() == 2) << spec.name;
+        EXPECT_EQ(spec.decay, spec.name.find(".c_") != std::string::npos && spec.shape.size() == 2)
+            << spec.name;
 }
 
 // --- Laws of the forward pass
@@ -182,7 +198,8 @@ TEST(Gpt2, PaddedVocabularyChangesNoProbability) {
     a.initialize(5);
     b.initialize(5);
     ForwardContext context;
-    const at::Tensor ids = some_ids(2, 9, plain.vocab_size), targets = some_ids(2, 9, plain.vocab_size, 3);
+    const at::Tensor ids = some_ids(2, 9, plain.vocab_size),
+                     targets = some_ids(2, 9, plain.vocab_size, 3);
     const at::Tensor logits = b.logits(b.hidden(ids, context), context);
     EXPECT_EQ(logits.size(-1), 16);
     EXPECT_TRUE(logits.narrow(-1, 11, 5).isneginf().all().item<bool>());
@@ -190,7 +207,8 @@ TEST(Gpt2, PaddedVocabularyChangesNoProbability) {
     EXPECT_NEAR(la.item<double>(), lb.item<double>(), 1e-6);
     la.backward();
     lb.backward();
-    const at::Tensor ga = a.find("wte.weight")->value.grad(), gb = b.find("wte.weight")->value.grad();
+    const at::Tensor ga = a.find("wte.weight")->value.grad(),
+                     gb = b.find("wte.weight")->value.grad();
     EXPECT_LT(relative_difference(gb.narrow(0, 0, 11), ga), 1e-6);
     EXPECT_EQ(gb.narrow(0, 11, 5).abs().max().item<double>(), 0.0);
 }
@@ -202,16 +220,19 @@ TEST(Gpt2, AccumulatedMicroBatchesEqualOneBatch) {
     const std::unique_ptr<Gpt2> parts = whole.clone();
     const at::Tensor ids = some_ids(6, 12, m.vocab_size);
     at::Tensor targets = some_ids(6, 12, m.vocab_size, 4);
-    targets[1].fill_(-1);                             // an uneven share of targets
+    targets[1].fill_(-1);  // an uneven share of targets
     ForwardContext context{.training = true, .dropout = 0.25, .seed = 11, .step = 3};
     whole.loss(ids, targets, context).backward();
     const double count = targets.ne(-1).sum().item<double>();
     for (int64_t first = 0; first < 6; first += 2) {
         context.first_row = first;
-        parts->loss(ids.narrow(0, first, 2), targets.narrow(0, first, 2), context, count).backward();
+        parts->loss(ids.narrow(0, first, 2), targets.narrow(0, first, 2), context, count)
+            .backward();
     }
     for (size_t i = 0; i < whole.parameters().size(); ++i)
-        EXPECT_LT(relative_difference(parts->parameters()[i].value.grad(), whole.parameters()[i].value.grad()), 1e-5)
+        EXPECT_LT(relative_difference(parts->parameters()[i].value.grad(),
+                                      whole.parameters()[i].value.grad()),
+                  1e-5)
             << whole.parameters()[i].spec.name;
 }
 
@@ -220,8 +241,11 @@ TEST(Gpt2, TrainingUsesTheDropoutOfTheModelUnlessTold) {
     m.dropout = 0.5;
     Gpt2 model(m, at::kCPU);
     fill_by_formula(model);
-    const at::Tensor ids = some_ids(2, 12, m.vocab_size), targets = some_ids(2, 12, m.vocab_size, 4);
-    const auto loss = [&](ForwardContext context) { return model.loss(ids, targets, context).item<double>(); };
+    const at::Tensor ids = some_ids(2, 12, m.vocab_size),
+                     targets = some_ids(2, 12, m.vocab_size, 4);
+    const auto loss = [&](ForwardContext context) {
+        return model.loss(ids, targets, context).item<double>();
+    };
     const double evaluated = loss({.training = false}), own = loss({.training = true});
     EXPECT_NE(own, evaluated);
     EXPECT_EQ(loss({.training = true, .dropout = 0.5}), own);
@@ -240,7 +264,8 @@ TEST(Gpt2, TokenNllAveragesToTheLoss) {
     const at::Tensor nll = model.token_nll(ids, targets, context);
     EXPECT_EQ(nll.sizes(), targets.sizes());
     EXPECT_EQ(nll[2].narrow(0, 0, 6).abs().max().item<double>(), 0.0);
-    EXPECT_NEAR(nll.sum().item<double>() / 30.0, model.loss(ids, targets, context).item<double>(), 1e-5);
+    EXPECT_NEAR(nll.sum().item<double>() / 30.0, model.loss(ids, targets, context).item<double>(),
+                1e-5);
 }
 
 TEST(Gpt2, CloneSharesNothing) {
@@ -257,12 +282,14 @@ TEST(Gpt2, SameInputSameBits) {
     Gpt2 model(m, at::kCPU);
     model.initialize(2);
     const std::unique_ptr<Gpt2> other = model.clone();
-    const at::Tensor ids = some_ids(4, 128, m.vocab_size), targets = some_ids(4, 128, m.vocab_size, 1);
+    const at::Tensor ids = some_ids(4, 128, m.vocab_size),
+                     targets = some_ids(4, 128, m.vocab_size, 1);
     ForwardContext context{.training = true, .dropout = 0.1, .seed = 5};
     model.loss(ids, targets, context).backward();
     other->loss(ids, targets, context).backward();
     for (size_t i = 0; i < model.parameters().size(); ++i)
-        EXPECT_TRUE(at::equal(model.parameters()[i].value.grad(), other->parameters()[i].value.grad()))
+        EXPECT_TRUE(
+            at::equal(model.parameters()[i].value.grad(), other->parameters()[i].value.grad()))
             << model.parameters()[i].spec.name;
 }
 

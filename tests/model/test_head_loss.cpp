@@ -18,7 +18,8 @@ Problem problem(at::ScalarType type = at::kFloat) {
     Problem p;
     const at::Tensor i = at::arange(23 * 12, at::kDouble), j = at::arange(40 * 12, at::kDouble);
     p.hidden = at::sin(1.3 * i + 0.01 * i * i).view({23, 12}).to(type).set_requires_grad(true);
-    p.weight.value = at::cos(0.7 * j + 0.02 * j * j).view({40, 12}).to(type).set_requires_grad(true);
+    p.weight.value =
+        at::cos(0.7 * j + 0.02 * j * j).view({40, 12}).to(type).set_requires_grad(true);
     p.targets = test::some_ids(1, 23, 37)[0].clone();
     p.targets[0] = p.targets[11] = p.targets[22] = -1;
     return p;
@@ -31,7 +32,8 @@ struct Result {
 Result ours(int64_t chunk, double divisor = 0.0, double factor = 1.0) {
     Problem p = problem();
     Linear head(&p.weight, nullptr);
-    const at::Tensor loss = head_loss(p.hidden, head, p.targets, {.vocab_size = 37, .chunk = chunk, .divisor = divisor});
+    const at::Tensor loss = head_loss(p.hidden, head, p.targets,
+                                      {.vocab_size = 37, .chunk = chunk, .divisor = divisor});
     (loss * factor).backward();
     return {loss.detach(), p.hidden.grad(), p.weight.value.grad()};
 }
@@ -70,7 +72,8 @@ TEST(HeadLoss, DivisorReplacesTheCountOfTargets) {
 
 TEST(HeadLoss, RowsWithoutTargetReceiveNoGradient) {
     const Result got = ours(6);
-    for (const int64_t row : {0, 11, 22}) EXPECT_EQ(got.d_hidden[row].abs().max().item<double>(), 0.0);
+    for (const int64_t row : {0, 11, 22})
+        EXPECT_EQ(got.d_hidden[row].abs().max().item<double>(), 0.0);
 }
 
 TEST(HeadLoss, NoTargetsAtAllIsZeroAndFinite) {

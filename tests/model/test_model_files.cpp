@@ -18,9 +18,15 @@ using test::TempDir;
 // --- config.json of Hugging Face
 
 json published() {
-    return {{"model_type", "gpt2"},  {"n_layer", 12},          {"n_head", 12},
-            {"n_embd", 768},         {"n_positions", 1024},    {"vocab_size", 50257},
-            {"layer_norm_epsilon", 1e-5}, {"activation_function", "gelu_new"}, {"n_inner", nullptr}};
+    return {{"model_type", "gpt2"},
+            {"n_layer", 12},
+            {"n_head", 12},
+            {"n_embd", 768},
+            {"n_positions", 1024},
+            {"vocab_size", 50257},
+            {"layer_norm_epsilon", 1e-5},
+            {"activation_function", "gelu_new"},
+            {"n_inner", nullptr}};
 }
 
 config::Model read(const json& values) {
@@ -79,14 +85,15 @@ TEST(HfConfigBadInput, NamesKeyAndValue) {
         json value;
         const char* text;
     };
-    for (const Case& c : {Case{"activation_function", "relu", "'relu'"}, Case{"n_layer", "12", "an integer"},
-                          Case{"n_layer", 0, "n_layer is 0"}, Case{"n_head", 7, "7 heads"},
-                          Case{"n_embd", 1 << 30, "d_model"}, Case{"n_inner", 1000, "3072"},
-                          Case{"model_type", "gpt_neox", "gpt_neox"}, Case{"vocab_size", -1, "vocab_size is -1"},
-                          Case{"layer_norm_epsilon", "small", "a number"}, Case{"layer_norm_epsilon", 0, "epsilon"},
-                          Case{"scale_attn_weights", false, "scale_attn_weights"},
-                          Case{"scale_attn_by_inverse_layer_idx", true, "not supported"},
-                          Case{"n_positions", 1.5, "an integer"}}) {
+    for (const Case& c :
+         {Case{"activation_function", "relu", "'relu'"}, Case{"n_layer", "12", "an integer"},
+          Case{"n_layer", 0, "n_layer is 0"}, Case{"n_head", 7, "7 heads"},
+          Case{"n_embd", 1 << 30, "d_model"}, Case{"n_inner", 1000, "3072"},
+          Case{"model_type", "gpt_neox", "gpt_neox"}, Case{"vocab_size", -1, "vocab_size is -1"},
+          Case{"layer_norm_epsilon", "small", "a number"}, Case{"layer_norm_epsilon", 0, "epsilon"},
+          Case{"scale_attn_weights", false, "scale_attn_weights"},
+          Case{"scale_attn_by_inverse_layer_idx", true, "not supported"},
+          Case{"n_positions", 1.5, "an integer"}}) {
         json values = published();
         values[c.key] = c.value;
         expect_error(kData, {"config.json", c.text}, [&] { read(values); });
@@ -123,12 +130,20 @@ TEST(ModelJson, EveryFieldSurvives) {
 
 TEST(ModelJson, BadValuesNameTheirKey) {
     const json good = config::Model();
-    for (const auto& [key, value] : {std::pair<const char*, json>{"n_layer", "2"}, {"n_layer", 1e9}, {"n_head", 5},
-                                     {"dropout", 1.0}, {"gelu", "relu"}, {"bias", 1}, {"attention_backend", "x"},
-                                     {"vocab_size", uint64_t{1} << 63}, {"loss_chunk", -1}, {"extra", 1}}) {
+    for (const auto& [key, value] : {std::pair<const char*, json>{"n_layer", "2"},
+                                     {"n_layer", 1e9},
+                                     {"n_head", 5},
+                                     {"dropout", 1.0},
+                                     {"gelu", "relu"},
+                                     {"bias", 1},
+                                     {"attention_backend", "x"},
+                                     {"vocab_size", uint64_t{1} << 63},
+                                     {"loss_chunk", -1},
+                                     {"extra", 1}}) {
         json values = good;
         values[key] = value;
-        expect_error(kData, {std::string(key) == "n_head" ? "5 heads" : key}, [&] { values.get<config::Model>(); });
+        expect_error(kData, {std::string(key) == "n_head" ? "5 heads" : key},
+                     [&] { values.get<config::Model>(); });
     }
 }
 
@@ -137,12 +152,14 @@ TEST(ModelJson, BadValuesNameTheirKey) {
 /// A checkpoint directory with a manifest that lists state.json and an empty model file.
 void make_checkpoint(const std::filesystem::path& path, int64_t best_step) {
     std::filesystem::create_directories(path);
-    const json state = {{"model", config::Model()}, {"best_step", best_step}, {"tokenizer", "../../tokenizer"}};
+    const json state = {
+        {"model", config::Model()}, {"best_step", best_step}, {"tokenizer", "../../tokenizer"}};
     write_file_atomic(path / "state.json", state.dump());
     write_file_atomic(path / "model.safetensors", "weights");
     json manifest;
     for (const char* name : {"state.json", "model.safetensors"})
-        manifest["files"].push_back({{"name", name}, {"bytes", std::filesystem::file_size(path / name)}});
+        manifest["files"].push_back(
+            {{"name", name}, {"bytes", std::filesystem::file_size(path / name)}});
     write_file_atomic(path / "MANIFEST.json", manifest.dump());
 }
 
@@ -197,9 +214,12 @@ TEST_F(FindModel, AHuggingFaceDirectoryBringsItsTokenizer) {
 
 TEST_F(FindModel, AnythingElseIsRefusedWithWhatWasLookedFor) {
     expect_error(kData, {"no such directory"}, [&] { find_model(directory.file("nowhere")); });
-    expect_error(kData, {"not a model", "state.json", "config.json"}, [&] { find_model(directory.path()); });
-    write_file_atomic(checkpoint("step-00000010") / "state.json", R"({"model": {"n_layer": "two"}})");
-    expect_error(kData, {"state.json", "n_layer"}, [&] { find_model(checkpoint("step-00000010")); });
+    expect_error(kData, {"not a model", "state.json", "config.json"},
+                 [&] { find_model(directory.path()); });
+    write_file_atomic(checkpoint("step-00000010") / "state.json",
+                      R"({"model": {"n_layer": "two"}})");
+    expect_error(kData, {"state.json", "n_layer"},
+                 [&] { find_model(checkpoint("step-00000010")); });
 }
 
 }  // namespace

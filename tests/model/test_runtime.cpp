@@ -47,8 +47,10 @@ TEST(Devices, CpuIsAlwaysThereAndNonsenseIsRefused) {
 TEST(Devices, CudaWithoutDriverIsNotAvailable) {
     if (host().gpu_driver != "") GTEST_SKIP() << "this machine has a GPU driver";
     EXPECT_EQ(resolve_device("auto"), at::Device(at::kCPU));
-    test::expect_error(kNotAvailable, {"no CUDA device (driver not found)"}, [] { resolve_device("cuda"); });
-    test::expect_error(kNotAvailable, {"no CUDA device (driver not found)"}, [] { resolve_device("cuda:1"); });
+    test::expect_error(kNotAvailable, {"no CUDA device (driver not found)"},
+                       [] { resolve_device("cuda"); });
+    test::expect_error(kNotAvailable, {"no CUDA device (driver not found)"},
+                       [] { resolve_device("cuda:1"); });
 }
 
 TEST(Runtime, NamesTheLibTorchVersion) {

@@ -51,19 +51,22 @@ std::vector<Plain> tensors_of(Gpt2& model, const std::string& prefix = "") {
     std::vector<Plain> all;
     for (const TensorView& view : file.tensors()) {
         const auto* values = reinterpret_cast<const float*>(view.bytes.data());
-        all.push_back({view.name, view.shape, {values, values + view.bytes.size() / sizeof(float)}});
+        all.push_back(
+            {view.name, view.shape, {values, values + view.bytes.size() / sizeof(float)}});
     }
     return all;
 }
 
-void write(const std::filesystem::path& path, const std::vector<Plain>& all, Dtype dtype = Dtype::kF32) {
+void write(const std::filesystem::path& path, const std::vector<Plain>& all,
+           Dtype dtype = Dtype::kF32) {
     std::vector<uint16_t> half;
     std::vector<TensorToWrite> tensors;
     for (const Plain& plain : all) {
         auto bytes = [&plain, &half, dtype]() -> std::span<const std::byte> {
             if (dtype == Dtype::kF32) return std::as_bytes(std::span(plain.values));
             half.clear();
-            for (const float v : plain.values) half.push_back(dtype == Dtype::kF16 ? f32_to_f16(v) : f32_to_bf16(v));
+            for (const float v : plain.values)
+                half.push_back(dtype == Dtype::kF16 ? f32_to_f16(v) : f32_to_bf16(v));
             return std::as_bytes(std::span(half));
         };
         tensors.push_back({plain.name, dtype, plain.shape, bytes});
@@ -84,7 +87,8 @@ TEST(Weights, FilesUseHuggingFaceNamesAndOrientation) {
     ASSERT_NE(fc, nullptr);
     EXPECT_EQ(fc->shape, (std::vector<int64_t>{16, 64}));
     // Stored input-major: element [in, out] of the file is [out, in] of ours.
-    EXPECT_EQ(fc->values[3 * 64 + 40], model.find("h.1.mlp.c_fc.weight")->value[40][3].item<float>());
+    EXPECT_EQ(fc->values[3 * 64 + 40],
+              model.find("h.1.mlp.c_fc.weight")->value[40][3].item<float>());
     EXPECT_EQ(find(all, "transformer.wte.weight")->shape, (std::vector<int64_t>{11, 16}));
     EXPECT_EQ(find(all, "lm_head.weight"), nullptr);
     EXPECT_EQ(all.size(), model.parameters().size());
@@ -98,7 +102,8 @@ TEST(Weights, ImportAndExportGiveIdenticalBytes) {
         load_weights(directory.file("a.safetensors"), other);
         EXPECT_TRUE(same_weights(model, other));
         save_weights(directory.file("b.safetensors"), other, prefix, {});
-        EXPECT_EQ(read_file(directory.file("a.safetensors")), read_file(directory.file("b.safetensors")));
+        EXPECT_EQ(read_file(directory.file("a.safetensors")),
+                  read_file(directory.file("b.safetensors")));
     }
 }
 
@@ -106,12 +111,14 @@ TEST(Weights, HalfPrecisionFilesLoadAsTheirValues) {
     const TempDir directory;
     Gpt2 model = wide_model(small_model());
     const std::vector<Plain> all = tensors_of(model);
-    for (const auto& [dtype, type] : {std::pair{Dtype::kF16, at::kHalf}, std::pair{Dtype::kBf16, at::kBFloat16}}) {
+    for (const auto& [dtype, type] :
+         {std::pair{Dtype::kF16, at::kHalf}, std::pair{Dtype::kBf16, at::kBFloat16}}) {
         write(directory.file("model.safetensors"), all, dtype);
         Gpt2 other(small_model(), at::kCPU);
         load_weights(directory.path(), other);
         for (size_t i = 0; i < model.parameters().size(); ++i)
-            EXPECT_TRUE(at::equal(other.parameters()[i].value, model.parameters()[i].value.to(type).to(at::kFloat)))
+            EXPECT_TRUE(at::equal(other.parameters()[i].value,
+                                  model.parameters()[i].value.to(type).to(at::kFloat)))
                 << model.parameters()[i].spec.name;
     }
 }
@@ -125,8 +132,9 @@ TEST(Weights, ShardsAreFoundThroughTheirIndex) {
     write(directory.file("model-00002-of-00002.safetensors"), {all.begin() + half, all.end()});
     nlohmann::json index;
     for (size_t i = 0; i < all.size(); ++i)
-        index["weight_map"][all[i].name] = static_cast<int64_t>(i) < half ? "model-00001-of-00002.safetensors"
-                                                                            : "model-00002-of-00002.safetensors";
+        index["weight_map"][all[i].name] = static_cast<int64_t>(i) < half
+                                               ? "model-00001-of-00002.safetensors"
+                                               : "model-00002-of-00002.safetensors";
     const auto file = directory.file("model.safetensors.index.json");
     write_file_atomic(file, index.dump());
     load_weights(directory.path(), other);
@@ -137,7 +145,8 @@ TEST(Weights, ShardsAreFoundThroughTheirIndex) {
                  [&] { load_weights(directory.path(), other); });
     index["weight_map"][all[0].name] = "../elsewhere.safetensors";
     write_file_atomic(file, index.dump());
-    expect_error(kData, {all[0].name, "same directory"}, [&] { load_weights(directory.path(), other); });
+    expect_error(kData, {all[0].name, "same directory"},
+                 [&] { load_weights(directory.path(), other); });
 }
 
 TEST(Weights, MaskBuffersAreIgnored) {
@@ -155,10 +164,11 @@ TEST(Weights, AHeadThatDiffersNeedsAnUntiedModel) {
     const TempDir directory;
     Gpt2 model = wide_model(small_model());
     std::vector<Plain> all = tensors_of(model);
-    all.push_back({"lm_head.weight", find(all, "wte.weight")->shape, find(all, "wte.weight")->values});
+    all.push_back(
+        {"lm_head.weight", find(all, "wte.weight")->shape, find(all, "wte.weight")->values});
     write(directory.file("model.safetensors"), all);
     Gpt2 other(small_model(), at::kCPU);
-    load_weights(directory.path(), other);               // equal to wte: tied all the same
+    load_weights(directory.path(), other);  // equal to wte: tied all the same
     EXPECT_TRUE(same_weights(model, other));
 
     all.back().values[5] += 1.0f;
@@ -190,7 +200,8 @@ TEST(Weights, PaddingRowsStayOutOfFiles) {
     Gpt2 model = wide_model(padded), plain(small_model(), at::kCPU), again(padded, at::kCPU);
     save_weights(directory.file("model.safetensors"), model, "", {});
     load_weights(directory.path(), plain);
-    EXPECT_TRUE(at::equal(plain.find("wte.weight")->value, model.find("wte.weight")->value.narrow(0, 0, 11)));
+    EXPECT_TRUE(at::equal(plain.find("wte.weight")->value,
+                          model.find("wte.weight")->value.narrow(0, 0, 11)));
     load_weights(directory.path(), again);
     EXPECT_TRUE(same_weights(model, again));
 }
@@ -216,9 +227,10 @@ TEST(WeightsBadInput, NamesAtMostFiveMissingAndUnknownTensors) {
     std::vector<Plain> all = tensors_of(shallow);
     all.push_back({"h.0.attn.kv_down.weight", {1}, {0}});
     write(directory.file("model.safetensors"), all);
-    const std::string text = expect_error(
-        kData, {"12 tensor(s) missing: h.2.ln_1.weight", "and 7 more", "1 unknown: h.0.attn.kv_down.weight", "3 layers"},
-        [&] { load_weights(directory.path(), model); });
+    const std::string text = expect_error(kData,
+                                          {"12 tensor(s) missing: h.2.ln_1.weight", "and 7 more",
+                                           "1 unknown: h.0.attn.kv_down.weight", "3 layers"},
+                                          [&] { load_weights(directory.path(), model); });
     EXPECT_EQ(text.find("h.2.mlp.c_proj.bias"), std::string::npos) << text;
 }
 
@@ -239,7 +251,7 @@ TEST(WeightsBadInput, CheckFiniteNamesTensorAndByte) {
     std::vector<Plain> all = tensors_of(model);
     find(all, "h.1.ln_2.bias")->values[6] = std::numeric_limits<float>::quiet_NaN();
     write(directory.file("model.safetensors"), all);
-    load_weights(directory.path(), other);               // taken as it is unless asked
+    load_weights(directory.path(), other);  // taken as it is unless asked
     const SafetensorsFile file(directory.file("model.safetensors"));
     const int64_t byte = file.find("h.1.ln_2.bias")->file_offset + 6 * 4;
     expect_error(kData, {"'h.1.ln_2.bias'", "nan", "element 6", std::to_string(byte)},
@@ -257,15 +269,18 @@ TEST(WeightsBadInput, OtherTypesAndEmptyDirectoriesAreRefused) {
         std::vector<int64_t> shape = spec.shape;
         if (spec.conv1d) std::swap(shape[0], shape[1]);
         const auto bytes = static_cast<size_t>(element_count(spec)) * 4;
-        tensors.push_back({spec.name, Dtype::kI32, shape, [&zeros, bytes] { return std::span(zeros).first(bytes); }});
+        tensors.push_back({spec.name, Dtype::kI32, shape,
+                           [&zeros, bytes] { return std::span(zeros).first(bytes); }});
     }
     write_safetensors(directory.file("model.safetensors"), std::move(tensors), {});
-    expect_error(kData, {"'wte.weight' is I32", "F32, F16 and BF16"}, [&] { load_weights(directory.path(), model); });
+    expect_error(kData, {"'wte.weight' is I32", "F32, F16 and BF16"},
+                 [&] { load_weights(directory.path(), model); });
 }
 
 TEST(WeightsBadInput, ATruncatedFileIsRefusedBeforeAnythingIsLoaded) {
     const TempDir directory;
-    Gpt2 model = wide_model(small_model()), other = wide_model(small_model(), 2), kept = wide_model(small_model(), 2);
+    Gpt2 model = wide_model(small_model()), other = wide_model(small_model(), 2),
+         kept = wide_model(small_model(), 2);
     const auto path = directory.file("model.safetensors");
     save_weights(path, model, "", {});
     std::filesystem::resize_file(path, std::filesystem::file_size(path) - 10);

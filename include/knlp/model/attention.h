@@ -15,27 +15,28 @@
 
 namespace knlp::model {
 
-/// What one layer of an attention variant wants to keep per token: memory is predicted, allocated and
-/// reported from this value alone.
+/// What one layer of an attention variant wants to keep per token: memory is predicted, allocated
+/// and reported from this value alone.
 struct CacheLane {
-    std::string name;                    // "k", "v"
+    std::string name;  // "k", "v"
     int64_t values_per_token = 0;
     int64_t value_bytes = 4;
 };
-using CacheSpec = std::vector<CacheLane>;          // one layer's lanes
+using CacheSpec = std::vector<CacheLane>;  // one layer's lanes
 int64_t cache_bytes_per_token(const CacheSpec& spec);
 
 /// The cache of one layer for a batch: every lane preallocated [B, capacity, values_per_token].
 /// Rows may have different lengths: row b starts at position 0 at slot start[b] (left padding).
 struct LayerCache {
     std::vector<at::Tensor> lanes;
-    int64_t length = 0;                  // slots filled
+    int64_t length = 0;  // slots filled
 };
 
 /// All layers. bytes() equals the allocation exactly.
 class KvCache {
 public:
-    KvCache(const std::vector<CacheSpec>& layers, int64_t batch, int64_t capacity, at::Device device);
+    KvCache(const std::vector<CacheSpec>& layers, int64_t batch, int64_t capacity,
+            at::Device device);
     LayerCache& layer(int64_t index) { return layers_.at(static_cast<size_t>(index)); }
     int64_t length() const;
     int64_t capacity() const { return capacity_; }
@@ -49,16 +50,17 @@ private:
     int64_t capacity_ = 0;
 };
 
-/// What a forward pass needs besides x. Plain values; `dropout_site` numbers the dropout sites of a pass.
+/// What a forward pass needs besides x. Plain values; `dropout_site` numbers the dropout sites of a
+/// pass.
 struct ForwardContext {
     bool training = false;
-    double dropout = -1.0;               // rate while training; negative: the model's own
-    uint64_t seed = 0;                   // dropout stream
-    int64_t step = 0, micro = 0;         // with the site number they fix every mask
-    int64_t first_row = 0;               // rows are numbered over the whole effective batch, so that
-                                         // micro-batches of any size draw the same masks
-    int64_t dropout_site = 0;            // advanced by each use
-    bool bf16 = false;                   // matrix products in bfloat16, fp32 accumulation and storage
+    double dropout = -1.0;        // rate while training; negative: the model's own
+    uint64_t seed = 0;            // dropout stream
+    int64_t step = 0, micro = 0;  // with the site number they fix every mask
+    int64_t first_row = 0;        // rows are numbered over the whole effective batch, so that
+                                  // micro-batches of any size draw the same masks
+    int64_t dropout_site = 0;     // advanced by each use
+    bool bf16 = false;            // matrix products in bfloat16, fp32 accumulation and storage
 };
 
 /// One attention layer: x [B, T, C] (layer-normed block input) -> [B, T, C], before the residual.
@@ -79,7 +81,8 @@ struct AttentionType {
     CacheSpec (*cache)(const config::Model&, int64_t layer);
     /// Extra activation bytes of one layer for a micro-batch, for the memory estimate.
     int64_t (*activation_bytes)(const config::Model&, int64_t batch, int64_t length, bool training);
-    std::unique_ptr<Attention> (*make)(const config::Model&, int64_t layer, std::span<Parameter*> own);
+    std::unique_ptr<Attention> (*make)(const config::Model&, int64_t layer,
+                                       std::span<Parameter*> own);
 };
 std::span<const AttentionType* const> attention_types();
 /// Error{kNotAvailable, "E_NOT_BUILT"} naming the symbol when it is not in this build.

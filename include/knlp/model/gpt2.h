@@ -18,19 +18,21 @@ namespace knlp::model {
 std::vector<ParameterSpec> gpt2_parameters(const config::Model& model);
 int64_t parameter_count(const config::Model& model);
 int64_t parameter_count_without_positions(const config::Model& model);
-std::vector<CacheSpec> cache_specs(const config::Model& model);      // one per layer
-/// Activations that training keeps for the backward pass of one micro-batch (or holds at once without
-/// gradients), logits included: the memory estimate of the trainer. Upper bound, not exact.
+std::vector<CacheSpec> cache_specs(const config::Model& model);  // one per layer
+/// Activations that training keeps for the backward pass of one micro-batch (or holds at once
+/// without gradients), logits included: the memory estimate of the trainer. Upper bound, not exact.
 int64_t activation_bytes(const config::Model& model, int64_t batch, int64_t length, bool training);
 /// Shapes [M, N, K] of the products of one micro-batch, for choose_gemm_route.
-std::vector<std::array<int64_t, 3>> gemm_shapes(const config::Model& model, int64_t batch, int64_t length);
+std::vector<std::array<int64_t, 3>> gemm_shapes(const config::Model& model, int64_t batch,
+                                                int64_t length);
 /// 6 N + 12 L H d_head T forward + backward FLOPs of one token, N without the position table.
 double flops_per_token(const config::Model& model, int64_t length);
 
 /// wte and an untied head: one row a token, padding rows at the end.
 bool has_vocabulary_rows(const ParameterSpec& spec);
 
-/// Sizes by name (nano, tiny, 124M, …): the table of docs/models.md. Error{kUsage} for another name.
+/// Sizes by name (nano, tiny, 124M, …): the table of docs/models.md. Error{kUsage} for another
+/// name.
 config::Model gpt2_preset(std::string_view size);
 
 /// Pre-norm decoder (Radford et al. 2019): embeddings, blocks, final norm, tied head.
@@ -59,7 +61,7 @@ public:
     /// Negative log-likelihood of each target [B, T] (0 where -1), no gradient.
     at::Tensor token_nll(const at::Tensor& ids, const at::Tensor& targets, ForwardContext& context);
 
-    std::unique_ptr<Gpt2> clone() const;         // deep copy of the weights
+    std::unique_ptr<Gpt2> clone() const;  // deep copy of the weights
 
     /// Converts the parameters; float64 is for checks against finite differences.
     void to(at::ScalarType type);

@@ -16,8 +16,8 @@ void from_json(const nlohmann::json& json, Model& model);
 
 namespace knlp::model {
 
-/// Sizes that a file may ask for: positive, below bounds that keep every product within 64 bits, heads
-/// dividing the width. Error{kData} beginning with `where`.
+/// Sizes that a file may ask for: positive, below bounds that keep every product within 64 bits,
+/// heads dividing the width. Error{kData} beginning with `where`.
 void check_sizes(const config::Model& model, const std::string& where);
 
 }  // namespace knlp::model

@@ -11,19 +11,20 @@ namespace knlp::model {
 
 /// Threads, determinism and GEMM route; call once before the first tensor operation.
 struct Runtime {
-    int64_t threads = 0;                 // 0 = usable_cores()
+    int64_t threads = 0;  // 0 = usable_cores()
     bool deterministic = true;
 };
 void start_runtime(const Runtime& runtime);
 int64_t runtime_threads();
 
-/// "auto", "cpu", "cuda", "cuda:N". auto: CUDA when a device is usable, else CPU. "cuda" without one:
-/// Error{kNotAvailable} "no CUDA device (driver not found)".
+/// "auto", "cpu", "cuda", "cuda:N". auto: CUDA when a device is usable, else CPU. "cuda" without
+/// one: Error{kNotAvailable} "no CUDA device (driver not found)".
 at::Device resolve_device(const std::string& name);
 
-/// GEMM route of linear layers: "aten" or "onednn"; "auto" times both on the given shapes [M, N, K] for
-/// at most 200 ms. Returns the choice; linear() uses it from then on.
-std::string choose_gemm_route(const std::string& wanted, const std::vector<std::array<int64_t, 3>>& shapes);
+/// GEMM route of linear layers: "aten" or "onednn"; "auto" times both on the given shapes [M, N, K]
+/// for at most 200 ms. Returns the choice; linear() uses it from then on.
+std::string choose_gemm_route(const std::string& wanted,
+                              const std::vector<std::array<int64_t, 3>>& shapes);
 void set_gemm_route(const std::string& route);
 const std::string& gemm_route();
 

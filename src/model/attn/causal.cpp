@@ -1,5 +1,5 @@
-// Multi-head causal attention of GPT-2: c_attn gives q, k, v; heads are contiguous slices of d_head;
-// c_proj joins them.
+// Multi-head causal attention of GPT-2: c_attn gives q, k, v; heads are contiguous slices of
+// d_head; c_proj joins them.
 
 #include "attend.h"
 
@@ -17,10 +17,12 @@ public:
           qkv_(own[0], model.bias ? own[1] : nullptr),
           out_(own[model.bias ? 2 : 1], model.bias ? own[3] : nullptr) {}
 
-    at::Tensor forward(const at::Tensor& x, ForwardContext& context, KvCache* cache, int64_t layer) override {
+    at::Tensor forward(const at::Tensor& x, ForwardContext& context, KvCache* cache,
+                       int64_t layer) override {
         const int64_t batch = x.size(0), q_len = x.size(1), d_model = x.size(2);
         const std::vector<at::Tensor> parts = at::chunk(qkv_(x, context.bf16), 3, -1);
-        const at::Tensor y = cache == nullptr ? over_itself(parts, context) : over_cache(parts, *cache, layer);
+        const at::Tensor y =
+            cache == nullptr ? over_itself(parts, context) : over_cache(parts, *cache, layer);
         return out_(y.transpose(1, 2).reshape({batch, q_len, d_model}), context.bf16);
     }
 
@@ -40,7 +42,8 @@ private:
         return attend_fused(q, k, v, {});
     }
 
-    at::Tensor over_cache(const std::vector<at::Tensor>& parts, KvCache& cache, int64_t layer) const {
+    at::Tensor over_cache(const std::vector<at::Tensor>& parts, KvCache& cache,
+                          int64_t layer) const {
         LayerCache& store = cache.layer(layer);
         const int64_t before = store.length, q_len = parts[0].size(1), after = before + q_len;
         KNLP_CHECK(after <= cache.capacity());
@@ -57,9 +60,10 @@ private:
         return y.to(parts[0].scalar_type());
     }
 
-    /// Query i of a chunk at slot p sees slots row_start..p + i; undefined where plain causal attention
-    /// over the chunk, or none at all for one query, says the same. [B or 1, 1, T, S]
-    static at::Tensor visible(const KvCache& cache, int64_t before, int64_t q_len, at::Device device) {
+    /// Query i of a chunk at slot p sees slots row_start..p + i; undefined where plain causal
+    /// attention over the chunk, or none at all for one query, says the same. [B or 1, 1, T, S]
+    static at::Tensor visible(const KvCache& cache, int64_t before, int64_t q_len,
+                              at::Device device) {
         const bool padded = std::any_of(cache.row_start.begin(), cache.row_start.end(),
                                         [](int64_t start) { return start > 0; });
         if (!padded && (q_len == 1 || before == 0)) return {};
@@ -68,7 +72,8 @@ private:
         const at::Tensor slot = at::arange(before + q_len, options).view({1, 1, 1, -1});
         at::Tensor mask = slot.le(query);
         if (!padded) return mask;
-        const at::Tensor start = at::tensor(cache.row_start, at::kLong).to(device).view({-1, 1, 1, 1});
+        const at::Tensor start =
+            at::tensor(cache.row_start, at::kLong).to(device).view({-1, 1, 1, 1});
         // A padding query sees itself: a row of -inf alone would turn into NaN.
         return mask.logical_and(slot.ge(start)).logical_or(slot.eq(query));
     }
@@ -82,25 +87,37 @@ std::vector<ParameterSpec> parameters(const config::Model& model, int64_t layer)
     const std::string prefix = "h." + std::to_string(layer) + ".attn.";
     const int64_t c = model.d_model;
     std::vector<ParameterSpec> specs;
-    specs.push_back({.name = prefix + "c_attn.weight", .shape = {3 * c, c}, .decay = true, .conv1d = true,
+    specs.push_back({.name = prefix + "c_attn.weight",
+                     .shape = {3 * c, c},
+                     .decay = true,
+                     .conv1d = true,
                      .role_name = "attention.qkv"});
     if (model.bias)
-        specs.push_back({.name = prefix + "c_attn.bias", .shape = {3 * c}, .role = InitRole::kZero,
+        specs.push_back({.name = prefix + "c_attn.bias",
+                         .shape = {3 * c},
+                         .role = InitRole::kZero,
                          .role_name = "attention.qkv.bias"});
-    specs.push_back({.name = prefix + "c_proj.weight", .shape = {c, c}, .role = InitRole::kResidualOutput,
-                     .decay = true, .conv1d = true, .role_name = "attention.output"});
+    specs.push_back({.name = prefix + "c_proj.weight",
+                     .shape = {c, c},
+                     .role = InitRole::kResidualOutput,
+                     .decay = true,
+                     .conv1d = true,
+                     .role_name = "attention.output"});
     if (model.bias)
-        specs.push_back({.name = prefix + "c_proj.bias", .shape = {c}, .role = InitRole::kZero,
+        specs.push_back({.name = prefix + "c_proj.bias",
+                         .shape = {c},
+                         .role = InitRole::kZero,
                          .role_name = "attention.output.bias"});
     return specs;
 }
 
 CacheSpec cache(const config::Model& model, int64_t) {
-    return {{.name = "k", .values_per_token = model.d_model}, {.name = "v", .values_per_token = model.d_model}};
+    return {{.name = "k", .values_per_token = model.d_model},
+            {.name = "v", .values_per_token = model.d_model}};
 }
 
-/// What the backward pass keeps of q, k, v, y and x; the reference path also its T x T matrices, twice
-/// (scores are overwritten, probabilities before and after dropout are not).
+/// What the backward pass keeps of q, k, v, y and x; the reference path also its T x T matrices,
+/// twice (scores are overwritten, probabilities before and after dropout are not).
 int64_t activation_bytes(const config::Model& model, int64_t batch, int64_t length, bool training) {
     const int64_t rows = 4 * batch * length * model.d_model;
     const int64_t square = 4 * batch * model.n_head * length * length;

@@ -24,9 +24,10 @@ const AttentionType& attention_type(std::string_view name) {
         if (row->name == name) return *row;
         known.emplace_back(row->name);
     }
-    fail_code(kNotAvailable, "E_NOT_BUILT", "attention variant '{}' is not in this build{}; `make menuconfig` "
-              "switches variants on, this binary has: {}", name, did_you_mean(name, known),
-              fmt::join(known, ", "));
+    fail_code(kNotAvailable, "E_NOT_BUILT",
+              "attention variant '{}' is not in this build{}; `make menuconfig` "
+              "switches variants on, this binary has: {}",
+              name, did_you_mean(name, known), fmt::join(known, ", "));
 }
 
 }  // namespace knlp::model
