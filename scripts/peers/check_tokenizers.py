@@ -20,18 +20,21 @@ def texts(peers):
     yield "one letter", "a" * 3000 + " " * 3000 + "\n" * 500
 
 
+def encode(peers, tokenizer, source):
+    return [int(word) for word in peers.knlp("data", "encode", "--tokenizer", tokenizer, source).split()]
+
+
 def compare(peers, name, tokenizer_directory, theirs):
     for kind, text in texts(peers):
         source = peers.scratch / "encode.txt"
         source.write_bytes(text.encode())
-        ours = json.loads(peers.knlp("data", "encode", "--tokenizer", tokenizer_directory, source, "--json"))
-        ids = ours["ids"] if isinstance(ours, dict) else ours
+        ids = encode(peers, tokenizer_directory, source)
         peers.equal(f"{name}: {kind}", ids, theirs.encode(text).ids, f"{len(ids)} tokens of {len(text)} characters")
 
 
 def trained(peers):
     where = peers.scratch / "bpe"
-    peers.knlp("data", "train-bpe", "--text", peers.text(), "--vocab-size", 2000, "--out", where)
+    peers.knlp("data", "train-bpe", "--text", peers.text(), "--vocab", 2000, "--out", where)
     compare(peers, "trained BPE", where, ByteLevelBPETokenizer(str(where / "vocab.json"), str(where / "merges.txt")))
 
 
@@ -76,15 +79,15 @@ def export(peers):
     from transformers import GPT2Tokenizer
 
     data, run, out = peers.scratch / "bpe-dataset", peers.scratch / "run-bpe", peers.scratch / "export-bpe"
-    peers.knlp("data", "prepare", "--tokenizer", peers.scratch / "bpe", "--text", peers.text(), "--out", data)
+    peers.knlp("data", "prepare", "--tokenizer", "bpe", "--tokenizer-files", peers.scratch / "bpe", "--text", peers.text(),
+               "--out", data)
     peers.train(run, data, "GPT2_MAX_ITERS=2", "GPT2_EVAL_INTERVAL=2", tokenizer="BPE")
     peers.knlp("convert", "--to", "hf", "--model", run, "--out", out)
     theirs = GPT2Tokenizer.from_pretrained(str(out))
     text = peers.text().read_text(encoding="utf-8")[:5000]
     source = peers.scratch / "encode.txt"
     source.write_text(text, encoding="utf-8")
-    ours = json.loads(peers.knlp("data", "encode", "--tokenizer", out, source, "--json"))
-    ids = ours["ids"] if isinstance(ours, dict) else ours
+    ids = encode(peers, out, source)
     peers.equal("tokenizer of an export in transformers", ids, theirs(text)["input_ids"], f"{len(ids)} tokens")
 
 

@@ -1,9 +1,7 @@
 """What the comparisons of `make check-peers` share: running knlp, telling results, random models."""
 import json
 import os
-import re
 import subprocess
-import sys
 import time
 import traceback
 from pathlib import Path
@@ -12,7 +10,11 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ["HF_HUB_OFFLINE"] = "1"               # nothing here may reach for the network
 
 import torch
+import transformers
 from safetensors.torch import load_file
+
+transformers.utils.logging.disable_progress_bar()
+transformers.utils.logging.set_verbosity_error()
 
 
 class Peers:
