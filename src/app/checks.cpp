@@ -1,12 +1,12 @@
 #include "src/app/checks.h"
 
-#include "src/app/elf.h"
 #include "src/app/process.h"
 
 #include "knlp/config/build_info.h"
 #include "knlp/config/data.h"
 #include "knlp/config/environment.h"
 #include "knlp/config/general.h"
+#include "knlp/core/elf.h"
 #include "knlp/core/error.h"
 #include "knlp/core/file.h"
 #include "knlp/core/host.h"
@@ -17,6 +17,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <utility>
 
 namespace knlp::app {
 namespace {
@@ -66,6 +67,23 @@ bool in_supported_range(const std::string& version) {
     if (!version.starts_with("2.")) return false;
     const auto minor = parse_int(version.substr(2, version.find('.', 2) - 2));
     return minor && *minor >= 11 && *minor <= 15;
+}
+
+/// Python package (or what else) that has a library, "" when not known.
+std::string package_of(const std::string& library) {
+    static constexpr std::pair<std::string_view, std::string_view> kPackages[] = {
+        {"libcudart.", "nvidia-cuda-runtime"},   {"libcupti.", "nvidia-cuda-cupti"},
+        {"libcublas", "nvidia-cublas"},          {"libcudnn", "nvidia-cudnn-cu13"},
+        {"libcufft", "nvidia-cufft"},            {"libcufile", "nvidia-cufile"},
+        {"libcurand", "nvidia-curand"},          {"libcusolver", "nvidia-cusolver"},
+        {"libcusparseLt", "nvidia-cusparselt-cu13"}, {"libcusparse.", "nvidia-cusparse"},
+        {"libnccl", "nvidia-nccl-cu13"},         {"libnvJitLink", "nvidia-nvjitlink"},
+        {"libnvrtc", "nvidia-cuda-nvrtc"},       {"libnvshmem", "nvidia-nvshmem-cu13"},
+        {"libnvToolsExt", "nvidia-nvtx"},        {"libcuda.so", "the NVIDIA driver"},
+    };
+    for (const auto& [prefix, package] : kPackages)
+        if (library.starts_with(prefix)) return std::string(package);
+    return "";
 }
 
 Check unresolved_check(const fs::path& library, bool required) {

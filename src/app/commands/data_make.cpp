@@ -35,9 +35,11 @@ constexpr int64_t kDefaultVocab = 8192;
 class UnpackedDeb {
 public:
     explicit UnpackedDeb(const fs::path& package) {
-        if (!fs::is_regular_file(package)) fail(kData, "{}: no such file; --deb takes a linux-doc package", package.string());
+        if (!fs::is_regular_file(package))
+            fail(kData, "{}: no such file; --deb takes a linux-doc package", package.string());
         std::string pattern = (fs::temp_directory_path() / "knlp-deb-XXXXXX").string();
-        if (::mkdtemp(pattern.data()) == nullptr) fail_io(pattern, "make a temporary directory", errno);
+        if (::mkdtemp(pattern.data()) == nullptr)
+            fail_io(pattern, "make a temporary directory", errno);
         path_ = pattern;
         // The destructor does not run for a constructor that throws.
         try {
@@ -54,9 +56,13 @@ public:
     /// The package's own directory below usr/share/doc.
     fs::path tree() const {
         std::error_code error;
-        for (const fs::directory_entry& entry : fs::directory_iterator(path_ / "usr/share/doc", error))
-            if (fs::is_directory(entry.path() / "Documentation") && !entry.is_symlink()) return entry.path();
-        fail(kData, "the package has no usr/share/doc/*/Documentation; expected linux-doc-6.1 or the like");
+        for (const fs::directory_entry& entry :
+             fs::directory_iterator(path_ / "usr/share/doc", error))
+            if (fs::is_directory(entry.path() / "Documentation") && !entry.is_symlink())
+                return entry.path();
+        fail(
+            kData,
+            "the package has no usr/share/doc/*/Documentation; expected linux-doc-6.1 or the like");
     }
 
 private:
@@ -66,9 +72,11 @@ private:
         for (std::string& word : words) arguments.push_back(word.data());
         arguments.push_back(nullptr);
         pid_t child = 0;
-        const int error = ::posix_spawnp(&child, "dpkg-deb", nullptr, nullptr, arguments.data(), environ);
+        const int error =
+            ::posix_spawnp(&child, "dpkg-deb", nullptr, nullptr, arguments.data(), environ);
         if (error != 0)
-            fail(kNotAvailable, "dpkg-deb cannot be started ({}); unpack the package yourself and give --src DIR",
+            fail(kNotAvailable,
+                 "dpkg-deb cannot be started ({}); unpack the package yourself and give --src DIR",
                  std::strerror(error));
         int status = 0;
         while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
@@ -88,21 +96,24 @@ PrepareOptions prepare_options(const Common& common, const DataOptions& options)
     const bool bpe = options.tokenizer == "bpe" || options.tokenizer == "gpt2";
     if (!options.tokenizer_files.empty() && !bpe)
         fail(kUsage, "--tokenizer-files is for --tokenizer bpe or gpt2, not {}", options.tokenizer);
-    PrepareOptions result{.name = options.name,
-                          .tokenizer = options.tokenizer,
-                          .bpe_vocab = options.vocab > 0 ? options.vocab : kDefaultVocab,
-                          .tokenizer_files = options.tokenizer_files,
-                          .val_fraction = options.val_fraction,
-                          .special = options.special,
-                          .layout = options.layout == "llmc" ? data::TokenLayout::kLlmc : data::TokenLayout::kPlain,
-                          .threads = options.threads > 0 ? options.threads : usable_cores(),
-                          .force = options.force};
+    PrepareOptions result{
+        .name = options.name,
+        .tokenizer = options.tokenizer,
+        .bpe_vocab = options.vocab > 0 ? options.vocab : kDefaultVocab,
+        .tokenizer_files = options.tokenizer_files,
+        .val_fraction = options.val_fraction,
+        .special = options.special,
+        .layout = options.layout == "llmc" ? data::TokenLayout::kLlmc : data::TokenLayout::kPlain,
+        .threads = options.threads > 0 ? options.threads : usable_cores(),
+        .force = options.force};
     if (options.tokenizer == "gpt2" && result.tokenizer_files.empty())
         result.tokenizer_files = data::find_gpt2_tokenizer(data_directory(common, options));
-    const bool plain_name = result.name.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-                                                          "0123456789._-") == std::string::npos &&
+    const bool plain_name = result.name.find_first_not_of(
+                                "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                "0123456789._-") == std::string::npos &&
                             !result.name.starts_with('.');
-    if (!plain_name) fail(kUsage, "--name '{}', expected letters, digits, '.', '_' and '-'", result.name);
+    if (!plain_name)
+        fail(kUsage, "--name '{}', expected letters, digits, '.', '_' and '-'", result.name);
     return result;
 }
 
@@ -110,7 +121,8 @@ PrepareOptions prepare_options(const Common& common, const DataOptions& options)
 fs::path out_directory(const Common& common, const DataOptions& options, const std::string& name) {
     if (!common.out.empty()) return common.out;
     const int64_t vocab = options.vocab > 0 ? options.vocab : kDefaultVocab;
-    return data_directory(common, options) / data::dataset_directory_name(name, options.tokenizer, vocab);
+    return data_directory(common, options) /
+           data::dataset_directory_name(name, options.tokenizer, vocab);
 }
 
 void report(const Common& common, const fs::path& out, const DatasetMeta& meta) {
@@ -121,13 +133,17 @@ void report(const Common& common, const fs::path& out, const DatasetMeta& meta) 
         return;
     }
     const auto ratio = [](int64_t bytes, int64_t tokens) {
-        return bytes > 0 ? fmt::format(", {:.3f} bytes/token", static_cast<double>(bytes) / static_cast<double>(tokens)) : "";
+        return bytes > 0 ? fmt::format(", {:.3f} bytes/token",
+                                       static_cast<double>(bytes) / static_cast<double>(tokens))
+                         : "";
     };
-    put_text(fmt::format("{}: {} tokens for training{}, {} for validation; {} tokenizer with {} ids\n", out.string(),
-                         meta.train_tokens, ratio(meta.train_bytes, meta.train_tokens), meta.val_tokens, meta.tokenizer,
-                         meta.vocab_size));
+    put_text(
+        fmt::format("{}: {} tokens for training{}, {} for validation; {} tokenizer with {} ids\n",
+                    out.string(), meta.train_tokens, ratio(meta.train_bytes, meta.train_tokens),
+                    meta.val_tokens, meta.tokenizer, meta.vocab_size));
     if (meta.entropy_nats >= 0)
-        put_text(fmt::format("entropy rate: {:.6f} nats per token: no model gets below it\n", meta.entropy_nats));
+        put_text(fmt::format("entropy rate: {:.6f} nats per token: no model gets below it\n",
+                             meta.entropy_nats));
 }
 
 int say_dry(const fs::path& out) {
@@ -138,7 +154,8 @@ int say_dry(const fs::path& out) {
 }  // namespace
 
 int data_linuxdoc(const Common& common, const DataOptions& options) {
-    if (!options.source.empty() && !options.deb.empty()) fail(kUsage, "--src and --deb exclude each other");
+    if (!options.source.empty() && !options.deb.empty())
+        fail(kUsage, "--src and --deb exclude each other");
     const fs::path out = out_directory(common, options, "linuxdoc");
     const PrepareOptions prepare = prepare_options(common, options);
     if (common.dry_run) return say_dry(out);
@@ -149,10 +166,13 @@ int data_linuxdoc(const Common& common, const DataOptions& options) {
     }
     std::optional<UnpackedDeb> deb;
     if (!options.deb.empty()) deb.emplace(options.deb);
-    const fs::path source = deb ? deb->tree() : !options.source.empty() ? fs::path(options.source) : data::find_linuxdoc();
+    const fs::path source = deb                       ? deb->tree()
+                            : !options.source.empty() ? fs::path(options.source)
+                                                      : data::find_linuxdoc();
     if (source.empty())
-        fail(kData, "linux-doc is not installed below /usr/share/doc; apt-get install linux-doc, or give --src DIR or "
-             "--deb FILE");
+        fail(kData,
+             "linux-doc is not installed below /usr/share/doc; apt-get install linux-doc, or give "
+             "--src DIR or --deb FILE");
     report(common, out, data::make_linuxdoc(source, options.with_translations, prepare, out));
     return 0;
 }
@@ -165,9 +185,12 @@ int data_import(const Common& common, const DataOptions& options) {
     if (common.dry_run) return say_dry(out);
     if (tokens) {
         const int64_t width = options.dtype == "uint32" ? 4 : 2;
-        report(common, out, data::make_from_tokens(files, width, options.format == "llmc", options.vocab, prepare, out));
+        report(common, out,
+               data::make_from_tokens(files, width, options.format == "llmc", options.vocab,
+                                      prepare, out));
     } else {
-        const auto format = options.format == "jsonl" ? data::TextFormat::kJsonLines : data::TextFormat::kText;
+        const auto format =
+            options.format == "jsonl" ? data::TextFormat::kJsonLines : data::TextFormat::kText;
         report(common, out, data::make_text(files, format, prepare, out));
     }
     return 0;
@@ -178,7 +201,8 @@ int data_prepare(const Common& common, const DataOptions& options) {
     const std::vector<fs::path> files(options.files.begin(), options.files.end());
     const PrepareOptions prepare = prepare_options(common, options);
     if (common.dry_run) return say_dry(common.out);
-    report(common, common.out, data::make_text(files, data::TextFormat::kText, prepare, common.out));
+    report(common, common.out,
+           data::make_text(files, data::TextFormat::kText, prepare, common.out));
     return 0;
 }
 
@@ -187,7 +211,8 @@ int data_synth(const Common& common, const DataOptions& options) {
     if (!seed) fail(kUsage, "--seed '{}', expected a number", common.seed);
     PrepareOptions prepare = prepare_options(common, options);
     prepare.name = "synthetic-" + options.kind;
-    const fs::path out = common.out.empty() ? data_directory(common, options) / prepare.name : fs::path(common.out);
+    const fs::path out =
+        common.out.empty() ? data_directory(common, options) / prepare.name : fs::path(common.out);
     if (common.dry_run) return say_dry(out);
     report(common, out, data::make_synthetic(options.kind, options.tokens, *seed, prepare, out));
     return 0;
@@ -202,11 +227,17 @@ int data_train_bpe(const Common& common, const DataOptions& options) {
         data::train_bpe_into(common.out, files, options.vocab > 0 ? options.vocab : kDefaultVocab,
                              options.threads > 0 ? options.threads : usable_cores(), options.force);
     if (common.json) {
-        put_text(canonical_json({{"directory", common.out}, {"vocab_size", trained.vocab_size}, {"sha256", trained.sha256},
-                                 {"bytes", trained.bytes}, {"seconds", steady_seconds() - begin}}) + "\n");
+        put_text(canonical_json({{"directory", common.out},
+                                 {"vocab_size", trained.vocab_size},
+                                 {"sha256", trained.sha256},
+                                 {"bytes", trained.bytes},
+                                 {"seconds", steady_seconds() - begin}}) +
+                 "\n");
     } else {
-        put_text(fmt::format("{}: {} ids from {:.1f} MB of text in {:.1f} s; sha256 {}\n", common.out, trained.vocab_size,
-                             static_cast<double>(trained.bytes) / 1e6, steady_seconds() - begin, trained.sha256));
+        put_text(fmt::format("{}: {} ids from {:.1f} MB of text in {:.1f} s; sha256 {}\n",
+                             common.out, trained.vocab_size,
+                             static_cast<double>(trained.bytes) / 1e6, steady_seconds() - begin,
+                             trained.sha256));
     }
     return 0;
 }

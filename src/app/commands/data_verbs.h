@@ -11,20 +11,20 @@ namespace knlp::app {
 
 /// What the subcommands of `knlp data` were given.
 struct DataOptions {
-    std::string data_dir;                        // --data-dir, else DATA_DIR of the configuration, else "data"
+    std::string data_dir;  // --data-dir, else DATA_DIR of the configuration, else "data"
     std::string tokenizer = "byte", tokenizer_files, layout = "plain";
     int64_t vocab = 0;
     double val_fraction = 0.1;
     bool special = false, force = false;
     int64_t threads = 0;
 
-    std::string source, deb;                     // linuxdoc
+    std::string source, deb;  // linuxdoc
     bool with_translations = false;
     std::string name, format = "txt", dtype = "uint16";
-    std::vector<std::string> files;              // import, prepare, train-bpe, hash
-    std::string kind = "markov";                 // synth
+    std::vector<std::string> files;  // import, prepare, train-bpe, hash
+    std::string kind = "markov";     // synth
     int64_t tokens = 1'000'000;
-    std::string file, target;                    // encode, decode; stats, check
+    std::string file, target;  // encode, decode; stats, check
 };
 
 /// Makers: they write a dataset directory and print its sidecar.

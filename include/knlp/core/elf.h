@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-namespace knlp::app {
+namespace knlp {
 
 /// What a shared library says about the libraries it needs.
 struct ElfNeeds {
@@ -16,11 +16,8 @@ struct ElfNeeds {
 /// damaged.
 ElfNeeds read_elf_needs(const std::filesystem::path& library);
 
-/// Needed entries of `library` and of what it needs that no search directory has: its own search paths,
-/// LD_LIBRARY_PATH is left to the loader, then the system's directories.
+/// Needed entries of `library`, and of what it needs in turn, that neither the search paths of the library
+/// nor the system's directories have; sorted. LD_LIBRARY_PATH is not looked at.
 std::vector<std::string> unresolved_libraries(const std::filesystem::path& library);
 
-/// Python package (or what else) that has a library, "" when not known.
-std::string package_of(const std::string& library);
-
-}  // namespace knlp::app
+}  // namespace knlp

@@ -1,4 +1,4 @@
-#include "src/app/elf.h"
+#include "knlp/core/elf.h"
 
 #include "knlp/core/error.h"
 #include "knlp/core/file.h"
@@ -9,9 +9,8 @@
 #include <cstring>
 #include <deque>
 #include <set>
-#include <utility>
 
-namespace knlp::app {
+namespace knlp {
 namespace {
 
 namespace fs = std::filesystem;
@@ -123,20 +122,4 @@ std::vector<std::string> unresolved_libraries(const fs::path& library) {
     return {missing.begin(), missing.end()};
 }
 
-std::string package_of(const std::string& library) {
-    static constexpr std::pair<std::string_view, std::string_view> kPackages[] = {
-        {"libcudart.", "nvidia-cuda-runtime"},   {"libcupti.", "nvidia-cuda-cupti"},
-        {"libcublas", "nvidia-cublas"},          {"libcudnn", "nvidia-cudnn-cu13"},
-        {"libcufft", "nvidia-cufft"},            {"libcufile", "nvidia-cufile"},
-        {"libcurand", "nvidia-curand"},          {"libcusolver", "nvidia-cusolver"},
-        {"libcusparseLt", "nvidia-cusparselt-cu13"}, {"libcusparse.", "nvidia-cusparse"},
-        {"libnccl", "nvidia-nccl-cu13"},         {"libnvJitLink", "nvidia-nvjitlink"},
-        {"libnvrtc", "nvidia-cuda-nvrtc"},       {"libnvshmem", "nvidia-nvshmem-cu13"},
-        {"libnvToolsExt", "nvidia-nvtx"},        {"libcuda.so", "the NVIDIA driver"},
-    };
-    for (const auto& [prefix, package] : kPackages)
-        if (library.starts_with(prefix)) return std::string(package);
-    return "";
-}
-
-}  // namespace knlp::app
+}  // namespace knlp
