@@ -1,0 +1,204 @@
+#include "knlp/track/index.h"
+
+#include "knlp/core/error.h"
+#include "knlp/core/json.h"
+#include "knlp/core/log.h"
+#include "knlp/track/manifest.h"
+#include "knlp/track/run_dir.h"
+
+#include <nlohmann/json.hpp>
+#include <sqlite3.h>
+
+#include <algorithm>
+#include <memory>
+
+namespace knlp::track {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+
+namespace {
+
+// Raised when the table changes: a file of another version is made anew, as all of it can be.
+constexpr int kVersion = 1;
+constexpr const char* kTable =
+    "CREATE TABLE IF NOT EXISTS run ("
+    "run_id TEXT PRIMARY KEY, path TEXT NOT NULL, state TEXT NOT NULL, started TEXT NOT NULL, model TEXT NOT NULL,"
+    "dataset TEXT NOT NULL, seed INTEGER NOT NULL, step INTEGER NOT NULL, tokens INTEGER NOT NULL,"
+    "val_loss REAL, best_val_loss REAL, tokens_per_s REAL, wall_s REAL,"
+    "substituted INTEGER NOT NULL, synthetic INTEGER NOT NULL) STRICT";
+
+struct Closer {
+    void operator()(sqlite3* db) const { sqlite3_close(db); }
+    void operator()(sqlite3_stmt* statement) const { sqlite3_finalize(statement); }
+};
+using Database = std::unique_ptr<sqlite3, Closer>;
+using Statement = std::unique_ptr<sqlite3_stmt, Closer>;
+
+[[noreturn]] void refuse(sqlite3* db, const fs::path& path) {
+    fail_code(kRun, "E_IO", "{}: {}; it is only a cache: remove it and run `knlp report list --reindex`",
+              path.string(), db != nullptr ? sqlite3_errmsg(db) : "out of memory");
+}
+
+void run_sql(sqlite3* db, const fs::path& path, const char* sql) {
+    if (sqlite3_exec(db, sql, nullptr, nullptr, nullptr) != SQLITE_OK) refuse(db, path);
+}
+
+int version_of(sqlite3* db, const fs::path& path) {
+    sqlite3_stmt* raw = nullptr;
+    if (sqlite3_prepare_v2(db, "PRAGMA user_version", -1, &raw, nullptr) != SQLITE_OK) refuse(db, path);
+    const Statement statement(raw);
+    return sqlite3_step(raw) == SQLITE_ROW ? sqlite3_column_int(raw, 0) : 0;
+}
+
+Database open_index(const fs::path& output_dir) {
+    const fs::path path = output_dir / "index.sqlite";
+    fs::create_directories(output_dir);
+    sqlite3* raw = nullptr;
+    const int result = sqlite3_open(path.c_str(), &raw);
+    Database db(raw);
+    if (result != SQLITE_OK) refuse(raw, path);
+    sqlite3_busy_timeout(raw, 10000);
+    run_sql(raw, path, "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL");
+    if (const int version = version_of(raw, path); version != 0 && version != kVersion)
+        run_sql(raw, path, "DROP TABLE IF EXISTS run");
+    run_sql(raw, path, kTable);
+    run_sql(raw, path, ("PRAGMA user_version=" + std::to_string(kVersion)).c_str());
+    return db;
+}
+
+std::string text_at(const json& object, const char* pointer) {
+    const json::json_pointer path(pointer);
+    return object.contains(path) && object[path].is_string() ? object[path].get<std::string>() : "";
+}
+
+double number_at(const json& object, const char* pointer) {
+    const json::json_pointer path(pointer);
+    return object.contains(path) && object[path].is_number() ? object[path].get<double>() : 0;
+}
+
+/// An object of a run's file, or {} when it is absent or damaged: half a run is still a run.
+json object_of(const fs::path& path) {
+    try {
+        json value = read_json(path, int64_t{64} << 20);
+        return value.is_object() ? value : json::object();
+    } catch (const Error&) {
+        return json::object();
+    }
+}
+
+IndexedRun read_row(const fs::path& output_dir, const fs::path& directory) {
+    const json manifest = object_of(directory / "manifest.json"), summary = object_of(directory / "summary.json");
+    IndexedRun run;
+    run.run_id = directory.filename().string();
+    const fs::path relative = directory.lexically_relative(output_dir);
+    run.path = relative.empty() || *relative.begin() == ".." ? fs::absolute(directory).string() : relative.string();
+    try {
+        run.state = text_at(read_status(RunDir::open(directory)), "/state");
+    } catch (const Error&) {
+        run.state = "unknown";
+    }
+    run.started = text_at(manifest, "/started");
+    run.model = text_at(manifest, "/model");
+    run.dataset = text_at(manifest, "/data/name");
+    run.seed = static_cast<uint64_t>(number_at(manifest, "/seeds/seed"));
+    run.step = static_cast<int64_t>(number_at(summary, "/steps"));
+    run.tokens = static_cast<int64_t>(number_at(summary, "/tokens"));
+    run.val_loss = number_at(summary, "/final_val_loss");
+    run.best_val_loss = number_at(summary, "/best_val_loss");
+    run.tokens_per_s = number_at(summary, "/tokens_per_s");
+    run.wall_s = number_at(summary, "/total_time");
+    run.substituted = !text_at(manifest, "/data/substitute").empty();
+    run.synthetic = manifest.value(json::json_pointer("/data/synthetic"), false);
+    if (!summary.empty()) return run;
+    // Interrupted: what the log says so far.
+    try {
+        for (const json& event : read_metrics(directory)) {
+            run.step = std::max(run.step, static_cast<int64_t>(number_at(event, "/step")));
+            run.tokens = std::max(run.tokens, static_cast<int64_t>(number_at(event, "/tokens")));
+            if (const double loss = number_at(event, "/val_loss"); loss > 0) {
+                run.val_loss = loss;
+                run.best_val_loss = run.best_val_loss > 0 ? std::min(run.best_val_loss, loss) : loss;
+            }
+        }
+    } catch (const Error&) {
+        // No log yet.
+    }
+    return run;
+}
+
+void store(sqlite3* db, const fs::path& path, const IndexedRun& run) {
+    sqlite3_stmt* raw = nullptr;
+    if (sqlite3_prepare_v2(db, "INSERT OR REPLACE INTO run VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)", -1, &raw, nullptr) !=
+        SQLITE_OK)
+        refuse(db, path);
+    const Statement statement(raw);
+    int column = 0;
+    for (const std::string* text : {&run.run_id, &run.path, &run.state, &run.started, &run.model, &run.dataset})
+        sqlite3_bind_text(raw, ++column, text->data(), static_cast<int>(text->size()), SQLITE_TRANSIENT);
+    for (const int64_t number : {static_cast<int64_t>(run.seed), run.step, run.tokens})
+        sqlite3_bind_int64(raw, ++column, number);
+    for (const double number : {run.val_loss, run.best_val_loss, run.tokens_per_s, run.wall_s})
+        sqlite3_bind_double(raw, ++column, number);
+    for (const bool flag : {run.substituted, run.synthetic}) sqlite3_bind_int(raw, ++column, flag ? 1 : 0);
+    if (sqlite3_step(raw) != SQLITE_DONE) refuse(db, path);
+}
+
+std::string column_text(sqlite3_stmt* row, int column) {
+    const auto* text = reinterpret_cast<const char*>(sqlite3_column_text(row, column));
+    return text != nullptr ? std::string(text, static_cast<size_t>(sqlite3_column_bytes(row, column))) : "";
+}
+
+}  // namespace
+
+void index_run(const fs::path& output_dir, const fs::path& run_directory) {
+    try {
+        const Database db = open_index(output_dir);
+        store(db.get(), output_dir / "index.sqlite", read_row(output_dir, run_directory));
+    } catch (const std::exception& error) {
+        log::warn("the run was not added to the index: {}", error.what());
+    }
+}
+
+void rebuild_index(const fs::path& output_dir) {
+    const fs::path path = output_dir / "index.sqlite";
+    const Database db = open_index(output_dir);
+    run_sql(db.get(), path, "BEGIN IMMEDIATE; DELETE FROM run");
+    std::error_code error;
+    for (const fs::directory_entry& entry : fs::directory_iterator(output_dir / "runs", error))
+        if (entry.is_directory()) store(db.get(), path, read_row(output_dir, entry.path()));
+    run_sql(db.get(), path, "COMMIT");
+}
+
+std::vector<IndexedRun> list_runs(const fs::path& output_dir) {
+    const fs::path path = output_dir / "index.sqlite";
+    if (!fs::exists(path)) return {};
+    const Database db = open_index(output_dir);
+    sqlite3_stmt* raw = nullptr;
+    if (sqlite3_prepare_v2(db.get(), "SELECT * FROM run ORDER BY started DESC, run_id DESC", -1, &raw, nullptr) != SQLITE_OK)
+        refuse(db.get(), path);
+    const Statement statement(raw);
+    std::vector<IndexedRun> runs;
+    int result = 0;
+    while ((result = sqlite3_step(raw)) == SQLITE_ROW) {
+        runs.push_back({.run_id = column_text(raw, 0),
+                        .path = column_text(raw, 1),
+                        .state = column_text(raw, 2),
+                        .started = column_text(raw, 3),
+                        .model = column_text(raw, 4),
+                        .dataset = column_text(raw, 5),
+                        .seed = static_cast<uint64_t>(sqlite3_column_int64(raw, 6)),
+                        .step = sqlite3_column_int64(raw, 7),
+                        .tokens = sqlite3_column_int64(raw, 8),
+                        .val_loss = sqlite3_column_double(raw, 9),
+                        .best_val_loss = sqlite3_column_double(raw, 10),
+                        .tokens_per_s = sqlite3_column_double(raw, 11),
+                        .wall_s = sqlite3_column_double(raw, 12),
+                        .substituted = sqlite3_column_int(raw, 13) != 0,
+                        .synthetic = sqlite3_column_int(raw, 14) != 0});
+    }
+    if (result != SQLITE_DONE) refuse(db.get(), path);
+    return runs;
+}
+
+}  // namespace knlp::track

@@ -1,0 +1,203 @@
+#include "knlp/track/manifest.h"
+
+#include "knlp/config/build_info.h"
+#include "knlp/core/error.h"
+#include "knlp/core/file.h"
+#include "knlp/core/hash.h"
+#include "knlp/core/host.h"
+#include "knlp/core/json.h"
+
+#include <nlohmann/json.hpp>
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cmath>
+
+namespace knlp::track {
+
+using nlohmann::json;
+
+namespace {
+
+constexpr int kSchema = 1;
+
+json known(const std::string& text) { return text.empty() ? json(nullptr) : json(text); }
+
+template <class T>
+json known(const std::optional<T>& value) {
+    return value ? json(*value) : json(nullptr);
+}
+
+std::string binary_sha256() {
+    try {
+        return sha256_file("/proc/self/exe");
+    } catch (const Error&) {
+        return "";
+    }
+}
+
+/// {"USE_CUDA":"n",…} of this binary.
+json build_symbols() {
+    json symbols = json::object();
+    const std::string_view text = config::embedded_build_config();
+    for (size_t begin = 0; begin < text.size();) {
+        const size_t end = std::min(text.find('\n', begin), text.size());
+        const std::string_view line = text.substr(begin, end - begin);
+        const size_t equals = line.find('=');
+        if (line.starts_with("CONFIG_") && equals != std::string_view::npos)
+            symbols[std::string(line.substr(7, equals - 7))] = std::string(line.substr(equals + 1));
+        begin = end + 1;
+    }
+    return symbols;
+}
+
+json host_json() {
+    const Host& h = host();
+    return {{"hostname", known(h.hostname)}, {"os", known(h.os)},
+            {"kernel", known(h.kernel)},     {"cpu_model", known(h.cpu_model)},
+            {"governor", known(h.governor)}, {"cores", h.cores},
+            {"gpus", h.gpus},                {"gpu_driver", known(h.gpu_driver)},
+            {"memory_bytes", h.memory_bytes > 0 ? json(h.memory_bytes) : json(nullptr)}};
+}
+
+json data_json(const Manifest& m) {
+    json files = json::array();
+    for (const Manifest::File& f : m.data.files)
+        files.push_back({{"role", f.role}, {"path", f.path}, {"sha256", known(f.sha256)}, {"bytes", known(f.bytes)}});
+    return {{"wanted", known(m.data.wanted)},
+            {"name", known(m.data.name)},
+            {"directory", known(m.data.directory)},
+            {"substitute", known(m.data.substitute)},
+            {"synthetic", m.data.synthetic},
+            {"entropy_nats", known(m.data.entropy_nats)},
+            {"package_version", known(m.data.package_version)},
+            {"files", files},
+            {"train_tokens", known(m.data.train_tokens)},
+            {"val_tokens", known(m.data.val_tokens)}};
+}
+
+json manifest_json(const RunDir& run, const Manifest& m) {
+    const config::BuildInfo& build = config::build_info();
+    json parents = json::array();
+    for (const Manifest::Parent& p : m.parents)
+        parents.push_back({{"kind", p.kind}, {"path", p.path}, {"sha256", known(p.sha256)}});
+    return {{"schema", kSchema},
+            {"run_id", run.id()},
+            {"state", m.state},
+            {"command_line", known(m.command_line)},
+            {"preset", known(m.preset)},
+            {"model", known(m.model)},
+            {"optimizer", known(m.optimizer)},
+            {"config_sha256", known(m.config_sha256)},
+            {"knlp_version", build.version},
+            {"git_commit", known(std::string(build.git_commit))},
+            {"git_dirty", build.git_dirty},
+            {"compiler", build.compiler},
+            {"build_type", build.build_type},
+            {"build_flags", build.flags},
+            {"build_symbols", build_symbols()},
+            {"build_config_sha256", build.build_config_sha256},
+            {"binary_sha256", known(binary_sha256())},
+            {"torch_version", known(m.torch_version)},
+            {"host", host_json()},
+            {"isa", name_of(isa())},
+            {"device", known(m.device)},
+            {"precision", known(m.precision)},
+            {"gemm_route", known(m.gemm_route)},
+            {"threads", known(m.threads)},
+            {"seeds", m.seeds},
+            {"data", data_json(m)},
+            {"tokenizer",
+             {{"kind", known(m.tokenizer.kind)},
+              {"sha256", known(m.tokenizer.sha256)},
+              {"vocab_size", known(m.tokenizer.vocab_size)}}},
+            {"parameters",
+             {{"total", known(m.parameters.total)},
+              {"trainable", known(m.parameters.trainable)},
+              {"modules", m.parameters.modules}}},
+            {"batch",
+             {{"effective", known(m.batch.effective)},
+              {"micro", known(m.batch.micro)},
+              {"accumulation", known(m.batch.accumulation)},
+              {"world_size", m.batch.world_size},
+              {"n_ctx", known(m.batch.n_ctx)}}},
+            {"budgets",
+             {{"max_iters", known(m.budgets.max_iters)},
+              {"max_tokens", known(m.budgets.max_tokens)},
+              {"max_time_s", known(m.budgets.max_time_s)}}},
+            {"parents", parents},
+            {"warnings", m.warnings},
+            {"started", known(m.started)},
+            {"ended", known(m.ended)},
+            {"wall_s", known(m.wall_s)},
+            {"tokens_per_s", known(m.tokens_per_s)},
+            {"energy_j", known(m.energy_j)},
+            {"peak_rss_bytes", known(m.peak_rss_bytes)},
+            {"peak_gpu_bytes", known(m.peak_gpu_bytes)},
+            {"batches_sha256", known(m.batches_sha256)},
+            {"eval_windows", known(m.eval_windows)},
+            {"eval_window_tokens", known(m.eval_window_tokens)},
+            {"result", m.result.empty() ? json(nullptr) : json(m.result)},
+            {"exit_code", known(m.exit_code)}};
+}
+
+std::optional<double> perplexity(std::optional<double> loss) {
+    if (!loss) return std::nullopt;
+    return std::exp(std::min(*loss, 20.0));
+}
+
+}  // namespace
+
+void write_manifest(const RunDir& run, const Manifest& manifest) {
+    json whole = manifest_json(run, manifest);
+    json attempts = json::array();
+    std::string started = manifest.started;
+    if (std::filesystem::exists(run.file("manifest.json"))) {
+        const json before = read_manifest(run.path());
+        if (started.empty() && before.contains("started") && before["started"].is_string())
+            started = before["started"];
+        if (before.contains("attempts") && before["attempts"].is_array()) attempts = before["attempts"];
+    }
+    // One entry for each process that worked on the run; the last one is this one's.
+    const std::string me = host().boot_id + "/" + std::to_string(getpid());
+    const json attempt = {{"process", me},
+                          {"command_line", known(manifest.command_line)},
+                          {"git_commit", whole["git_commit"]},
+                          {"binary_sha256", whole["binary_sha256"]}};
+    if (attempts.empty() || attempts.back().value("process", "") != me) attempts.push_back(attempt);
+    whole["attempts"] = std::move(attempts);
+    whole["started"] = started.empty() ? utc_now() : started;
+    write_file_atomic(run.file("manifest.json"), pretty_json(whole));
+}
+
+json read_manifest(const std::filesystem::path& run_directory) {
+    const std::filesystem::path path = run_directory / "manifest.json";
+    json manifest = read_json(path, int64_t{64} << 20);
+    if (!manifest.is_object()) fail(kData, "{}: a JSON object is wanted", path.string());
+    return manifest;
+}
+
+void write_summary(const RunDir& run, const Summary& s) {
+    const json summary = {{"final_train_loss", known(s.final_train_loss)},
+                          {"final_val_loss", known(s.final_val_loss)},
+                          {"final_val_se", known(s.final_val_se)},
+                          {"final_val_perplexity", known(perplexity(s.final_val_loss))},
+                          {"final_bits_per_byte", known(s.final_bits_per_byte)},
+                          {"best_val_loss", known(s.best_val_loss)},
+                          {"best_val_perplexity", known(perplexity(s.best_val_loss))},
+                          {"best_step", known(s.best_step)},
+                          {"steps", s.steps},
+                          {"tokens", s.tokens},
+                          {"parameters", s.parameters},
+                          {"total_time", s.total_time_s},
+                          {"tokens_per_s", known(s.tokens_per_s)},
+                          {"peak_rss_bytes", known(s.peak_rss_bytes)},
+                          {"exit", known(s.exit)},
+                          {"final_accuracy", nullptr},
+                          {"best_accuracy", nullptr},
+                          {"final_sparsity", nullptr}};
+    write_file_atomic(run.file("summary.json"), pretty_json(summary));
+}
+
+}  // namespace knlp::track

@@ -1,0 +1,67 @@
+#include "knlp/core/error.h"
+#include "knlp/core/file.h"
+#include "knlp/core/host.h"
+#include "knlp/core/json.h"
+#include "knlp/track/run_dir.h"
+
+#include <nlohmann/json.hpp>
+
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+
+namespace knlp::track {
+
+using nlohmann::json;
+
+namespace {
+
+json or_null(const std::string& text) { return text.empty() ? json(nullptr) : json(text); }
+
+}  // namespace
+
+void write_status(const RunDir& run, const std::string& state, int exit_code, int signal, const std::string& reason) {
+    const std::string now = utc_now();
+    const int64_t pid = getpid();
+    json before;
+    try {
+        before = read_status(run);
+    } catch (const Error&) {
+        before = json::object();                 // none yet, or damaged by a crash of the machine
+    }
+    // Another process means another attempt at the same run.
+    const bool same = before.contains("pid") && before["pid"] == pid && before.value("boot_id", "") == host().boot_id;
+    const int64_t attempt = before.value("attempt", int64_t{0}) + (same ? 0 : 1);
+    const bool ended = state != "running" && state != "pending";
+    const json status = {{"state", state},
+                         {"pid", pid},
+                         {"host", or_null(host().hostname)},
+                         {"boot_id", or_null(host().boot_id)},
+                         {"attempt", attempt},
+                         {"started", before.contains("started") && before["started"].is_string() ? before["started"] : json(now)},
+                         {"heartbeat", now},
+                         {"exit_code", ended ? json(exit_code) : json(nullptr)},
+                         {"signal", signal != 0 ? json(signal) : json(nullptr)},
+                         {"reason", or_null(reason)}};
+    write_file_atomic(run.file("status.json"), pretty_json(status));
+}
+
+json read_status(const RunDir& run) {
+    json status = read_json(run.file("status.json"), 1 << 20);
+    if (!status.is_object() || !status.contains("state") || !status["state"].is_string())
+        fail(kData, "{}: an object with \"state\" is wanted", run.file("status.json").string());
+    if (status["state"] != "running") return status;
+    // A process that was killed could not say so: it is dead when its pid is gone or belongs to another boot.
+    const bool here = status.contains("boot_id") && status["boot_id"] == host().boot_id;
+    const int64_t pid = status.contains("pid") && status["pid"].is_number_integer() ? status["pid"].get<int64_t>() : 0;
+    const bool other_host = status.contains("host") && status["host"].is_string() && status["host"] != host().hostname;
+    const bool alive = here && pid > 0 && (kill(static_cast<pid_t>(pid), 0) == 0 || errno == EPERM);
+    if (!alive && !other_host) {
+        status["state"] = "failed";
+        status["reason"] = "the process ended without a word (killed, or the machine stopped)";
+    }
+    return status;
+}
+
+}  // namespace knlp::track
