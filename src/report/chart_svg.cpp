@@ -165,11 +165,11 @@ void draw_marks(std::string& out, const Chart& chart, const Frame& frame) {
                                "<title>{}: {}{} at {}</title></circle>\n",
                                100 * frame.across(p.x), 100 * frame.down(p.y), series.colour,
                                escape(series.label), significant(p.y, 5),
-                               half > 0 ? " ± " + significant(half, 2) : "", significant(p.x, 6));
+                               half > 0 ? " ± " + significant(half, 2) : "", fmt::format("{:.9g}", p.x));
             } else if (std::isfinite(p.x) && ++crosses <= kMaxCrosses) {
                 fmt::format_to(to, "<text class=\"lost\" x=\"{:.2f}%\" y=\"0\" dy=\"14\" text-anchor=\"middle\">×"
                                "<title>{}: not finite at {}</title></text>\n",
-                               100 * frame.across(p.x), escape(series.label), significant(p.x, 6));
+                               100 * frame.across(p.x), escape(series.label), fmt::format("{:.9g}", p.x));
             }
         }
     }

@@ -98,7 +98,7 @@ std::vector<std::string> caveats(const RunData& run) {
         out.push_back(fmt::format("Substitute data: {}", why));
     if (is_yes(run, {"/data/synthetic"}))
         out.emplace_back("Synthetic data: the text was generated, its losses say nothing about language.");
-    if (is_yes(run, {"/git_dirty", "/build/git_dirty"}))
+    if (is_yes(run, {"/git_dirty"}))
         out.emplace_back("The source tree had uncommitted changes: the revision alone does not repeat this run.");
     return out;
 }
@@ -130,7 +130,7 @@ std::string subject_line(const RunData& run) {
 std::vector<Command> commands_of(const RunData& run) {
     const std::string dir = quoted(run.display_path);
     std::vector<Command> out;
-    const std::string revision = run.text({"/git_commit", "/build/git_commit"});
+    const std::string revision = run.text({"/git_commit"});
     if (!revision.empty()) out.push_back({"the same source", "git checkout " + quoted(revision)});
     out.push_back({"the same run again", fmt::format("make build && ./knlp train --config {}/config", dir)});
     const std::string preset = run.text({"/preset"});

@@ -91,24 +91,26 @@ std::string provenance_section(const RunData& run) {
     std::string out = "<section>\n<h2>Provenance</h2>\n<dl class=\"facts\">\n";
     fact(out, "Started", run.text({"/started"}));
     fact(out, "Ended", run.text({"/ended"}));
+    if (const json* attempts = run.find("/attempts"); attempts != nullptr && attempts->size() > 1)
+        fact(out, "Attempts", fmt::format("{}, each going on where the one before stopped", attempts->size()));
     fact(out, "Command", run.text({"/command_line"}), true);
-    const std::string revision = run.text({"/git_commit", "/build/git_commit"});
-    const std::string dirty = run.text({"/git_dirty", "/build/git_dirty"});
+    const std::string revision = run.text({"/git_commit"});
+    const std::string dirty = run.text({"/git_dirty"});
     fact(out, "Revision", revision.empty() || dirty.empty()
                               ? revision
                               : revision + (dirty == "yes" ? " with uncommitted changes" : ", clean tree"));
-    fact(out, "knlp", run.text({"/knlp_version", "/version", "/build/version"}));
-    fact(out, "Binary SHA-256", run.text({"/binary_sha256", "/binary/sha256"}), true);
-    fact(out, "Compiler", run.text({"/compiler", "/build/compiler"}));
-    fact(out, "LibTorch", run.text({"/torch_version", "/libraries/torch", "/build/torch_version"}));
-    fact(out, "Host", run.text({"/host/hostname", "/hostname", "/host"}));
-    fact(out, "Processor", run.text({"/host/cpu_model", "/cpu_model", "/cpu/model"}));
+    fact(out, "knlp", run.text({"/knlp_version"}));
+    fact(out, "Binary SHA-256", run.text({"/binary_sha256"}), true);
+    fact(out, "Compiler", run.text({"/compiler"}));
+    fact(out, "LibTorch", run.text({"/torch_version"}));
+    fact(out, "Host", run.text({"/host/hostname"}));
+    fact(out, "Processor", run.text({"/host/cpu_model"}));
     fact(out, "Cores, threads", [&] {
-        const std::string cores = count_text(run, {"/host/cores", "/cores", "/cpu/cores"}, "cores");
+        const std::string cores = count_text(run, {"/host/cores"}, "cores");
         const std::string threads = count_text(run, {"/threads"}, "threads");
         return cores.empty() || threads.empty() ? cores + threads : cores + ", " + threads;
     }());
-    fact(out, "Instruction set", run.text({"/isa", "/host/isa", "/cpu/isa"}));
+    fact(out, "Instruction set", run.text({"/isa"}));
     fact(out, "Device", run.text({"/device"}));
     fact(out, "Precision", run.text({"/precision"}));
     fact(out, "GEMM route", run.text({"/gemm_route"}));
@@ -121,6 +123,7 @@ std::string provenance_section(const RunData& run) {
     }());
     fact(out, "Data", run.text({"/data/name"}));
     fact(out, "Data wanted", run.text({"/data/wanted"}));
+    fact(out, "Package of the text", run.text({"/data/package_version"}));
     fact(out, "Training tokens", count_text(run, {"/data/train_tokens"}, "tokens"));
     file_facts(out, run);
     fact(out, "Tokenizer", [&] {

@@ -44,8 +44,8 @@ summary small{color:var(--muted);font-weight:400;font-size:.85rem}
 table{width:100%;margin-top:.8rem;border-collapse:collapse;font-size:.9rem;table-layout:fixed}
 th{color:var(--muted);font-weight:600;text-align:left}
 th,td{padding:.25rem .6rem .25rem 0;border-bottom:1px solid var(--line);vertical-align:top}
-th:first-child{width:48%}
-th:last-child{width:7rem}
+th:first-child{width:44%}
+th:nth-child(3){width:7rem}
 tr.set td:first-child{font-weight:650}
 .commands{margin:0;padding:0;list-style:none}
 .commands li+li{margin-top:.7rem}
@@ -53,7 +53,7 @@ tr.set td:first-child{font-weight:650}
 .commands pre{padding:.5rem .8rem}
 footer{color:var(--muted);font-size:.85rem}
 @media (max-width:760px){.figures{grid-template-columns:1fr 1fr}}
-@media (max-width:620px){main{padding:1.1rem .75rem 2rem}section{padding:.9rem}h1{font-size:1.2rem}.figures div{padding:.65rem .8rem}.figures .value{font-size:1.2rem}.facts{grid-template-columns:1fr;gap:0}.facts dd{margin-bottom:.5rem}th:last-child{width:4.2rem}}
+@media (max-width:620px){main{padding:1.1rem .75rem 2rem}section{padding:.9rem}h1{font-size:1.2rem}.figures div{padding:.65rem .8rem}.figures .value{font-size:1.2rem}.facts{grid-template-columns:1fr;gap:0}.facts dd{margin-bottom:.5rem}th:nth-child(3){width:4.2rem}}
 @media print{body{background:none}section,.figures{break-inside:avoid}}
 )";
 }

@@ -9,6 +9,7 @@
 #include "knlp/core/error.h"
 #include "knlp/core/file.h"
 #include "knlp/core/json.h"
+#include "knlp/core/log.h"
 #include "knlp/track/run_dir.h"
 
 namespace knlp::report {
@@ -140,6 +141,12 @@ RunData read_run(const fs::path& directory) {
     run.display_path = path_for_commands(run.directory);
     run.manifest = object_file(run, "manifest.json");
     run.status = object_file(run, "status.json");
+    // A killed run could not say so; read_status knows. What it cannot use stays as the file has it.
+    try {
+        run.status = track::read_status(track::RunDir::open(run.directory));
+    } catch (const Error& error) {
+        log::debug("{}", error.what());
+    }
     run.summary = json::object();
     // A run that was interrupted has none yet, which is no fault.
     if (has("summary.json")) run.summary = object_file(run, "summary.json");
