@@ -12,14 +12,19 @@
 namespace knlp::model {
 namespace {
 
-TEST(Runtime, OneOpenMpRuntimeServesLibTorchAndUs) {
+class Runtime : public testing::Test {
+protected:
+    ~Runtime() override { start_runtime({.threads = 1}); }
+};
+
+TEST_F(Runtime, OneOpenMpRuntimeServesLibTorchAndUs) {
     start_runtime({.threads = 2});
     const at::Tensor product = at::mm(at::ones({256, 256}), at::ones({256, 256}));
     EXPECT_EQ(product.sum().item<double>(), 256.0 * 256 * 256);
     EXPECT_EQ(openmp_runtimes(), 1);
 }
 
-TEST(Runtime, ParallelWorkRunsOnAsManyThreadsAsAsked) {
+TEST_F(Runtime, ParallelWorkRunsOnAsManyThreadsAsAsked) {
     start_runtime({.threads = 2});
     EXPECT_EQ(runtime_threads(), 2);
     std::mutex mutex;
@@ -31,10 +36,9 @@ TEST(Runtime, ParallelWorkRunsOnAsManyThreadsAsAsked) {
     EXPECT_EQ(ids.size(), 2u);
 }
 
-TEST(Runtime, NoThreadsMeansTheUsableCores) {
+TEST_F(Runtime, NoThreadsMeansTheUsableCores) {
     start_runtime({});
     EXPECT_EQ(runtime_threads(), usable_cores());
-    start_runtime({.threads = 2});
 }
 
 TEST(Devices, CpuIsAlwaysThereAndNonsenseIsRefused) {
@@ -53,7 +57,7 @@ TEST(Devices, CudaWithoutDriverIsNotAvailable) {
                        [] { resolve_device("cuda:1"); });
 }
 
-TEST(Runtime, NamesTheLibTorchVersion) {
+TEST_F(Runtime, NamesTheLibTorchVersion) {
     EXPECT_TRUE(torch_version().starts_with("2.")) << torch_version();
 }
 
