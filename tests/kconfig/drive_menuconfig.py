@@ -4,7 +4,7 @@
 usage: drive_menuconfig.py KEYS COMMAND…
 KEYS are typed one by one, each when the screen has come to rest; \\e, \\n \\d and \\b stand for
 Escape, Enter, the down arrow and Backspace. Ends with the command's status, or 124 when it is still
-there after 30 s. """
+there after 30 s."""
 
 import os
 import pty
@@ -12,7 +12,7 @@ import select
 import sys
 import time
 
-NAMES = {"\\e": "\x1b", "\\n": "\r", "\\d": "\x1bOB", "\\b": "\x7f"}
+NAMES = {"\\e": "\x1b\x1b", "\\n": "\r", "\\d": "\x1bOB", "\\b": "\x7f"}
 
 
 def split_keys(text):

@@ -143,7 +143,7 @@ TEST(Editors, MenuconfigChangesAValueAndSaves) {
     const Output output;
     ASSERT_EQ(output.load("").status, 0);
     // General, Random seed: 1 becomes 17; leave both menus; save.
-    const Finished result = drive(output, "\\n\\d\\n7\\n\\e\\e\\e\\e\\n");
+    const Finished result = drive(output, "\\n\\d\\n7\\n\\e\\e\\n");
     EXPECT_EQ(result.status, 0) << result.out;
     EXPECT_THAT(result.out, HasSubstr(".config saved"));
     EXPECT_THAT(read_text(output.dot_config()), HasSubstr("\nCONFIG_SEED=17\n"));
@@ -155,7 +155,7 @@ TEST(Editors, MenuconfigRefusesAStringThatIsNoNumberAndKeepsItAside) {
     ASSERT_EQ(output.load("").status, 0);
     const std::string before = read_text(output.dot_config());
     // Training, Learning rate, Highest learning rate: "6e-4" becomes "6e-4x".
-    const Finished result = drive(output, "\\d\\d\\d\\n\\d\\n\\nx\\n\\e\\e\\e\\e\\e\\e\\n");
+    const Finished result = drive(output, "\\d\\d\\d\\n\\d\\n\\nx\\n\\e\\e\\e\\n");
     EXPECT_EQ(result.status, 2) << result.out;
     EXPECT_THAT(result.out, HasSubstr("CONFIG_LEARNING_RATE=\"6e-4x\" is not a number"));
     EXPECT_EQ(read_text(output.dot_config()), before);
