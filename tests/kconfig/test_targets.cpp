@@ -230,6 +230,24 @@ TEST(Targets, ListnewconfigNamesWhatTheFileLacks) {
     EXPECT_EQ(result.out, line);
 }
 
+TEST(Mrproper, RemovesWhatConfigurationMadeAndNothingElse) {
+    const Output output;
+    ASSERT_EQ(output.load("CONFIG_SEED=5\n").status, 0);
+    ASSERT_EQ(output.load("CONFIG_SEED=6\n").status, 0);
+    ASSERT_EQ(output.tool("sync.py", {output.dot_config().string(), output.path().string()}).status,
+              0);
+    const std::vector<std::string> mine = {".config.mine", "data",       "fragment", "include",
+                                           "metrics.json", "mine.patch", "results"};
+    for (const char* name : {".config.mine", "data/train.bin", "include/mine.h", "metrics.json",
+                             "mine.patch", "results/runs/a/status.json"})
+        write_text(output.file(name), "mine");
+    const Finished result = output.make({"mrproper"});
+    EXPECT_EQ(result.status, 0) << result.err;
+    EXPECT_EQ(names_in(output.path()), mine);
+    EXPECT_EQ(names_in(output.file("include")), std::vector<std::string>{"mine.h"});
+    EXPECT_EQ(read_text(output.file("results/runs/a/status.json")), "mine");
+}
+
 TEST(Sync, SeesAConfigurationMovedIntoPlaceWithAnOldTime) {
     const Output output;
     ASSERT_EQ(output.load("CONFIG_SEED=5\n").status, 0);
