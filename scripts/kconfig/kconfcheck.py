@@ -9,7 +9,6 @@ before kept as .config.old; otherwise it stays as it was. Status 0, 2 for a prob
 cannot be written."""
 
 import os
-import shutil
 
 import files
 import presets
@@ -30,10 +29,10 @@ def install(text, path):
     with files.locked(directory):
         if os.path.exists(path):
             with open(path, encoding="utf-8", errors="surrogateescape") as old:
-                if old.read() == text:
-                    return False
-            shutil.copy2(path, f"{path}.old.tmp")
-            os.replace(f"{path}.old.tmp", f"{path}.old")
+                before = old.read()
+            if before == text:
+                return False
+            files.write_atomic(f"{path}.old", before)
         files.write_atomic(path, text)
     return True
 
