@@ -15,11 +15,11 @@ struct BatchLoader::State {
     std::mutex mutex;
     std::condition_variable filled, emptied;
     std::deque<Batch> ready;
-    std::exception_ptr error;        // of the thread; next() throws it after what is ready
+    std::exception_ptr error;  // of the thread; next() throws it after what is ready
     bool stop = false;
     double waited_s = 0;
     size_t ahead = 2;
-    std::thread thread;              // last: started when all else is there
+    std::thread thread;  // last: started when all else is there
 };
 
 BatchLoader::BatchLoader(const TokenFile& tokens, uint64_t seed, int64_t first_step, int64_t rows,
@@ -33,9 +33,11 @@ BatchLoader::BatchLoader(const TokenFile& tokens, uint64_t seed, int64_t first_s
         block_signals();
         try {
             for (int64_t index = first_step * accumulation;; ++index) {
-                Batch batch = make_batch(tokens, seed, index / accumulation, index % accumulation * rows, rows, n_ctx);
+                Batch batch = make_batch(tokens, seed, index / accumulation,
+                                         index % accumulation * rows, rows, n_ctx);
                 std::unique_lock lock(state.mutex);
-                state.emptied.wait(lock, [&] { return state.stop || state.ready.size() < state.ahead; });
+                state.emptied.wait(lock,
+                                   [&] { return state.stop || state.ready.size() < state.ahead; });
                 if (state.stop) return;
                 state.ready.push_back(std::move(batch));
                 state.filled.notify_one();

@@ -14,8 +14,10 @@ namespace {
 void require_tokens(const std::string& what, int64_t n_tokens, int64_t n_ctx) {
     KNLP_CHECK(n_ctx >= 1);
     if (n_tokens < n_ctx + 1)
-        fail(kData, "{}: {} tokens, need at least {} for one window of {} and its target; use more text or a "
-             "shorter context", what, n_tokens, n_ctx + 1, n_ctx);
+        fail(kData,
+             "{}: {} tokens, need at least {} for one window of {} and its target; use more text "
+             "or a shorter context",
+             what, n_tokens, n_ctx + 1, n_ctx);
 }
 
 }  // namespace
@@ -24,8 +26,8 @@ void require_window(const TokenFile& tokens, int64_t n_ctx) {
     require_tokens(tokens.paths().front().string(), tokens.size(), n_ctx);
 }
 
-int64_t window_start(uint64_t seed, const std::string& split, uint64_t batch, uint64_t row, int64_t n_tokens,
-                     int64_t n_ctx) {
+int64_t window_start(uint64_t seed, const std::string& split, uint64_t batch, uint64_t row,
+                     int64_t n_tokens, int64_t n_ctx) {
     require_tokens(split + " tokens", n_tokens, n_ctx);
     const Stream stream(seed, "data/" + split);
     return static_cast<int64_t>(stream.u64(batch, row) % static_cast<uint64_t>(n_tokens - n_ctx));
@@ -44,13 +46,13 @@ Batch read_windows(const TokenFile& tokens, std::span<const int64_t> starts, int
     return batch;
 }
 
-Batch make_batch(const TokenFile& tokens, uint64_t seed, int64_t step, int64_t first_row, int64_t rows,
-                 int64_t n_ctx) {
+Batch make_batch(const TokenFile& tokens, uint64_t seed, int64_t step, int64_t first_row,
+                 int64_t rows, int64_t n_ctx) {
     require_window(tokens, n_ctx);
     std::vector<int64_t> starts;
     for (int64_t row = first_row; row < first_row + rows; ++row)
-        starts.push_back(window_start(seed, "train", static_cast<uint64_t>(step), static_cast<uint64_t>(row),
-                                      tokens.size(), n_ctx));
+        starts.push_back(window_start(seed, "train", static_cast<uint64_t>(step),
+                                      static_cast<uint64_t>(row), tokens.size(), n_ctx));
     return read_windows(tokens, starts, n_ctx);
 }
 
@@ -58,11 +60,13 @@ std::vector<int64_t> eval_window_starts(int64_t n_tokens, int64_t n_ctx, int64_t
     require_tokens("validation tokens", n_tokens, n_ctx);
     const int64_t fit = (n_tokens - 1) / n_ctx;
     const int64_t count = std::clamp<int64_t>(eval_tokens / n_ctx, 1, fit);
-    const int64_t span = n_tokens - 1 - n_ctx;           // last possible start
+    const int64_t span = n_tokens - 1 - n_ctx;  // last possible start
     std::vector<int64_t> starts;
     for (int64_t i = 0; i < count; ++i)
-        // Consecutive starts differ by floor(span / (count - 1)) >= n_ctx, because count * n_ctx <= n_tokens - 1.
-        starts.push_back(count == 1 ? 0 : static_cast<int64_t>(static_cast<__int128>(i) * span / (count - 1)));
+        // Consecutive starts differ by floor(span / (count - 1)) >= n_ctx, because count * n_ctx <=
+        // n_tokens - 1.
+        starts.push_back(
+            count == 1 ? 0 : static_cast<int64_t>(static_cast<__int128>(i) * span / (count - 1)));
     return starts;
 }
 

@@ -21,8 +21,8 @@ namespace {
 constexpr int64_t kLargestFile = int64_t{256} << 20;
 constexpr const char* kRankFile = "ranks.tiktoken";
 
-/// GPT-2 writes each byte as one printable character: 33..126, 161..172 and 174..255 as themselves, the other 68
-/// as U+0100 and up, in order.
+/// GPT-2 writes each byte as one printable character: 33..126, 161..172 and 174..255 as themselves,
+/// the other 68 as U+0100 and up, in order.
 struct ByteAlphabet {
     std::array<std::string, 256> text_of;
     std::unordered_map<uint32_t, char> byte_of;
@@ -30,7 +30,8 @@ struct ByteAlphabet {
     ByteAlphabet() {
         uint32_t next = 256;
         for (uint32_t byte = 0; byte < 256; ++byte) {
-            const bool printable = (byte >= 33 && byte <= 126) || (byte >= 161 && byte <= 172) || byte >= 174;
+            const bool printable =
+                (byte >= 33 && byte <= 126) || (byte >= 161 && byte <= 172) || byte >= 174;
             const uint32_t code_point = printable ? byte : next++;
             append_utf8(text_of[byte], code_point);
             byte_of[code_point] = static_cast<char>(byte);
@@ -63,7 +64,8 @@ const ByteAlphabet& alphabet() {
     return instance;
 }
 
-/// Calls visit(line, line number from 1) for each line, without its end; a last empty one is left out.
+/// Calls visit(line, line number from 1) for each line, without its end; a last empty one is left
+/// out.
 template <class Visit>
 void for_each_line(std::string_view text, Visit visit) {
     for (int64_t number = 1; !text.empty(); ++number) {
@@ -84,21 +86,23 @@ BpeDefinition read_ranks(const fs::path& path) {
         const std::optional<int64_t> rank =
             blank == std::string_view::npos ? std::nullopt : parse_int(line.substr(blank + 1));
         if (!rank || *rank != std::ssize(definition.tokens))
-            fail(kData, "{}:{}: '{}', expected \"<base64 of the token> {}\"", path.string(), number, line.substr(0, 60),
-                 definition.tokens.size());
+            fail(kData, "{}:{}: '{}', expected \"<base64 of the token> {}\"", path.string(), number,
+                 line.substr(0, 60), definition.tokens.size());
         try {
             definition.tokens.push_back(base64_decode(line.substr(0, blank)));
         } catch (const Error& error) {
             fail(kData, "{}:{}: {}", path.string(), number, error.what());
         }
-        if (definition.tokens.back().empty()) fail(kData, "{}:{}: the token is empty", path.string(), number);
+        if (definition.tokens.back().empty())
+            fail(kData, "{}:{}: the token is empty", path.string(), number);
         if (number <= 256 && definition.tokens.back().size() != 1)
-            fail(kData, "{}:{}: a token of {} bytes, expected one byte in each of the first 256 lines", path.string(),
-                 number, definition.tokens.back().size());
+            fail(kData,
+                 "{}:{}: a token of {} bytes, expected one byte in each of the first 256 lines",
+                 path.string(), number, definition.tokens.back().size());
     });
     if (definition.tokens.size() < 256)
-        fail(kData, "{}: {} tokens, expected at least the 256 bytes; the file is cut short", path.string(),
-             definition.tokens.size());
+        fail(kData, "{}: {} tokens, expected at least the 256 bytes; the file is cut short",
+             path.string(), definition.tokens.size());
     definition.merges = merges_of_ranks(definition.tokens, path.string());
     definition.eot = static_cast<int32_t>(definition.tokens.size());
     definition.tokens.emplace_back(kEndOfText);
@@ -109,23 +113,27 @@ BpeDefinition read_ranks(const fs::path& path) {
 void read_vocab(const fs::path& path, BpeDefinition& definition) {
     const nlohmann::json vocab = read_json(path, kLargestFile);
     const std::string name = path.string();
-    if (!vocab.is_object() || vocab.empty()) fail(kData, "{}: expected an object of \"token\": id", name);
+    if (!vocab.is_object() || vocab.empty())
+        fail(kData, "{}: expected an object of \"token\": id", name);
     definition.tokens.resize(vocab.size());
     std::vector<bool> seen(vocab.size());
     for (const auto& [text, id] : vocab.items()) {
         const bool in_range = id.is_number_integer() && id >= 0 && id < vocab.size();
         if (!in_range)
-            fail(kData, "{}: token \"{}\" has id {}, expected 0..{} ({} tokens)", name, text, id.dump(),
-                 vocab.size() - 1, vocab.size());
+            fail(kData, "{}: token \"{}\" has id {}, expected 0..{} ({} tokens)", name, text,
+                 id.dump(), vocab.size() - 1, vocab.size());
         const auto index = id.get<size_t>();
-        if (seen[index]) fail(kData, "{}: token \"{}\" has id {}, which another token has too", name, text, index);
+        if (seen[index])
+            fail(kData, "{}: token \"{}\" has id {}, which another token has too", name, text,
+                 index);
         seen[index] = true;
         if (text == kEndOfText) {
             definition.eot = static_cast<int32_t>(index);
             definition.tokens[index] = text;
             continue;
         }
-        // Added tokens (<pad> and the like) are decoded as they are written and never come from encoding.
+        // Added tokens (<pad> and the like) are decoded as they are written and never come from
+        // encoding.
         definition.tokens[index] = alphabet().bytes(text).value_or(text);
     }
 }
@@ -135,7 +143,8 @@ BpeDefinition read_vocab_and_merges(const fs::path& directory) {
     read_vocab(directory / "vocab.json", definition);
     std::unordered_map<std::string_view, int32_t> id_of;
     for (size_t id = 0; id < definition.tokens.size(); ++id)
-        if (static_cast<int32_t>(id) != definition.eot) id_of.emplace(definition.tokens[id], static_cast<int32_t>(id));
+        if (static_cast<int32_t>(id) != definition.eot)
+            id_of.emplace(definition.tokens[id], static_cast<int32_t>(id));
 
     const fs::path path = directory / "merges.txt";
     const std::string text = read_file(path, kLargestFile);
@@ -146,12 +155,13 @@ BpeDefinition read_vocab_and_merges(const fs::path& directory) {
             const std::optional<std::string> bytes = alphabet().bytes(written);
             const auto found = bytes ? id_of.find(*bytes) : id_of.end();
             if (found == id_of.end())
-                fail(kData, "{}:{}: '{}' is not a token of vocab.json", path.string(), number, written.substr(0, 60));
+                fail(kData, "{}:{}: '{}' is not a token of vocab.json", path.string(), number,
+                     written.substr(0, 60));
             return found->second;
         };
         if (blank == std::string_view::npos || line.find(' ', blank + 1) != std::string_view::npos)
-            fail(kData, "{}:{}: '{}', expected two tokens with a blank between them", path.string(), number,
-                 line.substr(0, 60));
+            fail(kData, "{}:{}: '{}', expected two tokens with a blank between them", path.string(),
+                 number, line.substr(0, 60));
         const int32_t left = part(line.substr(0, blank));
         definition.merges.emplace_back(left, part(line.substr(blank + 1)));
     });
@@ -168,7 +178,8 @@ void BpeTokenizer::save(const fs::path& directory) const {
     };
     for (int32_t id = 0; id < vocab_size(); ++id) vocab[written(id)] = id;
     std::string merges = "#version: 0.2\n";
-    for (const auto& [left, right] : definition_.merges) merges += written(left) + " " + written(right) + "\n";
+    for (const auto& [left, right] : definition_.merges)
+        merges += written(left) + " " + written(right) + "\n";
     write_file_atomic(directory / "vocab.json", canonical_json(vocab) + "\n");
     write_file_atomic(directory / "merges.txt", merges);
     // A rank file has no place for ids that are not the order of the merges.
@@ -180,14 +191,18 @@ void BpeTokenizer::save(const fs::path& directory) const {
 }
 
 std::unique_ptr<Tokenizer> load_bpe(const fs::path& path) {
-    if (fs::is_regular_file(path)) return std::make_unique<BpeTokenizer>(read_ranks(path), path.string());
+    if (fs::is_regular_file(path))
+        return std::make_unique<BpeTokenizer>(read_ranks(path), path.string());
     if (!fs::is_directory(path))
-        fail(kData, "{}: no such file or directory; expected vocab.json and merges.txt in it, or a rank file",
+        fail(kData,
+             "{}: no such file or directory; expected vocab.json and merges.txt in it, or a rank "
+             "file",
              path.string());
     if (fs::exists(path / "vocab.json") && fs::exists(path / "merges.txt"))
         return std::make_unique<BpeTokenizer>(read_vocab_and_merges(path), path.string());
     if (fs::exists(path / kRankFile))
-        return std::make_unique<BpeTokenizer>(read_ranks(path / kRankFile), (path / kRankFile).string());
+        return std::make_unique<BpeTokenizer>(read_ranks(path / kRankFile),
+                                              (path / kRankFile).string());
     fail(kData, "{}: expected vocab.json and merges.txt, or {}", path.string(), kRankFile);
 }
 

@@ -15,7 +15,9 @@ constexpr uint32_t kNowhere = std::numeric_limits<uint32_t>::max();
 
 }  // namespace
 
-MergeTable::MergeTable(size_t expected_pairs) { rehash(std::bit_ceil(2 * expected_pairs + 16)); }
+MergeTable::MergeTable(size_t expected_pairs) {
+    rehash(std::bit_ceil(2 * expected_pairs + 16));
+}
 
 void MergeTable::rehash(size_t slots) {
     std::vector<Slot> old(slots);
@@ -44,7 +46,8 @@ bool MergeTable::add(Symbol left, Symbol right, Merge merge) {
 size_t Merger::merge(const MergeTable& table, std::span<Symbol> symbols) {
     if (symbols.size() < 2) return symbols.size();
     if (symbols.size() >= kNowhere)
-        fail(kData, "a word of {} bytes without a break; words of 4 GiB and more are not tokenized", symbols.size());
+        fail(kData, "a word of {} bytes without a break; words of 4 GiB and more are not tokenized",
+             symbols.size());
     return symbols.size() <= kShortWord ? merge_short(table, symbols) : merge_long(table, symbols);
 }
 
@@ -73,7 +76,7 @@ size_t Merger::merge_long(const MergeTable& table, std::span<Symbol> symbols) {
     const auto n = static_cast<uint32_t>(symbols.size());
     previous_.resize(n);
     next_.resize(n);
-    pairs_.assign(n, {});            // of each live symbol and its next; also tells stale candidates
+    pairs_.assign(n, {});  // of each live symbol and its next; also tells stale candidates
     heap_.clear();
     const auto look = [&](uint32_t i) {
         pairs_[i] = next_[i] == kNowhere ? Merge{} : table.find(symbols[i], symbols[next_[i]]);
@@ -92,7 +95,7 @@ size_t Merger::merge_long(const MergeTable& table, std::span<Symbol> symbols) {
         std::pop_heap(heap_.begin(), heap_.end());
         heap_.pop_back();
         const uint32_t i = top.position;
-        if (pairs_[i].rank != top.rank) continue;        // one of the two has merged since
+        if (pairs_[i].rank != top.rank) continue;  // one of the two has merged since
         const uint32_t gone = next_[i];
         symbols[i] = pairs_[i].symbol;
         pairs_[gone] = {};

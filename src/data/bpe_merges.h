@@ -7,13 +7,14 @@
 
 namespace knlp::data {
 
-/// A token inside the merge engine: 0..255 are the bytes by value, then the merged ones as they were added.
+/// A token inside the merge engine: 0..255 are the bytes by value, then the merged ones as they
+/// were added.
 using Symbol = uint32_t;
 
 /// What joining two neighbours gives, and how early: merges of lower rank go first.
 struct Merge {
     static constexpr uint32_t kNone = std::numeric_limits<uint32_t>::max();
-    uint32_t rank = kNone;      // kNone: the two do not join
+    uint32_t rank = kNone;  // kNone: the two do not join
     Symbol symbol = 0;
 };
 
@@ -49,8 +50,8 @@ private:
     int shift_ = 0;
 };
 
-/// Joins neighbours until none joins: always the pair of lowest rank, its occurrences from left to right.
-/// Keeps its scratch memory between words; not for two threads at once.
+/// Joins neighbours until none joins: always the pair of lowest rank, its occurrences from left to
+/// right. Keeps its scratch memory between words; not for two threads at once.
 class Merger {
 public:
     /// Replaces `symbols` [n] by what they merge to and returns how many are left. O(n log n).

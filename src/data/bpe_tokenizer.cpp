@@ -16,17 +16,18 @@ namespace {
 
 constexpr int64_t kGpt2Vocab = 50257;
 
-/// Words up to kKeyBytes - 1 bytes that give up to kIds tokens are remembered, one to a slot: text repeats its
-/// words, and a look-up costs less than merging again. One cache line each.
+/// Words up to kKeyBytes - 1 bytes that give up to kIds tokens are remembered, one to a slot: text
+/// repeats its words, and a look-up costs less than merging again. One cache line each.
 struct alignas(64) Entry {
     static constexpr size_t kKeyBytes = 32, kIds = 7;
-    std::array<uint64_t, kKeyBytes / 8> key{};      // the word's bytes, zeros, its length in the last byte
+    std::array<uint64_t, kKeyBytes / 8>
+        key{};  // the word's bytes, zeros, its length in the last byte
     std::array<int32_t, kIds> ids{};
     int32_t count = 0;
 };
 static_assert(sizeof(Entry) == 64);
 
-constexpr size_t kEntries = size_t{1} << 15;        // 2 MiB a thread
+constexpr size_t kEntries = size_t{1} << 15;  // 2 MiB a thread
 
 std::array<uint64_t, 4> key_of(std::string_view word) {
     std::array<uint64_t, 4> key{};
@@ -60,7 +61,9 @@ std::array<int32_t, 256> ids_of_bytes(const std::vector<std::string>& tokens, in
     }
     for (size_t byte = 0; byte < 256; ++byte)
         if (ids[byte] < 0)
-            fail(kData, "{}: byte 0x{:02x} has no token, expected all 256 in a byte-level vocabulary", origin, byte);
+            fail(kData,
+                 "{}: byte 0x{:02x} has no token, expected all 256 in a byte-level vocabulary",
+                 origin, byte);
     return ids;
 }
 
@@ -95,7 +98,9 @@ struct BpeTokenizer::CachePool {
 };
 
 BpeTokenizer::BpeTokenizer(BpeDefinition definition, const std::string& origin)
-    : definition_(std::move(definition)), table_(definition_.merges.size()), pool_(std::make_unique<CachePool>()) {
+    : definition_(std::move(definition)),
+      table_(definition_.merges.size()),
+      pool_(std::make_unique<CachePool>()) {
     const std::vector<std::string>& tokens = definition_.tokens;
     std::unordered_map<std::string_view, int32_t> id_of;
     for (int32_t id = 0; id < std::ssize(tokens); ++id)
@@ -111,28 +116,36 @@ BpeTokenizer::BpeTokenizer(BpeDefinition definition, const std::string& origin)
         const auto [left, right] = definition_.merges[rank];
         const auto l = static_cast<size_t>(left), r = static_cast<size_t>(right);
         if (symbol_of[l] == kNoSymbol || symbol_of[r] == kNoSymbol)
-            fail(kData, "{}: merge {} joins tokens {} and {}, of which one is neither a byte nor made by an earlier "
-                 "merge", origin, rank, left, right);
+            fail(kData,
+                 "{}: merge {} joins tokens {} and {}, of which one is neither a byte nor made by "
+                 "an earlier merge",
+                 origin, rank, left, right);
         const auto joined = id_of.find(tokens[l] + tokens[r]);
         if (joined == id_of.end())
-            fail(kData, "{}: merge {} joins tokens {} and {}, but the vocabulary has no token for the result", origin,
-                 rank, left, right);
+            fail(kData,
+                 "{}: merge {} joins tokens {} and {}, but the vocabulary has no token for the "
+                 "result",
+                 origin, rank, left, right);
         Symbol& symbol = symbol_of[static_cast<size_t>(joined->second)];
         if (symbol == kNoSymbol) {
             symbol = static_cast<Symbol>(id_of_symbol_.size());
             id_of_symbol_.push_back(joined->second);
         }
         if (!table_.add(symbol_of[l], symbol_of[r], {static_cast<uint32_t>(rank), symbol}))
-            fail(kData, "{}: merge {} joins tokens {} and {} a second time", origin, rank, left, right);
+            fail(kData, "{}: merge {} joins tokens {} and {} a second time", origin, rank, left,
+                 right);
     }
 }
 
 BpeTokenizer::~BpeTokenizer() = default;
 
-std::string_view BpeTokenizer::kind() const { return vocab_size() == kGpt2Vocab ? "gpt2" : "bpe"; }
+std::string_view BpeTokenizer::kind() const {
+    return vocab_size() == kGpt2Vocab ? "gpt2" : "bpe";
+}
 
 std::string_view BpeTokenizer::bytes_of(int32_t id) const {
-    if (id < 0 || id >= vocab_size()) fail(kData, "token {} is outside vocabulary {}", id, vocab_size());
+    if (id < 0 || id >= vocab_size())
+        fail(kData, "token {} is outside vocabulary {}", id, vocab_size());
     return definition_.tokens[static_cast<size_t>(id)];
 }
 
@@ -161,7 +174,8 @@ void BpeTokenizer::encode(std::string_view text, std::vector<int32_t>& out) cons
     pool_->give(std::move(cache));
 }
 
-void BpeTokenizer::encode_word(std::string_view word, Cache& cache, std::vector<int32_t>& out) const {
+void BpeTokenizer::encode_word(std::string_view word, Cache& cache,
+                               std::vector<int32_t>& out) const {
     std::vector<Symbol>& symbols = cache.symbols;
     symbols.resize(word.size());
     for (size_t i = 0; i < word.size(); ++i) symbols[i] = static_cast<unsigned char>(word[i]);
@@ -173,7 +187,8 @@ std::string BpeTokenizer::sha256() const {
     Sha256 hash;
     for (const std::string& token : definition_.tokens)
         hash.update(base64_encode(std::as_bytes(std::span(token))) + "\n");
-    for (const auto& [left, right] : definition_.merges) hash.update(fmt::format("{} {}\n", left, right));
+    for (const auto& [left, right] : definition_.merges)
+        hash.update(fmt::format("{} {}\n", left, right));
     hash.update(fmt::format("eot {}\n", definition_.eot));
     return hash.hex();
 }
@@ -194,17 +209,21 @@ std::vector<std::pair<int32_t, int32_t>> merges_of_ranks(const std::vector<std::
     MergeTable table(tokens.size());
     Merger merger;
     std::array<Symbol, 256> symbol_of_byte;
-    for (Symbol rank = 0; rank < 256; ++rank) symbol_of_byte[static_cast<unsigned char>(tokens[rank][0])] = rank;
+    for (Symbol rank = 0; rank < 256; ++rank)
+        symbol_of_byte[static_cast<unsigned char>(tokens[rank][0])] = rank;
     std::vector<std::pair<int32_t, int32_t>> merges;
     std::vector<Symbol> symbols;
     for (size_t rank = 256; rank < tokens.size(); ++rank) {
         symbols.clear();
-        for (const char c : tokens[rank]) symbols.push_back(symbol_of_byte[static_cast<unsigned char>(c)]);
+        for (const char c : tokens[rank])
+            symbols.push_back(symbol_of_byte[static_cast<unsigned char>(c)]);
         const size_t n = merger.merge(table, symbols);
         if (n != 2)
-            fail(kData, "{}: the token of rank {} ({} bytes) splits into {} earlier tokens, expected 2", origin, rank,
-                 tokens[rank].size(), n);
-        table.add(symbols[0], symbols[1], {static_cast<uint32_t>(rank - 256), static_cast<Symbol>(rank)});
+            fail(kData,
+                 "{}: the token of rank {} ({} bytes) splits into {} earlier tokens, expected 2",
+                 origin, rank, tokens[rank].size(), n);
+        table.add(symbols[0], symbols[1],
+                  {static_cast<uint32_t>(rank - 256), static_cast<Symbol>(rank)});
         merges.emplace_back(static_cast<int32_t>(symbols[0]), static_cast<int32_t>(symbols[1]));
     }
     return merges;

@@ -15,14 +15,15 @@ namespace knlp::data {
 
 /// What defines a byte-level BPE. Tokens are named by id here.
 struct BpeDefinition {
-    std::vector<std::string> tokens;                       // [V] bytes by id; the end of text as kEndOfText
-    std::vector<std::pair<int32_t, int32_t>> merges;       // ids of the two parts, by rank
+    std::vector<std::string> tokens;  // [V] bytes by id; the end of text as kEndOfText
+    std::vector<std::pair<int32_t, int32_t>> merges;  // ids of the two parts, by rank
     int32_t eot = -1;
 };
 
 class BpeTokenizer final : public Tokenizer {
 public:
-    /// Error{kData} naming `origin` unless every byte has a token, and every merge joins two tokens to one.
+    /// Error{kData} naming `origin` unless every byte has a token, and every merge joins two tokens
+    /// to one.
     BpeTokenizer(BpeDefinition definition, const std::string& origin);
     ~BpeTokenizer() override;
     std::string_view kind() const override;
@@ -45,9 +46,9 @@ private:
     std::unique_ptr<CachePool> pool_;
 };
 
-/// Finds the merges that make each token of a rank file: token r >= 256 is the join of the two tokens that the
-/// merges before it leave of its bytes. `tokens` by rank, the 256 bytes first. Error{kData} naming `origin` and
-/// the rank of a token that is not such a join.
+/// Finds the merges that make each token of a rank file: token r >= 256 is the join of the two
+/// tokens that the merges before it leave of its bytes. `tokens` by rank, the 256 bytes first.
+/// Error{kData} naming `origin` and the rank of a token that is not such a join.
 std::vector<std::pair<int32_t, int32_t>> merges_of_ranks(const std::vector<std::string>& tokens,
                                                          const std::string& origin);
 

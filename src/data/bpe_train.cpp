@@ -1,7 +1,8 @@
-// Byte-pair training (Sennrich et al. 2016, arXiv 1508.07909) over the distinct words of the text: the pair of
-// neighbours with the highest count is merged again and again. A pair's count is the number of places where the
-// two stand side by side, overlapping ones ("aaa" has two) included. Counts are kept up to date word by word, the
-// best pair is found by a heap whose stale entries are corrected when they come up.
+// Byte-pair training (Sennrich et al. 2016, arXiv 1508.07909) over the distinct words of the text:
+// the pair of neighbours with the highest count is merged again and again. A pair's count is the
+// number of places where the two stand side by side, overlapping ones ("aaa" has two) included.
+// Counts are kept up to date word by word, the best pair is found by a heap whose stale entries are
+// corrected when they come up.
 #include "knlp/core/error.h"
 #include "knlp/core/parallel.h"
 #include "src/data/bpe_tokenizer.h"
@@ -21,11 +22,12 @@ constexpr int64_t kFirstMerge = 256;
 constexpr size_t kPieceBytes = size_t{1} << 20;
 
 /// Distinct words and their counts, sorted by word.
-std::vector<std::pair<std::string_view, int64_t>> count_words(std::span<const std::string_view> documents,
-                                                              int64_t threads) {
+std::vector<std::pair<std::string_view, int64_t>> count_words(
+    std::span<const std::string_view> documents, int64_t threads) {
     std::vector<std::string_view> pieces;
     for (const std::string_view text : documents)
-        for (const std::string_view piece : cut_at_words(text, kPieceBytes)) pieces.push_back(piece);
+        for (const std::string_view piece : cut_at_words(text, kPieceBytes))
+            pieces.push_back(piece);
     std::vector<WordCounts> parts(static_cast<size_t>(std::max<int64_t>(threads, 1)));
     parallel_for(threads, std::ssize(parts), [&](int64_t part) {
         for (size_t p = static_cast<size_t>(part); p < pieces.size(); p += parts.size()) {
@@ -45,7 +47,8 @@ class Trainer {
 public:
     explicit Trainer(const std::vector<std::pair<std::string_view, int64_t>>& counted)
         : heap_(LessUrgent{this}) {
-        for (int byte = 0; byte < kFirstMerge; ++byte) tokens_.emplace_back(1, static_cast<char>(byte));
+        for (int byte = 0; byte < kFirstMerge; ++byte)
+            tokens_.emplace_back(1, static_cast<char>(byte));
         for (const auto& [word, count] : counted) {
             words_.push_back({.begin = symbols_.size(), .size = word.size(), .count = count});
             for (const char c : word) symbols_.push_back(static_cast<unsigned char>(c));
@@ -77,12 +80,12 @@ public:
 
 private:
     struct Word {
-        size_t begin = 0, size = 0;      // in symbols_
+        size_t begin = 0, size = 0;  // in symbols_
         int64_t count = 0;
     };
     struct Pair {
         int64_t count = 0;
-        std::vector<uint32_t> words;     // where it is or was
+        std::vector<uint32_t> words;  // where it is or was
     };
     struct Candidate {
         int64_t count;
@@ -100,7 +103,8 @@ private:
 
     const std::string& token(uint64_t symbol) const { return tokens_[symbol]; }
 
-    /// Adds `change` to each pair of the word. The word is noted with pairs that hold `newest`; 0 notes all.
+    /// Adds `change` to each pair of the word. The word is noted with pairs that hold `newest`; 0
+    /// notes all.
     void count_pairs(uint32_t w, int64_t change, Symbol newest) {
         const Word& word = words_[w];
         for (size_t i = word.begin; i + 1 < word.begin + word.size; ++i) {
@@ -113,7 +117,8 @@ private:
     }
 
     void merge(uint64_t key, std::vector<uint32_t> words) {
-        const auto left = static_cast<Symbol>(key >> 32), right = static_cast<Symbol>(key & UINT32_MAX);
+        const auto left = static_cast<Symbol>(key >> 32),
+                   right = static_cast<Symbol>(key & UINT32_MAX);
         const auto joined = static_cast<Symbol>(tokens_.size());
         tokens_.push_back(tokens_[left] + tokens_[right]);
         merges_.emplace_back(left, right);
@@ -149,7 +154,7 @@ private:
 
     std::vector<std::string> tokens_;
     std::vector<std::pair<int32_t, int32_t>> merges_;
-    std::vector<Symbol> symbols_;        // of all words, one after the other
+    std::vector<Symbol> symbols_;  // of all words, one after the other
     std::vector<Word> words_;
     std::unordered_map<uint64_t, Pair> pairs_;
     std::priority_queue<Candidate, std::vector<Candidate>, LessUrgent> heap_;
@@ -157,17 +162,19 @@ private:
 
 }  // namespace
 
-std::unique_ptr<Tokenizer> train_bpe(std::span<const std::string_view> documents, int64_t vocab_size,
-                                     int64_t threads) {
+std::unique_ptr<Tokenizer> train_bpe(std::span<const std::string_view> documents,
+                                     int64_t vocab_size, int64_t threads) {
     constexpr int64_t kSmallest = kFirstMerge + 1, kLargest = int64_t{1} << 24;
     if (vocab_size < kSmallest || vocab_size > kLargest)
-        fail(kUsage, "BPE vocabulary of {}, expected {}..{} (256 bytes, merges, end of text)", vocab_size, kSmallest,
-             kLargest);
+        fail(kUsage, "BPE vocabulary of {}, expected {}..{} (256 bytes, merges, end of text)",
+             vocab_size, kSmallest, kLargest);
     Trainer trainer(count_words(documents, threads));
     while (trainer.n_merges() < vocab_size - kSmallest)
         if (!trainer.step())
-            fail(kData, "the text gives only {} merges, so a vocabulary of at most {}, {} was asked for; use more text "
-                 "or a smaller vocabulary", trainer.n_merges(), trainer.n_merges() + kSmallest, vocab_size);
+            fail(kData,
+                 "the text gives only {} merges, so a vocabulary of at most {}, {} was asked for; "
+                 "use more text or a smaller vocabulary",
+                 trainer.n_merges(), trainer.n_merges() + kSmallest, vocab_size);
     BpeDefinition definition{.tokens = trainer.take_tokens(),
                              .merges = trainer.take_merges(),
                              .eot = static_cast<int32_t>(vocab_size - 1)};

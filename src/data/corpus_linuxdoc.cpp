@@ -20,8 +20,8 @@ constexpr const char* kPackages = "/usr/share/doc";
 constexpr uint64_t kValidationEvery = 10;
 
 struct DocFile {
-    std::string name;        // "Documentation/a/b.rst"
-    fs::path path;           // with .gz where it has it
+    std::string name;  // "Documentation/a/b.rst"
+    fs::path path;     // with .gz where it has it
 };
 
 struct Document {
@@ -43,20 +43,23 @@ std::vector<int> version_of(const std::string& name) {
     return numbers;
 }
 
-/// The directory that holds Documentation/, from itself, from Documentation/, or from the tree of an unpacked
-/// package.
+/// The directory that holds Documentation/, from itself, from Documentation/, or from the tree of
+/// an unpacked package.
 fs::path tree_of(const fs::path& source) {
     fs::path clean = source.lexically_normal();
     if (!clean.has_filename()) clean = clean.parent_path();
     if (clean.filename() == "Documentation" && fs::is_directory(clean)) return clean.parent_path();
     if (fs::is_directory(clean / "Documentation")) return clean;
-    fail(kData, "{}: no Documentation directory in it; expected an unpacked linux-doc package or a kernel source tree "
-         "(apt-get install linux-doc installs it below {})", source.string(), kPackages);
+    fail(kData,
+         "{}: no Documentation directory in it; expected an unpacked linux-doc package or a kernel "
+         "source tree (apt-get install linux-doc installs it below {})",
+         source.string(), kPackages);
 }
 
 std::vector<DocFile> list_documents(const fs::path& tree, bool with_translations) {
     std::vector<DocFile> files;
-    for (const fs::directory_entry& entry : fs::recursive_directory_iterator(tree / "Documentation")) {
+    for (const fs::directory_entry& entry :
+         fs::recursive_directory_iterator(tree / "Documentation")) {
         if (!entry.is_regular_file() || entry.is_symlink()) continue;
         std::string name = entry.path().lexically_relative(tree).string();
         if (name.ends_with(".rst.gz")) name.resize(name.size() - 3);
@@ -64,11 +67,13 @@ std::vector<DocFile> list_documents(const fs::path& tree, bool with_translations
         if (!with_translations && name.starts_with("Documentation/translations/")) continue;
         files.push_back({std::move(name), entry.path()});
     }
-    std::sort(files.begin(), files.end(), [](const DocFile& a, const DocFile& b) { return a.name < b.name; });
+    std::sort(files.begin(), files.end(),
+              [](const DocFile& a, const DocFile& b) { return a.name < b.name; });
     return files;
 }
 
-/// Debian's version from the package's changelog, or a source tree's from its Makefile; "" when neither is there.
+/// Debian's version from the package's changelog, or a source tree's from its Makefile; "" when
+/// neither is there.
 std::string version_of_tree(const fs::path& tree) {
     const fs::path changelog = tree / "changelog.Debian.gz", makefile = tree / "Makefile";
     if (fs::exists(changelog)) {
@@ -83,7 +88,8 @@ std::string version_of_tree(const fs::path& tree) {
         const size_t at = text.find("\n" + key);
         if (at == std::string::npos) return "";
         const size_t begin = at + 1 + key.size();
-        version += (version.empty() ? "" : ".") + text.substr(begin, text.find('\n', begin) - begin);
+        version +=
+            (version.empty() ? "" : ".") + text.substr(begin, text.find('\n', begin) - begin);
     }
     return version;
 }
@@ -95,8 +101,10 @@ fs::path find_linuxdoc() {
     std::error_code error;
     for (const fs::directory_entry& entry : fs::directory_iterator(kPackages, error)) {
         const std::string name = entry.path().filename().string();
-        if (!name.starts_with("linux-doc-") || !fs::is_directory(entry.path() / "Documentation")) continue;
-        if (best.empty() || version_of(best.filename().string()) < version_of(name)) best = entry.path();
+        if (!name.starts_with("linux-doc-") || !fs::is_directory(entry.path() / "Documentation"))
+            continue;
+        if (best.empty() || version_of(best.filename().string()) < version_of(name))
+            best = entry.path();
     }
     return best;
 }
@@ -111,22 +119,26 @@ Corpus linuxdoc_corpus(const fs::path& source, bool with_translations) {
         corpus.sources.push_back({.path = file.path.lexically_relative(tree).string(),
                                   .sha256 = sha256_file(file.path),
                                   .bytes = static_cast<int64_t>(fs::file_size(file.path))});
-        const std::string raw = file.path.extension() == ".gz" ? read_gzip(file.path) : read_file(file.path);
-        documents.push_back({repair_utf8(raw, replaced), fnv1a64(file.name) % kValidationEvery == 0});
+        const std::string raw =
+            file.path.extension() == ".gz" ? read_gzip(file.path) : read_file(file.path);
+        documents.push_back(
+            {repair_utf8(raw, replaced), fnv1a64(file.name) % kValidationEvery == 0});
         corpus.bytes += std::ssize(documents.back().text);
     }
     if (documents.empty())
         fail(kData, "{}: no .rst or .rst.gz file below Documentation", tree.string());
-    if (replaced > 0) log::warn("{}: {} bytes that are not UTF-8 became U+FFFD", tree.string(), replaced);
+    if (replaced > 0)
+        log::warn("{}: {} bytes that are not UTF-8 became U+FFFD", tree.string(), replaced);
     corpus.visit = [documents = std::move(documents)](const Corpus::Visitor& visitor) {
         for (const Document& document : documents)
-            visitor({.text = document.text, .validation = document.validation, .end_of_text = true});
+            visitor(
+                {.text = document.text, .validation = document.validation, .end_of_text = true});
     };
     return corpus;
 }
 
-DatasetMeta make_linuxdoc(const fs::path& source, bool with_translations, const PrepareOptions& options,
-                          const fs::path& out) {
+DatasetMeta make_linuxdoc(const fs::path& source, bool with_translations,
+                          const PrepareOptions& options, const fs::path& out) {
     return make_dataset(linuxdoc_corpus(source, with_translations), options, out);
 }
 

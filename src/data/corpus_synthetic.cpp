@@ -1,10 +1,12 @@
-// Texts from sources whose entropy rate follows from their parameters, in nats per token (one token a byte):
-//   markov     order-3 chain over "abcdefgh"; rate = sum over contexts of stationary probability · row entropy
+// Texts from sources whose entropy rate, in nats per token (a byte), follows from their parameters:
+//
+//   markov     order-3 chain over "abcdefgh"
 //   copy       32 random letters, '|', the same 32, '\n'
-//   induction  8 keys in random order each with a random letter, ';', the keys in another order with their letters
+//   induction  8 keys in random order, each with a random letter, ';', the same in another order
 //   arith      "37+05=042\n", both terms uniform in 0..99
-// The last three repeat independent records of fixed length, so their rate is the entropy of one record over its
-// length.
+//
+// markov: the entropies of its contexts' rows, weighted by the stationary probability. The others
+// repeat independent records of fixed length: the entropy of one record over its length.
 #include "knlp/core/error.h"
 #include "knlp/core/hash.h"
 #include "knlp/core/rng.h"
@@ -18,7 +20,7 @@ namespace knlp::data {
 
 namespace {
 
-constexpr int kLetters = 8;                      // alphabet of the Markov chain
+constexpr int kLetters = 8;  // alphabet of the Markov chain
 constexpr int kContexts = kLetters * kLetters * kLetters;
 constexpr int kCopyLength = 32, kKeys = 8;
 constexpr int kAlphabet = 26;
@@ -31,8 +33,9 @@ struct Synthetic {
 
 using Row = std::array<double, kLetters>;
 
-/// Next-letter probabilities of every context. Cubes of uniform numbers make some letters likely; the floor keeps
-/// all possible, so the chain forgets its start and has one stationary distribution.
+/// Next-letter probabilities of every context. Cubes of uniform numbers make some letters likely;
+/// the floor keeps all possible, so the chain forgets its start and has one stationary
+/// distribution.
 std::vector<Row> markov_rows(const Stream& stream) {
     std::vector<Row> rows(kContexts);
     for (size_t c = 0; c < rows.size(); ++c) {
@@ -51,7 +54,8 @@ double markov_entropy(const std::vector<Row>& rows) {
     for (double change = 1; change > 1e-14;) {
         std::fill(next.begin(), next.end(), 0.0);
         for (size_t c = 0; c < rows.size(); ++c)
-            for (size_t j = 0; j < kLetters; ++j) next[c * kLetters % kContexts + j] += now[c] * rows[c][j];
+            for (size_t j = 0; j < kLetters; ++j)
+                next[c * kLetters % kContexts + j] += now[c] * rows[c][j];
         change = 0;
         for (size_t c = 0; c < rows.size(); ++c) change += std::abs(next[c] - now[c]);
         now.swap(next);
@@ -77,7 +81,9 @@ Synthetic make_markov(int64_t n_tokens, uint64_t seed) {
     return out;
 }
 
-double log_factorial(int n) { return std::lgamma(n + 1.0); }
+double log_factorial(int n) {
+    return std::lgamma(n + 1.0);
+}
 
 /// Repeats record(index), each of the given entropy, up to n bytes.
 template <class Record>
@@ -99,7 +105,8 @@ Synthetic make_copy(int64_t n_tokens, uint64_t seed) {
     return repeat(n_tokens, kCopyLength * std::log(kAlphabet), [&](uint64_t index) {
         std::string text;
         for (uint64_t i = 0; i < kCopyLength; ++i)
-            text.push_back(static_cast<char>('a' + static_cast<int>(stream.below(kAlphabet, index, i))));
+            text.push_back(
+                static_cast<char>('a' + static_cast<int>(stream.below(kAlphabet, index, i))));
         return text + "|" + text + "\n";
     });
 }
@@ -108,7 +115,8 @@ Synthetic make_copy(int64_t n_tokens, uint64_t seed) {
 std::array<int, kKeys> permutation(const Stream& stream, uint64_t index, uint64_t first_lane) {
     std::array<int, kKeys> order;
     std::iota(order.begin(), order.end(), 0);
-    for (size_t i = kKeys - 1; i > 0; --i) std::swap(order[i], order[stream.below(i + 1, index, first_lane + i)]);
+    for (size_t i = kKeys - 1; i > 0; --i)
+        std::swap(order[i], order[stream.below(i + 1, index, first_lane + i)]);
     return order;
 }
 
@@ -118,7 +126,8 @@ Synthetic make_induction(int64_t n_tokens, uint64_t seed) {
     return repeat(n_tokens, entropy, [&](uint64_t index) {
         std::string values, text;
         for (uint64_t key = 0; key < kKeys; ++key)
-            values.push_back(static_cast<char>('a' + static_cast<int>(stream.below(kAlphabet, index, key))));
+            values.push_back(
+                static_cast<char>('a' + static_cast<int>(stream.below(kAlphabet, index, key))));
         const auto say = [&](const std::array<int, kKeys>& order, char end) {
             for (const int key : order) {
                 text.push_back(static_cast<char>('A' + key));
@@ -142,32 +151,43 @@ Synthetic make_arith(int64_t n_tokens, uint64_t seed) {
 
 }  // namespace
 
-Corpus synthetic_corpus(const std::string& kind, int64_t n_tokens, uint64_t seed, double val_fraction) {
+Corpus synthetic_corpus(const std::string& kind, int64_t n_tokens, uint64_t seed,
+                        double val_fraction) {
     constexpr int64_t kFewest = 100, kMost = int64_t{1} << 33;
     if (n_tokens < kFewest || n_tokens > kMost)
         fail(kUsage, "{} synthetic tokens, expected {}..{}", n_tokens, kFewest, kMost);
     if (!(val_fraction > 0.0 && val_fraction < 1.0))
         fail(kUsage, "validation fraction {}, expected more than 0 and less than 1", val_fraction);
     Synthetic made;
-    if (kind == "markov") made = make_markov(n_tokens, seed);
-    else if (kind == "copy") made = make_copy(n_tokens, seed);
-    else if (kind == "induction") made = make_induction(n_tokens, seed);
-    else if (kind == "arith") made = make_arith(n_tokens, seed);
-    else fail(kUsage, "synthetic kind '{}', expected markov, copy, induction or arith", kind);
+    if (kind == "markov")
+        made = make_markov(n_tokens, seed);
+    else if (kind == "copy")
+        made = make_copy(n_tokens, seed);
+    else if (kind == "induction")
+        made = make_induction(n_tokens, seed);
+    else if (kind == "arith")
+        made = make_arith(n_tokens, seed);
+    else
+        fail(kUsage, "synthetic kind '{}', expected markov, copy, induction or arith", kind);
 
-    Corpus corpus{.name = "synthetic-" + kind, .synthetic = true, .entropy_nats = made.entropy_nats, .bytes = n_tokens};
-    corpus.sources = {{.path = fmt::format("synthetic {} seed {}", kind, seed), .sha256 = sha256_hex(made.text),
+    Corpus corpus{.name = "synthetic-" + kind,
+                  .synthetic = true,
+                  .entropy_nats = made.entropy_nats,
+                  .bytes = n_tokens};
+    corpus.sources = {{.path = fmt::format("synthetic {} seed {}", kind, seed),
+                       .sha256 = sha256_hex(made.text),
                        .bytes = n_tokens}};
     corpus.visit = [text = std::move(made.text), val_fraction](const Corpus::Visitor& visitor) {
-        const auto cut = static_cast<size_t>(static_cast<double>(text.size()) * (1.0 - val_fraction));
+        const auto cut =
+            static_cast<size_t>(static_cast<double>(text.size()) * (1.0 - val_fraction));
         visitor({.text = std::string_view(text).substr(0, cut)});
         visitor({.text = std::string_view(text).substr(cut), .validation = true});
     };
     return corpus;
 }
 
-DatasetMeta make_synthetic(const std::string& kind, int64_t n_tokens, uint64_t seed, const PrepareOptions& options,
-                           const std::filesystem::path& out) {
+DatasetMeta make_synthetic(const std::string& kind, int64_t n_tokens, uint64_t seed,
+                           const PrepareOptions& options, const std::filesystem::path& out) {
     return make_dataset(synthetic_corpus(kind, n_tokens, seed, options.val_fraction), options, out);
 }
 

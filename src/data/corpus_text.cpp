@@ -29,7 +29,9 @@ public:
         else
             mapped_.emplace(path);
     }
-    std::string_view text() const { return mapped_ ? mapped_->text() : std::string_view(unpacked_); }
+    std::string_view text() const {
+        return mapped_ ? mapped_->text() : std::string_view(unpacked_);
+    }
 
 private:
     std::optional<MappedFile> mapped_;
@@ -45,7 +47,8 @@ std::vector<fs::path> expand(const std::vector<fs::path>& inputs) {
             continue;
         }
         const size_t begin = files.size();
-        for (auto entry = fs::recursive_directory_iterator(input); entry != fs::recursive_directory_iterator(); ++entry) {
+        for (auto entry = fs::recursive_directory_iterator(input);
+             entry != fs::recursive_directory_iterator(); ++entry) {
             const bool hidden = entry->path().filename().string().starts_with('.');
             if (hidden && entry->is_directory()) entry.disable_recursion_pending();
             if (!hidden && entry->is_regular_file()) files.push_back(entry->path());
@@ -59,7 +62,7 @@ std::vector<fs::path> expand(const std::vector<fs::path>& inputs) {
 /// One text and what had to be repaired in all.
 struct Repair {
     int64_t replaced = 0;
-    std::string first;                           // "file: byte n"
+    std::string first;  // "file: byte n"
 
     void visit(std::string_view text, const std::string& place, const DocumentVisitor& visitor) {
         const size_t bad = find_invalid_utf8(text);
@@ -70,11 +73,14 @@ struct Repair {
     }
 };
 
-void visit_text(const fs::path& path, bool special, Repair& repair, const DocumentVisitor& visitor) {
+void visit_text(const fs::path& path, bool special, Repair& repair,
+                const DocumentVisitor& visitor) {
     const TextFile file(path);
     std::string_view text = file.text();
     if (const size_t nul = text.find('\0'); nul != std::string_view::npos)
-        fail(kData, "{}: byte {} is NUL, so this is not a text file (token files: knlp data import --format tokens)",
+        fail(kData,
+             "{}: byte {} is NUL, so this is not a text file (token files: knlp data import "
+             "--format tokens)",
              path.string(), nul);
     while (!text.empty()) {
         const size_t mark = special ? text.find(kEndOfText) : std::string_view::npos;
@@ -96,8 +102,10 @@ void visit_json_lines(const fs::path& path, const DocumentVisitor& visitor) {
         if (value.is_discarded())
             fail(kData, "{}:{}: not JSON: '{}'", path.string(), number, line.substr(0, 60));
         if (!value.is_object() || !value.contains("text") || !value["text"].is_string())
-            fail(kData, "{}:{}: expected an object with the string \"text\"", path.string(), number);
-        if (const auto& text = value["text"].get_ref<const std::string&>(); !text.empty()) visitor(text);
+            fail(kData, "{}:{}: expected an object with the string \"text\"", path.string(),
+                 number);
+        if (const auto& text = value["text"].get_ref<const std::string&>(); !text.empty())
+            visitor(text);
     }
 }
 
@@ -115,10 +123,12 @@ struct Size {
 };
 
 /// Hands on documents as pieces, cut where training ends.
-void split_documents(const Size& size, double val_fraction, const std::function<void(const DocumentVisitor&)>& documents,
+void split_documents(const Size& size, double val_fraction,
+                     const std::function<void(const DocumentVisitor&)>& documents,
                      const Corpus::Visitor& visitor) {
     // As Python's int(n * (1 - f)), which nanoGPT's published counts come from.
-    const auto cut = static_cast<int64_t>(static_cast<double>(size.characters) * (1.0 - val_fraction));
+    const auto cut =
+        static_cast<int64_t>(static_cast<double>(size.characters) * (1.0 - val_fraction));
     int64_t number = 0, done = 0;
     documents([&](std::string_view text) {
         throw_if_stopped();
@@ -137,17 +147,21 @@ void split_documents(const Size& size, double val_fraction, const std::function<
 
 }  // namespace
 
-Corpus text_corpus(const std::vector<fs::path>& inputs, TextFormat format, double val_fraction, bool special) {
+Corpus text_corpus(const std::vector<fs::path>& inputs, TextFormat format, double val_fraction,
+                   bool special) {
     if (!(val_fraction > 0.0 && val_fraction < 1.0))
         fail(kUsage, "validation fraction {}, expected more than 0 and less than 1", val_fraction);
     const std::vector<fs::path> files = expand(inputs);
     Corpus corpus{.name = files.front().stem().string()};
     for (const fs::path& file : files)
-        corpus.sources.push_back({.path = file.string(), .sha256 = sha256_file(file),
+        corpus.sources.push_back({.path = file.string(),
+                                  .sha256 = sha256_file(file),
                                   .bytes = static_cast<int64_t>(fs::file_size(file))});
-    const auto documents = [files, format, special](Repair& repair, const DocumentVisitor& visitor) {
+    const auto documents = [files, format, special](Repair& repair,
+                                                    const DocumentVisitor& visitor) {
         for (const fs::path& file : files)
-            format == TextFormat::kText ? visit_text(file, special, repair, visitor) : visit_json_lines(file, visitor);
+            format == TextFormat::kText ? visit_text(file, special, repair, visitor)
+                                        : visit_json_lines(file, visitor);
     };
     Size size;
     Repair repair;
@@ -158,20 +172,25 @@ Corpus text_corpus(const std::vector<fs::path>& inputs, TextFormat format, doubl
         size.bytes += std::ssize(text);
     });
     if (size.documents == 0)
-        fail(kData, "{}: no text in {} file{}", files.front().string(), files.size(), files.size() == 1 ? "" : "s");
+        fail(kData, "{}: no text in {} file{}", files.front().string(), files.size(),
+             files.size() == 1 ? "" : "s");
     if (repair.replaced > 0)
-        log::warn("{} bytes that are not UTF-8 became U+FFFD, the first at {}", repair.replaced, repair.first);
+        log::warn("{} bytes that are not UTF-8 became U+FFFD, the first at {}", repair.replaced,
+                  repair.first);
     corpus.bytes = size.bytes;
     corpus.visit = [documents, size, val_fraction](const Corpus::Visitor& visitor) {
         Repair again;
-        split_documents(size, val_fraction, [&](const DocumentVisitor& each) { documents(again, each); }, visitor);
+        split_documents(
+            size, val_fraction, [&](const DocumentVisitor& each) { documents(again, each); },
+            visitor);
     };
     return corpus;
 }
 
-DatasetMeta make_text(const std::vector<fs::path>& files, TextFormat format, const PrepareOptions& options,
-                      const fs::path& out) {
-    return make_dataset(text_corpus(files, format, options.val_fraction, options.special), options, out);
+DatasetMeta make_text(const std::vector<fs::path>& files, TextFormat format,
+                      const PrepareOptions& options, const fs::path& out) {
+    return make_dataset(text_corpus(files, format, options.val_fraction, options.special), options,
+                        out);
 }
 
 }  // namespace knlp::data

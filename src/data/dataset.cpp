@@ -16,7 +16,7 @@ using nlohmann::json;
 namespace {
 
 constexpr int64_t kSchema = 1;
-constexpr int64_t kLargestCount = int64_t{1} << 53;      // what JSON numbers keep exactly
+constexpr int64_t kLargestCount = int64_t{1} << 53;  // what JSON numbers keep exactly
 
 /// Reads members of one JSON object, naming file and key in every error.
 class Reader {
@@ -27,7 +27,8 @@ public:
     }
     const json& at(const char* key) const {
         if (!object_.contains(key))
-            fail(kData, "{}: '{}{}' is missing; make the dataset again with knlp data", file_, prefix_, key);
+            fail(kData, "{}: '{}{}' is missing; make the dataset again with knlp data", file_,
+                 prefix_, key);
         return object_.at(key);
     }
     std::string text(const char* key) const {
@@ -54,7 +55,8 @@ public:
     bool has(const char* key) const { return object_.contains(key); }
     [[noreturn]] void wrong(const char* key, const std::string& expected) const {
         const std::string found = at(key).dump(-1, ' ', false, json::error_handler_t::replace);
-        fail(kData, "{}: '{}{}' is {}, expected {}", file_, prefix_, key, found.substr(0, 60), expected);
+        fail(kData, "{}: '{}{}' is {}, expected {}", file_, prefix_, key, found.substr(0, 60),
+             expected);
     }
 
 private:
@@ -82,8 +84,10 @@ void check_counts(const TokenFile& file, int64_t expected, const std::string& sp
 std::vector<fs::path> require_split(const fs::path& directory, const std::string& split) {
     std::vector<fs::path> files = split_files(directory, split);
     if (files.empty())
-        fail(kData, "{}: no {}.bin and no *_{}_*.bin; `knlp data import` or `knlp data prepare` makes them",
-             directory.string(), split, split);
+        fail(
+            kData,
+            "{}: no {}.bin and no *_{}_*.bin; `knlp data import` or `knlp data prepare` makes them",
+            directory.string(), split, split);
     return files;
 }
 
@@ -106,8 +110,8 @@ void describe_foreign(Dataset& dataset, const std::string& tokenizer) {
     } else if (beside) {
         const auto found = load_tokenizer(dataset.directory);
         if (found->kind() != tokenizer)
-            fail(kData, "{}: holds a {} tokenizer, asked for {}", dataset.directory.string(), found->kind(),
-                 tokenizer);
+            fail(kData, "{}: holds a {} tokenizer, asked for {}", dataset.directory.string(),
+                 found->kind(), tokenizer);
         meta.vocab_size = found->vocab_size();
         meta.eot = found->eot();
         meta.tokenizer_sha256 = found->sha256();
@@ -136,7 +140,8 @@ DatasetMeta read_dataset_meta(const fs::path& file) {
         meta.tokenizer_sha256 = reader.sha256("tokenizer_sha256");
     meta.vocab_size = reader.integer("vocab_size", 1, INT32_MAX);
     meta.dtype = reader.text("dtype");
-    if (meta.dtype != "uint16" && meta.dtype != "uint32") reader.wrong("dtype", "\"uint16\" or \"uint32\"");
+    if (meta.dtype != "uint16" && meta.dtype != "uint32")
+        reader.wrong("dtype", "\"uint16\" or \"uint32\"");
     meta.eot = reader.integer("eot", -1, meta.vocab_size - 1);
     const Reader tokens = reader.object("n_tokens"), bytes = reader.object("n_bytes"),
                  hashes = reader.object("sha256");
@@ -177,12 +182,14 @@ void write_dataset_meta(const fs::path& file, const DatasetMeta& meta) {
     if (meta.entropy_nats >= 0) document["entropy_nats"] = meta.entropy_nats;
     if (!meta.package_version.empty()) document["package_version"] = meta.package_version;
     for (const DatasetMeta::Source& source : meta.sources)
-        document["source"].push_back({{"path", source.path}, {"bytes", source.bytes}, {"sha256", source.sha256}});
+        document["source"].push_back(
+            {{"path", source.path}, {"bytes", source.bytes}, {"sha256", source.sha256}});
     write_file_atomic(file, pretty_json(document));
 }
 
 std::vector<fs::path> split_files(const fs::path& directory, const std::string& split) {
-    if (const fs::path plain = directory / (split + ".bin"); fs::is_regular_file(plain)) return {plain};
+    if (const fs::path plain = directory / (split + ".bin"); fs::is_regular_file(plain))
+        return {plain};
     std::vector<fs::path> shards;
     std::error_code error;
     for (const fs::directory_entry& entry : fs::directory_iterator(directory, error)) {
@@ -205,11 +212,14 @@ std::string split_sha256(const std::vector<fs::path>& files) {
 
 Dataset open_dataset(const fs::path& directory, const std::string& tokenizer) {
     if (!fs::is_directory(directory))
-        fail(kData, "{}: no such dataset directory; `knlp data list` shows what there is", directory.string());
+        fail(kData, "{}: no such dataset directory; `knlp data list` shows what there is",
+             directory.string());
     const fs::path sidecar = directory / "meta.json";
     const bool known = fs::exists(sidecar);
     if (!known && tokenizer.empty())
-        fail(kData, "{}: no meta.json, so the tokenizer must be named (--tokenizer byte, char, bpe or gpt2)",
+        fail(kData,
+             "{}: no meta.json, so the tokenizer must be named (--tokenizer byte, char, bpe or "
+             "gpt2)",
              directory.string());
 
     DatasetMeta meta;
@@ -224,8 +234,8 @@ Dataset open_dataset(const fs::path& directory, const std::string& tokenizer) {
         return dataset;
     }
     if (!tokenizer.empty() && tokenizer != dataset.meta.tokenizer)
-        fail(kData, "{}: tokens are of tokenizer '{}', asked for '{}'", sidecar.string(), dataset.meta.tokenizer,
-             tokenizer);
+        fail(kData, "{}: tokens are of tokenizer '{}', asked for '{}'", sidecar.string(),
+             dataset.meta.tokenizer, tokenizer);
     check_counts(dataset.train, dataset.meta.train_tokens, "train");
     check_counts(dataset.val, dataset.meta.val_tokens, "val");
     return dataset;

@@ -25,8 +25,8 @@ std::unique_ptr<Tokenizer> known_tokenizer(const PrepareOptions& options) {
     if (!options.tokenizer_files.empty()) {
         std::unique_ptr<Tokenizer> loaded = load_tokenizer(options.tokenizer_files);
         if (loaded->kind() != options.tokenizer)
-            fail(kData, "{}: a {} tokenizer, expected {}", options.tokenizer_files.string(), loaded->kind(),
-                 options.tokenizer);
+            fail(kData, "{}: a {} tokenizer, expected {}", options.tokenizer_files.string(),
+                 loaded->kind(), options.tokenizer);
         return loaded;
     }
     return options.tokenizer == "byte" ? make_byte_tokenizer() : nullptr;
@@ -62,13 +62,15 @@ void require_llmc_header(const std::vector<fs::path>& files) {
         const bool read = stream != nullptr && std::fread(&magic, sizeof magic, 1, stream) == 1;
         if (stream != nullptr) std::fclose(stream);
         if (!read || magic != kLlmcMagic)
-            fail(kData, "{}: byte 0: {} instead of llm.c's {}; headerless files are --format tokens", file.string(), magic,
-                 kLlmcMagic);
+            fail(kData,
+                 "{}: byte 0: {} instead of llm.c's {}; headerless files are --format tokens",
+                 file.string(), magic, kLlmcMagic);
     }
 }
 
 /// Copies tokens [begin, end); returns the bytes of text they stand for, 0 without a tokenizer.
-int64_t copy_tokens(const TokenFile& from, int64_t begin, int64_t end, const Tokenizer* tokenizer, TokenWriter& to) {
+int64_t copy_tokens(const TokenFile& from, int64_t begin, int64_t end, const Tokenizer* tokenizer,
+                    TokenWriter& to) {
     std::vector<int64_t> wide;
     std::vector<int32_t> ids;
     int64_t bytes = 0;
@@ -85,21 +87,25 @@ int64_t copy_tokens(const TokenFile& from, int64_t begin, int64_t end, const Tok
     return bytes;
 }
 
-int64_t vocabulary_of(const TokenFile& train, const TokenFile* val, const Tokenizer* tokenizer, int64_t asked,
-                      const std::string& kind) {
-    const int64_t known = tokenizer != nullptr ? tokenizer->vocab_size() : kind == "gpt2" ? 50257 : 0;
+int64_t vocabulary_of(const TokenFile& train, const TokenFile* val, const Tokenizer* tokenizer,
+                      int64_t asked, const std::string& kind) {
+    const int64_t known = tokenizer != nullptr ? tokenizer->vocab_size()
+                          : kind == "gpt2"     ? 50257
+                                               : 0;
     if (asked > 0 && known > 0 && asked != known)
         fail(kUsage, "vocabulary of {} was given, the {} tokenizer has {}", asked, kind, known);
     const int64_t largest = std::max(train.max_id(), val != nullptr ? val->max_id() : 0);
     const int64_t vocab_size = asked > 0 ? asked : known > 0 ? known : largest + 1;
-    if (vocab_size > INT32_MAX) fail(kData, "{}: token {} is too large", train.paths().front().string(), largest);
+    if (vocab_size > INT32_MAX)
+        fail(kData, "{}: token {} is too large", train.paths().front().string(), largest);
     return vocab_size;
 }
 
 }  // namespace
 
-DatasetMeta make_from_tokens(const std::vector<fs::path>& files, int64_t width_bytes, bool require_llmc,
-                             int64_t vocab_size, const PrepareOptions& options, const fs::path& out) {
+DatasetMeta make_from_tokens(const std::vector<fs::path>& files, int64_t width_bytes,
+                             bool require_llmc, int64_t vocab_size, const PrepareOptions& options,
+                             const fs::path& out) {
     const Splits splits = sort_files(files);
     if (require_llmc) {
         require_llmc_header(splits.train);
@@ -111,7 +117,8 @@ DatasetMeta make_from_tokens(const std::vector<fs::path>& files, int64_t width_b
     const std::unique_ptr<Tokenizer> tokenizer = known_tokenizer(options);
 
     DatasetMeta meta{.name = options.name, .tokenizer = options.tokenizer};
-    meta.vocab_size = vocabulary_of(train, val ? &*val : nullptr, tokenizer.get(), vocab_size, options.tokenizer);
+    meta.vocab_size =
+        vocabulary_of(train, val ? &*val : nullptr, tokenizer.get(), vocab_size, options.tokenizer);
     train.check_vocabulary(meta.vocab_size);
     if (val) val->check_vocabulary(meta.vocab_size);
     meta.dtype = meta.vocab_size <= kMaxVocab16 ? "uint16" : "uint32";
@@ -123,21 +130,25 @@ DatasetMeta make_from_tokens(const std::vector<fs::path>& files, int64_t width_b
     }
     for (const std::vector<fs::path>* list : {&splits.train, &splits.val})
         for (const fs::path& file : *list)
-            meta.sources.push_back({.path = file.string(), .sha256 = sha256_file(file),
+            meta.sources.push_back({.path = file.string(),
+                                    .sha256 = sha256_file(file),
                                     .bytes = static_cast<int64_t>(fs::file_size(file))});
 
     StagedDirectory staged(out, options.force);
     TokenWriter train_writer(staged.path(), meta.name, "train", meta.vocab_size, options.layout);
     TokenWriter val_writer(staged.path(), meta.name, "val", meta.vocab_size, options.layout);
-    const int64_t cut =
-        val ? train.size() : static_cast<int64_t>(static_cast<double>(train.size()) * (1.0 - options.val_fraction));
+    const int64_t cut = val ? train.size()
+                            : static_cast<int64_t>(static_cast<double>(train.size()) *
+                                                   (1.0 - options.val_fraction));
     meta.train_bytes = copy_tokens(train, 0, cut, tokenizer.get(), train_writer);
     meta.val_bytes = val ? copy_tokens(*val, 0, val->size(), tokenizer.get(), val_writer)
                          : copy_tokens(train, cut, train.size(), tokenizer.get(), val_writer);
     meta.train_tokens = train_writer.tokens();
     meta.val_tokens = val_writer.tokens();
     if (meta.train_tokens < 2 || meta.val_tokens < 2)
-        fail(kData, "{}: {} training and {} validation tokens, expected at least 2 of each; use another --val-fraction",
+        fail(kData,
+             "{}: {} training and {} validation tokens, expected at least 2 of each; use another "
+             "--val-fraction",
              splits.train.front().string(), meta.train_tokens, meta.val_tokens);
     meta.train_sha256 = train_writer.finish();
     meta.val_sha256 = val_writer.finish();

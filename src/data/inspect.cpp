@@ -24,7 +24,8 @@ std::string hash_now(const fs::path& file) {
     std::span<const std::byte> rest = mapped.bytes();
     while (!rest.empty()) {
         throw_if_stopped();
-        const std::span<const std::byte> part = rest.first(std::min<size_t>(rest.size(), size_t{1} << 24));
+        const std::span<const std::byte> part =
+            rest.first(std::min<size_t>(rest.size(), size_t{1} << 24));
         hash.update(part);
         rest = rest.subspan(part.size());
     }
@@ -34,13 +35,15 @@ std::string hash_now(const fs::path& file) {
 std::string split_hash_now(const std::vector<fs::path>& files) {
     if (files.size() == 1) return hash_now(files.front());
     std::string list;
-    for (const fs::path& file : files) list += hash_now(file) + "  " + file.filename().string() + "\n";
+    for (const fs::path& file : files)
+        list += hash_now(file) + "  " + file.filename().string() + "\n";
     return sha256_hex(list);
 }
 
 void require_hash(const std::string& what, const std::string& expected, const std::string& found) {
     if (expected != found)
-        fail(kData, "{}: SHA-256 {}, but meta.json says {}; it was changed after it was made", what, found, expected);
+        fail(kData, "{}: SHA-256 {}, but meta.json says {}; it was changed after it was made", what,
+             found, expected);
 }
 
 }  // namespace
@@ -67,15 +70,19 @@ std::vector<std::string> check_dataset(const fs::path& directory, const std::str
     const Dataset dataset = open_dataset(directory, tokenizer);
     const DatasetMeta& meta = dataset.meta;
     std::vector<std::string> done;
-    done.push_back(fmt::format("sizes: {} training and {} validation tokens", dataset.train.size(), dataset.val.size()));
+    done.push_back(fmt::format("sizes: {} training and {} validation tokens", dataset.train.size(),
+                               dataset.val.size()));
     dataset.train.check_vocabulary(meta.vocab_size);
     dataset.val.check_vocabulary(meta.vocab_size);
     done.push_back(fmt::format("vocabulary: every id below {}", meta.vocab_size));
-    require_hash(dataset.train.paths().front().string(), meta.train_sha256, split_hash_now(dataset.train.paths()));
-    require_hash(dataset.val.paths().front().string(), meta.val_sha256, split_hash_now(dataset.val.paths()));
+    require_hash(dataset.train.paths().front().string(), meta.train_sha256,
+                 split_hash_now(dataset.train.paths()));
+    require_hash(dataset.val.paths().front().string(), meta.val_sha256,
+                 split_hash_now(dataset.val.paths()));
     done.push_back("hashes: token files as when they were made");
 
-    const bool has_tokenizer = fs::exists(directory / "tokenizer.json") || fs::exists(directory / "vocab.json") ||
+    const bool has_tokenizer = fs::exists(directory / "tokenizer.json") ||
+                               fs::exists(directory / "vocab.json") ||
                                fs::exists(directory / "ranks.tiktoken");
     if (!has_tokenizer) {
         done.push_back("tokenizer: no files here, known by name only (" + meta.tokenizer + ")");
@@ -85,9 +92,10 @@ std::vector<std::string> check_dataset(const fs::path& directory, const std::str
     if (!meta.tokenizer_sha256.empty())
         require_hash(directory.string() + ": tokenizer", meta.tokenizer_sha256, loaded->sha256());
     if (loaded->vocab_size() > meta.vocab_size)
-        fail(kData, "{}: tokenizer has {} ids, meta.json says {}", directory.string(), loaded->vocab_size(),
-             meta.vocab_size);
-    done.push_back(fmt::format("tokenizer: {} with {} ids, as when it was made", loaded->kind(), loaded->vocab_size()));
+        fail(kData, "{}: tokenizer has {} ids, meta.json says {}", directory.string(),
+             loaded->vocab_size(), meta.vocab_size);
+    done.push_back(fmt::format("tokenizer: {} with {} ids, as when it was made", loaded->kind(),
+                               loaded->vocab_size()));
     return done;
 }
 
@@ -97,7 +105,8 @@ std::vector<ListedDataset> list_datasets(const fs::path& data_dir) {
     for (const fs::directory_entry& entry : fs::directory_iterator(data_dir, error)) {
         // Directories being made have a leading dot.
         if (entry.path().filename().string().starts_with('.') || !entry.is_directory()) continue;
-        if (!fs::exists(entry.path() / "meta.json") && split_files(entry.path(), "train").empty()) continue;
+        if (!fs::exists(entry.path() / "meta.json") && split_files(entry.path(), "train").empty())
+            continue;
         ListedDataset listed{.directory = entry.path()};
         try {
             if (fs::exists(entry.path() / "meta.json"))
@@ -109,8 +118,9 @@ std::vector<ListedDataset> list_datasets(const fs::path& data_dir) {
         }
         found.push_back(std::move(listed));
     }
-    std::sort(found.begin(), found.end(),
-              [](const ListedDataset& a, const ListedDataset& b) { return a.directory < b.directory; });
+    std::sort(found.begin(), found.end(), [](const ListedDataset& a, const ListedDataset& b) {
+        return a.directory < b.directory;
+    });
     return found;
 }
 

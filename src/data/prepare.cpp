@@ -21,12 +21,13 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr size_t kEncodeBytes = size_t{4} << 20;             // bounds the ids held at once
-constexpr size_t kTrainingBytes = size_t{512} << 20;        // text a BPE is trained on, at most
+constexpr size_t kEncodeBytes = size_t{4} << 20;      // bounds the ids held at once
+constexpr size_t kTrainingBytes = size_t{512} << 20;  // text a BPE is trained on, at most
 constexpr size_t kSourcesInMeta = 64;
 
 /// Trains on the training pieces of a corpus, or on all; sets `bytes` to the text used.
-std::unique_ptr<Tokenizer> train_on(const Corpus& corpus, bool all, int64_t vocab_size, int64_t threads, int64_t& bytes) {
+std::unique_ptr<Tokenizer> train_on(const Corpus& corpus, bool all, int64_t vocab_size,
+                                    int64_t threads, int64_t& bytes) {
     std::string text;
     std::vector<std::pair<size_t, size_t>> spans;
     bool full = false;
@@ -40,7 +41,8 @@ std::unique_ptr<Tokenizer> train_on(const Corpus& corpus, bool all, int64_t voca
     });
     if (full) log::info("training the BPE on the first {} MiB of the text", kTrainingBytes >> 20);
     std::vector<std::string_view> documents;
-    for (const auto& [begin, size] : spans) documents.push_back(std::string_view(text).substr(begin, size));
+    for (const auto& [begin, size] : spans)
+        documents.push_back(std::string_view(text).substr(begin, size));
     bytes = std::ssize(text);
     return train_bpe(documents, vocab_size, threads);
 }
@@ -59,11 +61,13 @@ std::unique_ptr<Tokenizer> tokenizer_for(const Corpus& corpus, const PrepareOpti
     if (kind != "bpe" && kind != "gpt2")
         fail(kUsage, "tokenizer '{}', expected byte, char, bpe or gpt2", kind);
     if (options.tokenizer_files.empty())
-        fail(kData, "the gpt2 tokenizer needs its files: --tokenizer-files DIR with vocab.json and merges.txt, or a "
-             "rank file such as gpt2.tiktoken");
+        fail(kData,
+             "the gpt2 tokenizer needs its files: --tokenizer-files DIR with vocab.json and "
+             "merges.txt, or a rank file such as gpt2.tiktoken");
     std::unique_ptr<Tokenizer> loaded = load_bpe(options.tokenizer_files);
     if (kind == "gpt2" && loaded->kind() != "gpt2")
-        fail(kData, "{}: {} ids, expected GPT-2's 50257", options.tokenizer_files.string(), loaded->vocab_size());
+        fail(kData, "{}: {} ids, expected GPT-2's 50257", options.tokenizer_files.string(),
+             loaded->vocab_size());
     return loaded;
 }
 
@@ -85,7 +89,8 @@ void write_splits(const Corpus& corpus, const Tokenizer& tokenizer, const Prepar
             writer.append(ids);
             done += std::ssize(part);
             if (progress.active())
-                progress.update(fmt::format("tokenizing {} of {} MB", done / 1000000, corpus.bytes / 1000000));
+                progress.update(
+                    fmt::format("tokenizing {} of {} MB", done / 1000000, corpus.bytes / 1000000));
         }
         if (piece.end_of_text && tokenizer.eot() >= 0) {
             const int32_t eot = tokenizer.eot();
@@ -94,9 +99,12 @@ void write_splits(const Corpus& corpus, const Tokenizer& tokenizer, const Prepar
     });
     meta.train_tokens = train.tokens();
     meta.val_tokens = val.tokens();
-    for (const auto& [split, tokens] : {std::pair("training", meta.train_tokens), std::pair("validation", meta.val_tokens)})
+    for (const auto& [split, tokens] :
+         {std::pair("training", meta.train_tokens), std::pair("validation", meta.val_tokens)})
         if (tokens < 2)
-            fail(kData, "{}: the {} part has {} tokens, expected at least 2; use more text or another --val-fraction",
+            fail(kData,
+                 "{}: the {} part has {} tokens, expected at least 2; use more text or another "
+                 "--val-fraction",
                  corpus.sources.empty() ? corpus.name : corpus.sources.front().path, split, tokens);
     meta.train_sha256 = train.finish();
     meta.val_sha256 = val.finish();
@@ -109,9 +117,11 @@ void finish_meta(const fs::path& directory, DatasetMeta& meta) {
     meta.created_utc = utc_now();
     if (meta.sources.size() <= kSourcesInMeta) return;
     std::string list;
-    for (const DatasetMeta::Source& source : meta.sources) list += source.sha256 + "  " + source.path + "\n";
+    for (const DatasetMeta::Source& source : meta.sources)
+        list += source.sha256 + "  " + source.path + "\n";
     write_file_atomic(directory / "sources.sha256", list);
-    meta.sources = {{.path = "sources.sha256", .sha256 = sha256_hex(list), .bytes = std::ssize(list)}};
+    meta.sources = {
+        {.path = "sources.sha256", .sha256 = sha256_hex(list), .bytes = std::ssize(list)}};
 }
 
 DatasetMeta make_dataset(const Corpus& corpus, const PrepareOptions& options, const fs::path& out) {
@@ -138,17 +148,18 @@ DatasetMeta make_dataset(const Corpus& corpus, const PrepareOptions& options, co
     return meta;
 }
 
-TrainedBpe train_bpe_into(const fs::path& out, const std::vector<fs::path>& files, int64_t vocab_size, int64_t threads,
-                          bool force) {
+TrainedBpe train_bpe_into(const fs::path& out, const std::vector<fs::path>& files,
+                          int64_t vocab_size, int64_t threads, bool force) {
     const fs::path linuxdoc = files.empty() ? find_linuxdoc() : fs::path();
     if (files.empty() && linuxdoc.empty())
         fail(kData, "no text to train on: give --text FILE, or apt-get install linux-doc");
-    constexpr double kAnySplit = 0.5;            // all pieces of files are used
+    constexpr double kAnySplit = 0.5;  // all pieces of files are used
     const Corpus corpus = files.empty() ? linuxdoc_corpus(linuxdoc, false)
                                         : text_corpus(files, TextFormat::kText, kAnySplit, false);
     StagedDirectory staged(out, force);
     TrainedBpe result;
-    const std::unique_ptr<Tokenizer> tokenizer = train_on(corpus, !files.empty(), vocab_size, threads, result.bytes);
+    const std::unique_ptr<Tokenizer> tokenizer =
+        train_on(corpus, !files.empty(), vocab_size, threads, result.bytes);
     tokenizer->save(staged.path());
     result.vocab_size = tokenizer->vocab_size();
     result.sha256 = tokenizer->sha256();
@@ -156,7 +167,8 @@ TrainedBpe train_bpe_into(const fs::path& out, const std::vector<fs::path>& file
     return result;
 }
 
-std::string dataset_directory_name(const std::string& name, const std::string& tokenizer, int64_t bpe_vocab) {
+std::string dataset_directory_name(const std::string& name, const std::string& tokenizer,
+                                   int64_t bpe_vocab) {
     return tokenizer == "bpe" ? fmt::format("{}-bpe{}", name, bpe_vocab) : name + "-" + tokenizer;
 }
 

@@ -33,7 +33,8 @@ int contraction_length(const unsigned char* p, const unsigned char* end) {
     const unsigned char c = p[1];
     if (c == 's' || c == 't' || c == 'm' || c == 'd') return 2;
     if (end - p < 3) return 0;
-    const bool long_form = (c == 'r' && p[2] == 'e') || (c == 'v' && p[2] == 'e') || (c == 'l' && p[2] == 'l');
+    const bool long_form =
+        (c == 'r' && p[2] == 'e') || (c == 'v' && p[2] == 'e') || (c == 'l' && p[2] == 'l');
     return long_form ? 3 : 0;
 }
 
@@ -62,7 +63,7 @@ const unsigned char* WordSplitter::run_end(const unsigned char* p, CharClass wan
 
 /// End of a word that starts with white space and is not " word": \s+(?!\S)|\s+
 const unsigned char* WordSplitter::space_end(const unsigned char* p) const {
-    const unsigned char* last = p;           // start of the last white space of the run
+    const unsigned char* last = p;  // start of the last white space of the run
     const unsigned char* at = p;
     int length = 0;
     while (at != end_ && classify(at, length) == CharClass::kSpace) {
@@ -82,17 +83,21 @@ const unsigned char* WordSplitter::word_end(const unsigned char* p) const {
     int length;
     CharClass first = classify(body, length);
     if (body != p && (length == 0 || first == CharClass::kSpace)) return space_end(p);
-    if (length == 0) return body + 1;        // a byte that is not UTF-8
+    if (length == 0) return body + 1;  // a byte that is not UTF-8
     if (first == CharClass::kSpace) return space_end(p);
     return run_end(body + length, first);
 }
 
 std::vector<std::string_view> cut_at_words(std::string_view text, size_t piece_bytes) {
     std::vector<std::string_view> pieces;
-    const auto letter_before = [&](size_t i) { return kAscii[static_cast<unsigned char>(text[i - 1])] == CharClass::kLetter; };
+    const auto letter_before = [&](size_t i) {
+        return kAscii[static_cast<unsigned char>(text[i - 1])] == CharClass::kLetter;
+    };
     while (text.size() > piece_bytes) {
         size_t cut = piece_bytes;
-        while (cut < text.size() && !((text[cut] == ' ' || text[cut] == '\n') && letter_before(cut))) ++cut;
+        while (cut < text.size() &&
+               !((text[cut] == ' ' || text[cut] == '\n') && letter_before(cut)))
+            ++cut;
         pieces.push_back(text.substr(0, cut));
         text.remove_prefix(cut);
     }

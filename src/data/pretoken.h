@@ -8,13 +8,16 @@
 namespace knlp::data {
 
 /// Splits text into words as GPT-2 does before its byte-pair merges:
-///   's|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+     (\s = White_Space)
-/// Each byte that is not part of well-formed UTF-8 is a word of its own, and what lies before and after it is
-/// split as if it were a text of its own. The words, joined, are the text.
+///   's|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+     (\s =
+///   White_Space)
+/// Each byte that is not part of well-formed UTF-8 is a word of its own, and what lies before and
+/// after it is split as if it were a text of its own. The words, joined, are the text.
 class WordSplitter {
 public:
     explicit WordSplitter(std::string_view text)
-        : at_(reinterpret_cast<const unsigned char*>(text.data())), end_(at_ + text.size()), classes_(class_table()) {}
+        : at_(reinterpret_cast<const unsigned char*>(text.data())),
+          end_(at_ + text.size()),
+          classes_(class_table()) {}
 
     /// The next word; empty at the end.
     std::string_view next() {
@@ -35,8 +38,9 @@ private:
     const ClassTable& classes_;
 };
 
-/// Cuts text into pieces of about piece_bytes whose words, one piece after the other, are the words of the whole:
-/// between an ASCII letter and a blank or newline. Text without such a place stays whole.
+/// Cuts text into pieces of about piece_bytes whose words, one piece after the other, are the words
+/// of the whole: between an ASCII letter and a blank or newline. Text without such a place stays
+/// whole.
 std::vector<std::string_view> cut_at_words(std::string_view text, size_t piece_bytes);
 
 }  // namespace knlp::data

@@ -19,7 +19,8 @@ constexpr int kAttempts = 5;
 
 /// A fresh directory ".<name>.<what>.XXXXXX" beside `target`, with the directories above it.
 fs::path make_beside(const fs::path& target, const std::string& what) {
-    const std::string wanted = (target.parent_path() / ("." + target.filename().string() + what + "XXXXXX")).string();
+    const std::string wanted =
+        (target.parent_path() / ("." + target.filename().string() + what + "XXXXXX")).string();
     std::string pattern;
     for (int attempt = 1;; ++attempt) {
         std::error_code error;
@@ -28,7 +29,8 @@ fs::path make_beside(const fs::path& target, const std::string& what) {
         pattern = wanted;
         if (::mkdtemp(pattern.data()) != nullptr) break;
         // Another maker that failed may just have taken its empty directories away.
-        if (errno != ENOENT || attempt == kAttempts) fail_io(target.parent_path(), "make a directory in it", errno);
+        if (errno != ENOENT || attempt == kAttempts)
+            fail_io(target.parent_path(), "make a directory in it", errno);
     }
     fs::permissions(pattern, fs::perms::owner_all | fs::perms::group_read | fs::perms::group_exec |
                                  fs::perms::others_read | fs::perms::others_exec);
@@ -42,8 +44,10 @@ StagedDirectory::StagedDirectory(fs::path target, bool replace) : replace_(repla
     target_ = fs::absolute(target).lexically_normal();
     if (!target_.has_filename()) target_ = target_.parent_path();
     if (!replace && fs::exists(target_) && !(fs::is_directory(target_) && fs::is_empty(target_)))
-        fail(kData, "{} is there already; --force replaces it, --out DIR takes another place", target.string());
-    for (fs::path above = target_.parent_path(); !fs::exists(above); above = above.parent_path()) made_.push_back(above);
+        fail(kData, "{} is there already; --force replaces it, --out DIR takes another place",
+             target.string());
+    for (fs::path above = target_.parent_path(); !fs::exists(above); above = above.parent_path())
+        made_.push_back(above);
     staged_ = make_beside(target_, ".tmp.");
 }
 
@@ -63,7 +67,8 @@ bool StagedDirectory::publish() {
         if (!replace_) return false;
         const fs::path old = make_beside(target_, ".old.");
         std::error_code ignored;
-        if (::rename(target_.c_str(), old.c_str()) != 0 || ::rename(staged_.c_str(), target_.c_str()) != 0) {
+        if (::rename(target_.c_str(), old.c_str()) != 0 ||
+            ::rename(staged_.c_str(), target_.c_str()) != 0) {
             const int reason = errno;
             ::rename(old.c_str(), target_.c_str());
             fail_io(target_, "replace it", reason);

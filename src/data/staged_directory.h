@@ -5,24 +5,26 @@
 
 namespace knlp::data {
 
-/// A directory being made under a temporary name beside `target`. Destroyed without publish: removed, with
-/// the directories made above it.
+/// A directory being made under a temporary name beside `target`. Destroyed without publish:
+/// removed, with the directories made above it.
 class StagedDirectory {
 public:
-    /// Makes it, and the directories above `target`. Error{kData} when target is there and not `replace`, and
-    /// Error{kRun, "E_IO"} when it cannot be made.
+    /// Makes it, and the directories above `target`. Error{kData} when target is there and not
+    /// `replace`, and Error{kRun, "E_IO"} when it cannot be made.
     StagedDirectory(std::filesystem::path target, bool replace);
     ~StagedDirectory();
     StagedDirectory(const StagedDirectory&) = delete;
     StagedDirectory& operator=(const StagedDirectory&) = delete;
 
     const std::filesystem::path& path() const { return staged_; }
-    /// Renames it to the target. When somebody else made the target meanwhile, theirs stays (false).
+    /// Renames it to the target. When somebody else made the target meanwhile, theirs stays
+    /// (false).
     bool publish();
 
 private:
     std::filesystem::path target_, staged_;
-    std::vector<std::filesystem::path> made_;    // directories above the target that were not there, inner first
+    std::vector<std::filesystem::path>
+        made_;  // directories above the target that were not there, inner first
     bool replace_;
 };
 

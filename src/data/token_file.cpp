@@ -25,9 +25,9 @@ namespace {
 
 struct Shard {
     MappedFile file;
-    const std::byte* tokens = nullptr;   // [count] of width bytes
+    const std::byte* tokens = nullptr;  // [count] of width bytes
     int64_t count = 0, width = 2;
-    int64_t first = 0;                   // position of its first token in the whole
+    int64_t first = 0;  // position of its first token in the whole
 
     int64_t id(int64_t i) const {
         if (width == 2) {
@@ -44,17 +44,19 @@ struct Shard {
 /// Sets tokens and count of a file that begins with the llm.c magic.
 void read_llmc_header(Shard& shard, const std::string& name, int64_t bytes) {
     if (bytes < kLlmcHeaderBytes)
-        fail(kData, "{}: {} bytes, but the llm.c header it begins with has {}; the file is cut short", name,
-             bytes, kLlmcHeaderBytes);
+        fail(kData,
+             "{}: {} bytes, but the llm.c header it begins with has {}; the file is cut short",
+             name, bytes, kLlmcHeaderBytes);
     int32_t version, count;
     std::memcpy(&version, shard.file.bytes().data() + 4, 4);
     std::memcpy(&count, shard.file.bytes().data() + 8, 4);
     if (version != kLlmcVersion)
-        fail(kData, "{}: byte 4: llm.c version {}, expected {} (uint16 tokens)", name, version, kLlmcVersion);
+        fail(kData, "{}: byte 4: llm.c version {}, expected {} (uint16 tokens)", name, version,
+             kLlmcVersion);
     const int64_t expected = kLlmcHeaderBytes + 2 * int64_t{count};
     if (count < 0 || bytes != expected)
-        fail(kData, "{}: byte 8: header says {} tokens, so {} bytes, file has {}; copy it again", name, count,
-             expected, bytes);
+        fail(kData, "{}: byte 8: header says {} tokens, so {} bytes, file has {}; copy it again",
+             name, count, expected, bytes);
     shard.tokens = shard.file.bytes().data() + kLlmcHeaderBytes;
     shard.count = count;
     shard.width = 2;
@@ -70,15 +72,18 @@ Shard open_shard(const fs::path& path, int64_t width_bytes) {
         read_llmc_header(shard, name, bytes);
     } else {
         if (bytes % width_bytes != 0)
-            fail(kData, "{}: {} bytes is not a whole number of {}-byte tokens; the file is cut short or of "
-                 "another type", name, bytes, width_bytes);
+            fail(
+                kData,
+                "{}: {} bytes is not a whole number of {}-byte tokens; the file is cut short or of "
+                "another type",
+                name, bytes, width_bytes);
         shard.tokens = shard.file.bytes().data();
         shard.count = bytes / width_bytes;
         shard.width = width_bytes;
     }
     if (shard.count < 2)
-        fail(kData, "{}: {} tokens ({} bytes), expected at least 2: an input and its target", name, shard.count,
-             bytes);
+        fail(kData, "{}: {} tokens ({} bytes), expected at least 2: an input and its target", name,
+             shard.count, bytes);
     return shard;
 }
 
@@ -96,7 +101,8 @@ struct FileStamp {
 std::optional<FileStamp> stamp_of(const fs::path& path) {
     struct stat status = {};
     if (::stat(path.c_str(), &status) != 0) return std::nullopt;
-    return FileStamp{status.st_size, int64_t{status.st_mtim.tv_sec} * 1'000'000'000 + status.st_mtim.tv_nsec,
+    return FileStamp{status.st_size,
+                     int64_t{status.st_mtim.tv_sec} * 1'000'000'000 + status.st_mtim.tv_nsec,
                      static_cast<int64_t>(status.st_ino)};
 }
 
@@ -131,7 +137,8 @@ void remember_max(const fs::path& path, const FileStamp& stamp, int64_t max_id) 
     const std::string text = canonical_json({{"size", stamp.size},
                                              {"mtime_ns", stamp.mtime_ns},
                                              {"inode", stamp.inode},
-                                             {"max_id", max_id}}) + "\n";
+                                             {"max_id", max_id}}) +
+                             "\n";
     for (const fs::path& place : memory_paths(path)) {
         try {
             if (place != path.string() + ".knlp-ok") fs::create_directories(place.parent_path());
@@ -178,14 +185,20 @@ TokenFile TokenFile::open(const std::vector<fs::path>& shards, int64_t width_byt
     return file;
 }
 
-int64_t TokenFile::size() const { return state_->size; }
-const std::vector<fs::path>& TokenFile::paths() const { return state_->paths; }
+int64_t TokenFile::size() const {
+    return state_->size;
+}
+const std::vector<fs::path>& TokenFile::paths() const {
+    return state_->paths;
+}
 
 void TokenFile::read(int64_t begin, std::span<int64_t> out) const {
     KNLP_CHECK(begin >= 0 && std::ssize(out) <= size() - begin);
     const std::vector<Shard>& shards = state_->shards;
-    auto shard = std::upper_bound(shards.begin(), shards.end(), begin,
-                                  [](int64_t position, const Shard& s) { return position < s.first; }) - 1;
+    auto shard =
+        std::upper_bound(shards.begin(), shards.end(), begin,
+                         [](int64_t position, const Shard& s) { return position < s.first; }) -
+        1;
     for (size_t done = 0; done < out.size(); ++shard) {
         const int64_t from = begin + static_cast<int64_t>(done) - shard->first;
         const int64_t n = std::min(shard->count - from, static_cast<int64_t>(out.size() - done));
@@ -208,9 +221,11 @@ void TokenFile::check_vocabulary(int64_t vocab_size) const {
         const int64_t header = shard.tokens - shard.file.bytes().data();
         for (int64_t i = 0; i < shard.count; ++i)
             if (shard.id(i) >= vocab_size)
-                fail(kData, "{}: token {} at position {} is outside vocabulary {} (byte {}); the file was made "
-                     "with another tokenizer, or the model's vocab_size is too small",
-                     state_->paths[s].string(), shard.id(i), i, vocab_size, header + i * shard.width);
+                fail(kData,
+                     "{}: token {} at position {} is outside vocabulary {} (byte {}); the file was "
+                     "made with another tokenizer, or the model's vocab_size is too small",
+                     state_->paths[s].string(), shard.id(i), i, vocab_size,
+                     header + i * shard.width);
     }
 }
 

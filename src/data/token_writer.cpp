@@ -29,19 +29,22 @@ std::span<const std::byte> llmc_header(std::array<int32_t, 256>& header, int64_t
 
 void require_llmc_fits(int64_t vocab_size) {
     if (vocab_size > kMaxVocab16)
-        fail(kUsage, "the llm.c layout holds 16-bit tokens, vocabulary {} needs more; use the plain layout",
+        fail(kUsage,
+             "the llm.c layout holds 16-bit tokens, vocabulary {} needs more; use the plain layout",
              vocab_size);
 }
 
 }  // namespace
 
-void write_tokens(const fs::path& path, std::span<const int32_t> ids, int64_t vocab_size, TokenLayout layout) {
+void write_tokens(const fs::path& path, std::span<const int32_t> ids, int64_t vocab_size,
+                  TokenLayout layout) {
     AtomicFile file(path);
     std::vector<std::byte> bytes;
     if (layout == TokenLayout::kLlmc) {
         require_llmc_fits(vocab_size);
         if (ids.size() > INT32_MAX)
-            fail(kUsage, "{}: the llm.c header counts to 2147483647 tokens, {} were given; write shards",
+            fail(kUsage,
+                 "{}: the llm.c header counts to 2147483647 tokens, {} were given; write shards",
                  path.string(), ids.size());
         std::array<int32_t, 256> header;
         file.write(llmc_header(header, std::ssize(ids)));
@@ -54,10 +57,13 @@ void write_tokens(const fs::path& path, std::span<const int32_t> ids, int64_t vo
     file.commit();
 }
 
-TokenWriter::TokenWriter(fs::path directory, std::string name, std::string split, int64_t vocab_size,
-                         TokenLayout layout)
-    : directory_(std::move(directory)), name_(std::move(name)), split_(std::move(split)),
-      vocab_size_(vocab_size), layout_(layout) {
+TokenWriter::TokenWriter(fs::path directory, std::string name, std::string split,
+                         int64_t vocab_size, TokenLayout layout)
+    : directory_(std::move(directory)),
+      name_(std::move(name)),
+      split_(std::move(split)),
+      vocab_size_(vocab_size),
+      layout_(layout) {
     if (layout_ == TokenLayout::kLlmc) {
         require_llmc_fits(vocab_size_);
     } else {
@@ -84,7 +90,8 @@ void TokenWriter::append(std::span<const int32_t> ids) {
 }
 
 void TokenWriter::write_shard() {
-    const fs::path path = directory_ / fmt::format("{}_{}_{:06}.bin", name_, split_, shards_.size());
+    const fs::path path =
+        directory_ / fmt::format("{}_{}_{:06}.bin", name_, split_, shards_.size());
     AtomicFile file(path);
     std::array<int32_t, 256> header;
     file.write(llmc_header(header, std::ssize(shard_)));

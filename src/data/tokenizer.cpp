@@ -35,24 +35,30 @@ std::string Tokenizer::decode(std::span<const int32_t> ids) const {
 
 std::unique_ptr<Tokenizer> load_tokenizer(const fs::path& directory) {
     if (fs::is_regular_file(directory)) return load_bpe(directory);
-    const bool has_bpe = (fs::exists(directory / "vocab.json") && fs::exists(directory / "merges.txt")) ||
-                         fs::exists(directory / "ranks.tiktoken");
+    const bool has_bpe =
+        (fs::exists(directory / "vocab.json") && fs::exists(directory / "merges.txt")) ||
+        fs::exists(directory / "ranks.tiktoken");
     if (has_bpe) return load_bpe(directory);
 
     const fs::path file = directory / "tokenizer.json";
     if (!fs::exists(file))
-        fail(kData, "{}: no tokenizer here; expected tokenizer.json (byte, char), vocab.json with merges.txt, or "
-             "ranks.tiktoken", directory.string());
+        fail(kData,
+             "{}: no tokenizer here; expected tokenizer.json (byte, char), vocab.json with "
+             "merges.txt, or ranks.tiktoken",
+             directory.string());
     const nlohmann::json document = read_json(file, int64_t{64} << 20);
     const std::string type =
         document.is_object() && document.contains("type") && document["type"].is_string()
             ? document["type"].get<std::string>()
             : "";
     if (type == "knlp.byte") return make_byte_tokenizer();
-    if (type == "knlp.char" && document.contains("characters") && document["characters"].is_string())
+    if (type == "knlp.char" && document.contains("characters") &&
+        document["characters"].is_string())
         return load_char_tokenizer(document["characters"].get<std::string>());
-    fail(kData, "{}: 'type' is \"{}\", expected \"knlp.byte\", or \"knlp.char\" with its 'characters'; a byte-level "
-         "BPE is read from vocab.json and merges.txt beside it", file.string(), type);
+    fail(kData,
+         "{}: 'type' is \"{}\", expected \"knlp.byte\", or \"knlp.char\" with its 'characters'; a "
+         "byte-level BPE is read from vocab.json and merges.txt beside it",
+         file.string(), type);
 }
 
 }  // namespace knlp::data

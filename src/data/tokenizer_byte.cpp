@@ -25,7 +25,8 @@ public:
     void encode(std::string_view text, std::vector<int32_t>& out) const override {
         const size_t begin = out.size();
         out.resize(begin + text.size());
-        for (size_t i = 0; i < text.size(); ++i) out[begin + i] = static_cast<unsigned char>(text[i]);
+        for (size_t i = 0; i < text.size(); ++i)
+            out[begin + i] = static_cast<unsigned char>(text[i]);
     }
 
     std::string_view bytes_of(int32_t id) const override {
@@ -35,8 +36,9 @@ public:
     }
 
     void save(const std::filesystem::path& directory) const override {
-        write_file_atomic(directory / "tokenizer.json",
-                          pretty_json({{"type", "knlp.byte"}, {"vocab_size", vocab_size()}, {"eot", kEot}}));
+        write_file_atomic(
+            directory / "tokenizer.json",
+            pretty_json({{"type", "knlp.byte"}, {"vocab_size", vocab_size()}, {"eot", kEot}}));
     }
     std::string sha256() const override { return sha256_hex("knlp.byte 257"); }
 
@@ -46,6 +48,8 @@ private:
 
 }  // namespace
 
-std::unique_ptr<Tokenizer> make_byte_tokenizer() { return std::make_unique<ByteTokenizer>(); }
+std::unique_ptr<Tokenizer> make_byte_tokenizer() {
+    return std::make_unique<ByteTokenizer>();
+}
 
 }  // namespace knlp::data

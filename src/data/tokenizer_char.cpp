@@ -13,7 +13,8 @@ namespace knlp::data {
 
 namespace {
 
-/// Calls visit(code point, byte offset) for each code point; Error{kData} at the first invalid byte.
+/// Calls visit(code point, byte offset) for each code point; Error{kData} at the first invalid
+/// byte.
 template <class Visit>
 void for_each_code_point(std::string_view text, Visit visit) {
     const auto* const begin = reinterpret_cast<const unsigned char*>(text.data());
@@ -22,8 +23,10 @@ void for_each_code_point(std::string_view text, Visit visit) {
         uint32_t code_point;
         const int length = decode_utf8(p, end, code_point);
         if (length == 0)
-            fail(kData, "byte 0x{:02x} at offset {} is not UTF-8; the char tokenizer reads text only (byte and bpe "
-                 "take any bytes)", *p, p - begin);
+            fail(kData,
+                 "byte 0x{:02x} at offset {} is not UTF-8; the char tokenizer reads text only "
+                 "(byte and bpe take any bytes)",
+                 *p, p - begin);
         visit(code_point, p - begin);
         p += length;
     }
@@ -36,7 +39,8 @@ public:
         const uint32_t largest = *std::max_element(code_points.begin(), code_points.end());
         ids_.assign(largest + 1, -1);
         for (uint32_t code_point : code_points) {
-            if (ids_[code_point] >= 0) fail(kData, "char tokenizer: U+{:04X} is there twice", code_point);
+            if (ids_[code_point] >= 0)
+                fail(kData, "char tokenizer: U+{:04X} is there twice", code_point);
             ids_[code_point] = static_cast<int32_t>(texts_.size());
             append_utf8(texts_.emplace_back(), code_point);
         }
@@ -49,20 +53,23 @@ public:
         for_each_code_point(text, [&](uint32_t code_point, int64_t offset) {
             const int32_t id = code_point < ids_.size() ? ids_[code_point] : -1;
             if (id < 0)
-                fail(kData, "U+{:04X} at byte {} is not among the {} characters of this char tokenizer", code_point,
-                     offset, texts_.size());
+                fail(kData,
+                     "U+{:04X} at byte {} is not among the {} characters of this char tokenizer",
+                     code_point, offset, texts_.size());
             out.push_back(id);
         });
     }
 
     std::string_view bytes_of(int32_t id) const override {
-        if (id < 0 || id >= vocab_size()) fail(kData, "token {} is outside vocabulary {}", id, vocab_size());
+        if (id < 0 || id >= vocab_size())
+            fail(kData, "token {} is outside vocabulary {}", id, vocab_size());
         return texts_[static_cast<size_t>(id)];
     }
 
     void save(const std::filesystem::path& directory) const override {
         write_file_atomic(directory / "tokenizer.json",
-                          pretty_json({{"type", "knlp.char"}, {"vocab_size", vocab_size()},
+                          pretty_json({{"type", "knlp.char"},
+                                       {"vocab_size", vocab_size()},
                                        {"characters", characters()}}));
     }
     std::string sha256() const override { return sha256_hex("knlp.char " + characters()); }
@@ -74,8 +81,8 @@ private:
         return all;
     }
 
-    std::vector<std::string> texts_;    // by id
-    std::vector<int32_t> ids_;          // by code point, -1 where it has none
+    std::vector<std::string> texts_;  // by id
+    std::vector<int32_t> ids_;        // by code point, -1 where it has none
 };
 
 }  // namespace
@@ -99,7 +106,8 @@ std::unique_ptr<Tokenizer> make_char_tokenizer(std::string_view text) {
 
 std::unique_ptr<Tokenizer> load_char_tokenizer(std::string_view text) {
     std::vector<uint32_t> code_points;
-    for_each_code_point(text, [&](uint32_t code_point, int64_t) { code_points.push_back(code_point); });
+    for_each_code_point(text,
+                        [&](uint32_t code_point, int64_t) { code_points.push_back(code_point); });
     return std::make_unique<CharTokenizer>(code_points);
 }
 

@@ -24,9 +24,11 @@ ClassTable make_class_table() {
         const auto begin = flat.begin() + static_cast<std::ptrdiff_t>(b) * 256;
         size_t same = 0;
         while (same * 256 < table.classes.size() &&
-               !std::equal(begin, begin + 256, table.classes.begin() + static_cast<std::ptrdiff_t>(same) * 256))
+               !std::equal(begin, begin + 256,
+                           table.classes.begin() + static_cast<std::ptrdiff_t>(same) * 256))
             ++same;
-        if (same * 256 == table.classes.size()) table.classes.insert(table.classes.end(), begin, begin + 256);
+        if (same * 256 == table.classes.size())
+            table.classes.insert(table.classes.end(), begin, begin + 256);
         table.block[b] = static_cast<uint16_t>(same);
     }
     return table;

@@ -56,9 +56,13 @@ void append_utf8(std::string& out, uint32_t code_point) {
     }
 }
 
-bool is_valid_utf8(std::string_view text) { return find_invalid_utf8(text) == std::string_view::npos; }
+bool is_valid_utf8(std::string_view text) {
+    return find_invalid_utf8(text) == std::string_view::npos;
+}
 
-size_t find_invalid_utf8(std::string_view text) { return find_invalid_from(text, 0); }
+size_t find_invalid_utf8(std::string_view text) {
+    return find_invalid_from(text, 0);
+}
 
 std::string repair_utf8(std::string_view text, int64_t& replaced) {
     std::string out;

@@ -6,8 +6,8 @@
 
 namespace knlp::data {
 
-/// Length 1..4 of the well-formed UTF-8 sequence at the start of [p, end) and its code point; 0 when there is
-/// none (overlong, surrogate, above U+10FFFF, cut short). p < end.
+/// Length 1..4 of the well-formed UTF-8 sequence at the start of [p, end) and its code point; 0
+/// when there is none (overlong, surrogate, above U+10FFFF, cut short). p < end.
 inline int decode_utf8(const unsigned char* p, const unsigned char* end, uint32_t& code_point) {
     const uint32_t lead = p[0];
     if (lead < 0x80) {
@@ -32,8 +32,8 @@ void append_utf8(std::string& out, uint32_t code_point);
 /// Byte offset of the first byte that is not well-formed UTF-8, or npos.
 size_t find_invalid_utf8(std::string_view text);
 
-/// Copies `text` with each byte that is not part of well-formed UTF-8 replaced by U+FFFD; `replaced` grows by
-/// their number.
+/// Copies `text` with each byte that is not part of well-formed UTF-8 replaced by U+FFFD;
+/// `replaced` grows by their number.
 std::string repair_utf8(std::string_view text, int64_t& replaced);
 
 /// Code points of valid UTF-8.

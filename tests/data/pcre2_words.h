@@ -20,8 +20,8 @@ public:
             R"(|\p{White_Space}+(?!\P{White_Space})|\p{White_Space}+)";
         int error = 0;
         PCRE2_SIZE offset = 0;
-        code_ = pcre2_compile(reinterpret_cast<PCRE2_SPTR>(pattern.data()), pattern.size(), PCRE2_UTF | PCRE2_UCP, &error,
-                              &offset, nullptr);
+        code_ = pcre2_compile(reinterpret_cast<PCRE2_SPTR>(pattern.data()), pattern.size(),
+                              PCRE2_UTF | PCRE2_UCP, &error, &offset, nullptr);
         if (code_ == nullptr) throw std::runtime_error("pcre2_compile failed");
         pcre2_jit_compile(code_, PCRE2_JIT_COMPLETE);
         match_ = pcre2_match_data_create_from_pattern(code_, nullptr);
@@ -36,8 +36,8 @@ public:
     std::vector<std::string_view> operator()(std::string_view text) const {
         std::vector<std::string_view> words;
         for (size_t at = 0; at < text.size();) {
-            const int found = pcre2_match(code_, reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), at,
-                                          PCRE2_NO_UTF_CHECK, match_, nullptr);
+            const int found = pcre2_match(code_, reinterpret_cast<PCRE2_SPTR>(text.data()),
+                                          text.size(), at, PCRE2_NO_UTF_CHECK, match_, nullptr);
             const PCRE2_SIZE* span = pcre2_get_ovector_pointer(match_);
             if (found < 1 || span[0] != at) throw std::runtime_error("the pattern left a gap");
             words.push_back(text.substr(span[0], span[1] - span[0]));

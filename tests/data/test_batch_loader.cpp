@@ -27,7 +27,8 @@ TEST_F(BatchLoading, GivesMicroBatchesInOrderOfStepAndMicro) {
     data::BatchLoader loader(*tokens_, 3, 5, 2, 3, 16);
     for (int64_t step = 5; step < 9; ++step)
         for (int64_t micro = 0; micro < 3; ++micro) {
-            const data::Batch found = loader.next(), expected = data::make_batch(*tokens_, 3, step, micro * 2, 2, 16);
+            const data::Batch found = loader.next(),
+                              expected = data::make_batch(*tokens_, 3, step, micro * 2, 2, 16);
             EXPECT_EQ(found.inputs, expected.inputs) << step << " " << micro;
             EXPECT_EQ(found.targets, expected.targets);
             EXPECT_EQ(found.rows, 2);
@@ -37,7 +38,8 @@ TEST_F(BatchLoading, GivesMicroBatchesInOrderOfStepAndMicro) {
 TEST_F(BatchLoading, StartingAtALaterStepGivesTheSameBatches) {
     data::BatchLoader from_start(*tokens_, 3, 0, 4, 1, 16), resumed(*tokens_, 3, 6, 4, 1, 16);
     for (int64_t step = 0; step < 6; ++step) from_start.next();
-    for (int64_t step = 6; step < 10; ++step) EXPECT_EQ(from_start.next().inputs, resumed.next().inputs);
+    for (int64_t step = 6; step < 10; ++step)
+        EXPECT_EQ(from_start.next().inputs, resumed.next().inputs);
 }
 
 TEST_F(BatchLoading, LoadingFurtherAheadChangesNothing) {

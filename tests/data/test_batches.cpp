@@ -33,7 +33,9 @@ TEST(Batches, TargetsAreInputsShiftedByOne) {
     ASSERT_EQ(batch.targets.size(), 8u * 16u);
     for (size_t i = 0; i < batch.inputs.size(); ++i) {
         EXPECT_EQ(batch.targets[i], batch.inputs[i] + 1);
-        if (i % 16 != 0) { EXPECT_EQ(batch.inputs[i], batch.inputs[i - 1] + 1); }
+        if (i % 16 != 0) {
+            EXPECT_EQ(batch.inputs[i], batch.inputs[i - 1] + 1);
+        }
     }
 }
 
@@ -68,15 +70,18 @@ TEST(WindowStart, CoversAllPlacesEvenly) {
 
 TEST(WindowStart, DependsOnEachOfItsArguments) {
     const int64_t n = int64_t{1} << 40;
-    std::set<int64_t> starts = {data::window_start(1, "train", 0, 0, n, 8), data::window_start(2, "train", 0, 0, n, 8),
-                                data::window_start(1, "val", 0, 0, n, 8), data::window_start(1, "train", 1, 0, n, 8),
-                                data::window_start(1, "train", 0, 1, n, 8)};
+    std::set<int64_t> starts = {
+        data::window_start(1, "train", 0, 0, n, 8), data::window_start(2, "train", 0, 0, n, 8),
+        data::window_start(1, "val", 0, 0, n, 8), data::window_start(1, "train", 1, 0, n, 8),
+        data::window_start(1, "train", 0, 1, n, 8)};
     EXPECT_EQ(starts.size(), 5u);
-    EXPECT_EQ(data::window_start(1, "train", 3, 4, n, 8), data::window_start(1, "train", 3, 4, n, 8));
+    EXPECT_EQ(data::window_start(1, "train", 3, 4, n, 8),
+              data::window_start(1, "train", 3, 4, n, 8));
 }
 
 TEST(WindowStart, ShortestFileHasOneWindow) {
-    for (uint64_t batch = 0; batch < 50; ++batch) EXPECT_EQ(data::window_start(1, "train", batch, 0, 129, 128), 0);
+    for (uint64_t batch = 0; batch < 50; ++batch)
+        EXPECT_EQ(data::window_start(1, "train", batch, 0, 129, 128), 0);
     expect_error(kData, {"57", "129"}, [] { data::window_start(1, "val", 0, 0, 57, 128); });
     expect_error(kData, {"128", "129"}, [] { data::window_start(1, "val", 0, 0, 128, 128); });
 }
@@ -85,19 +90,22 @@ TEST(Batches, FileShorterThanAWindowIsNamed) {
     const CountingFile file(57);
     expect_error(kData, {"train.bin: 57 tokens, need at least 129"},
                  [&] { data::make_batch(file.open(), 1, 0, 0, 1, 128); });
-    expect_error(kData, {"train.bin: 57 tokens, need at least 129"}, [&] { data::require_window(file.open(), 128); });
+    expect_error(kData, {"train.bin: 57 tokens, need at least 129"},
+                 [&] { data::require_window(file.open(), 128); });
 }
 
 TEST(EvalWindows, AreDisjointAscendingAndInside) {
     for (int64_t n_ctx : {1, 7, 128})
         for (int64_t n_tokens : {129, 130, 257, 1000, 98765})
             for (int64_t eval_tokens : {1, 128, 1000, 1000000}) {
-                const std::vector<int64_t> starts = data::eval_window_starts(n_tokens, n_ctx, eval_tokens);
+                const std::vector<int64_t> starts =
+                    data::eval_window_starts(n_tokens, n_ctx, eval_tokens);
                 ASSERT_FALSE(starts.empty());
                 EXPECT_EQ(starts.front(), 0);
                 EXPECT_LE(starts.back() + n_ctx + 1, n_tokens);
                 EXPECT_TRUE(std::ssize(starts) == 1 || std::ssize(starts) * n_ctx <= eval_tokens);
-                for (size_t i = 1; i < starts.size(); ++i) EXPECT_GE(starts[i] - starts[i - 1], n_ctx);
+                for (size_t i = 1; i < starts.size(); ++i)
+                    EXPECT_GE(starts[i] - starts[i - 1], n_ctx);
             }
 }
 
@@ -105,7 +113,7 @@ TEST(EvalWindows, SpreadOverTheWholeFile) {
     const std::vector<int64_t> starts = data::eval_window_starts(100001, 100, 1000);
     ASSERT_EQ(starts.size(), 10u);
     EXPECT_EQ(starts.back(), 100001 - 1 - 100);
-    EXPECT_EQ(starts[1], 11100);      // floor(99900 / 9)
+    EXPECT_EQ(starts[1], 11100);  // floor(99900 / 9)
 }
 
 TEST(EvalWindows, UseAllWindowsWhenTheBudgetIsLarger) {

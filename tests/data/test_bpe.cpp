@@ -14,11 +14,14 @@ namespace {
 
 using Ids = std::vector<int32_t>;
 
-std::unique_ptr<data::Tokenizer> gpt2() { return data::load_bpe(test::public_data() / "gpt2.tiktoken"); }
+std::unique_ptr<data::Tokenizer> gpt2() {
+    return data::load_bpe(test::public_data() / "gpt2.tiktoken");
+}
 
 /// A small tokenizer that needs no files.
 std::unique_ptr<data::Tokenizer> trained() {
-    const std::string_view text = "the cat sat on the mat, the hat; aaaa aaaaaaa that's it, it's that\n\n  the  end";
+    const std::string_view text =
+        "the cat sat on the mat, the hat; aaaa aaaaaaa that's it, it's that\n\n  the  end";
     return data::train_bpe({&text, 1}, 285, 1);
 }
 
@@ -58,7 +61,8 @@ TEST(BpeTokenizer, DecodeUndoesEncodeForAllBytes) {
     const auto tokenizer = trained();
     for (uint64_t seed = 1; seed <= 200; ++seed) {
         std::mt19937_64 random(seed);
-        const std::string bytes = seed % 2 == 0 ? test::random_bytes(random, 400) : test::random_text(random, 100);
+        const std::string bytes =
+            seed % 2 == 0 ? test::random_bytes(random, 400) : test::random_text(random, 100);
         ASSERT_EQ(tokenizer->decode(tokenizer->encode(bytes)), bytes) << "seed " << seed;
     }
 }
@@ -88,7 +92,8 @@ TEST(BpeTokenizer, EncodingIsTheSameFromManyThreads) {
 }
 
 /// Merges by definition: the lowest rank, its first occurrence, again and again.
-std::vector<data::Symbol> merge_plainly(const data::MergeTable& table, std::vector<data::Symbol> symbols) {
+std::vector<data::Symbol> merge_plainly(const data::MergeTable& table,
+                                        std::vector<data::Symbol> symbols) {
     for (;;) {
         size_t best = symbols.size();
         data::Merge merge;
@@ -108,7 +113,8 @@ TEST(Merger, ShortAndLongWordsMergeByDefinition) {
         std::mt19937_64 random(seed);
         data::MergeTable table;
         for (data::Symbol s = 256; s < 280; ++s)
-            table.add(static_cast<data::Symbol>(random() % 3 == 0 ? 256 + random() % (s - 255) : random() % 3),
+            table.add(static_cast<data::Symbol>(random() % 3 == 0 ? 256 + random() % (s - 255)
+                                                                  : random() % 3),
                       static_cast<data::Symbol>(random() % 3), {s - 256, s});
         std::vector<data::Symbol> symbols(2 + random() % 150);
         for (data::Symbol& s : symbols) s = static_cast<data::Symbol>(random() % 3);

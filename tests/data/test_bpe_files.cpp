@@ -17,7 +17,8 @@ namespace fs = std::filesystem;
 using test::expect_error;
 
 std::unique_ptr<data::Tokenizer> trained() {
-    const std::string_view text = "low lower lowest newer newest wider widest, the low and the new\n";
+    const std::string_view text =
+        "low lower lowest newer newest wider widest, the low and the new\n";
     return data::train_bpe({&text, 1}, 275, 1);
 }
 
@@ -111,8 +112,10 @@ TEST(BpeFiles, VocabAndMergesErrorsNameFileLineAndToken) {
     const test::TempDir dir;
     trained()->save(dir.path());
     fs::remove(dir.file("ranks.tiktoken"));
-    const std::string vocab = read_file(dir.file("vocab.json")), merges = read_file(dir.file("merges.txt"));
-    const auto refuse = [&](const std::string& v, const std::string& m, std::initializer_list<std::string> parts) {
+    const std::string vocab = read_file(dir.file("vocab.json")),
+                      merges = read_file(dir.file("merges.txt"));
+    const auto refuse = [&](const std::string& v, const std::string& m,
+                            std::initializer_list<std::string> parts) {
         write_file_atomic(dir.file("vocab.json"), v);
         write_file_atomic(dir.file("merges.txt"), m);
         expect_error(kData, parts, [&] { data::load_bpe(dir.path()); });
@@ -132,7 +135,8 @@ TEST(BpeFiles, VocabAndMergesErrorsNameFileLineAndToken) {
 TEST(BpeFiles, EmptyDirectoryNamesTheFilesItWants) {
     const test::TempDir dir;
     expect_error(kData, {"vocab.json", "merges.txt"}, [&] { data::load_bpe(dir.path()); });
-    expect_error(kData, {"tokenizer.json", "vocab.json", "ranks.tiktoken"}, [&] { data::load_tokenizer(dir.path()); });
+    expect_error(kData, {"tokenizer.json", "vocab.json", "ranks.tiktoken"},
+                 [&] { data::load_tokenizer(dir.path()); });
     expect_error(kData, {"absent", "no such"}, [&] { data::load_bpe(dir.file("absent")); });
 }
 

@@ -1,4 +1,5 @@
-// Tokenizers we save, read by Hugging Face tokenizers, transformers and tiktoken (scripts/peers/tokenizer.py).
+// Tokenizers we save, read by Hugging Face tokenizers, transformers and tiktoken
+// (scripts/peers/tokenizer.py).
 #include "knlp/core/file.h"
 #include "knlp/data/tokenizer.h"
 #include "tests/data/texts.h"
@@ -16,8 +17,10 @@ namespace {
 std::string hard_text() {
     std::mt19937_64 random(17);
     std::string text = "We've said it's I'll they'd DON'T 'S\n\n\n   x = y[ 0 ];\t\t// done\r\n";
-    static const std::string kPieces[] = {"a", "word", " ", "  ", "\n", "\t", "'", "'s", "'ll", "1", "42", "!", "...",
-                                          "é", "ß", "日", "본", "🙂", "½", "\u00a0", "\u2003", "\u3000", "\u200b", "\u0301"};
+    static const std::string kPieces[] = {"a",   "word",   " ",      "  ",     "\n",     "\t",
+                                          "'",   "'s",     "'ll",    "1",      "42",     "!",
+                                          "...", "é",      "ß",      "日",     "본",     "🙂",
+                                          "½",   "\u00a0", "\u2003", "\u3000", "\u200b", "\u0301"};
     for (int i = 0; i < 20000; ++i) text += kPieces[random() % std::size(kPieces)];
     return text;
 }
@@ -26,9 +29,9 @@ void expect_peers_agree(const data::Tokenizer& tokenizer, const std::string& tex
     const test::TempDir dir;
     tokenizer.save(dir.path());
     write_file_atomic(dir.file("text"), text);
-    const test::Finished peer = test::run_program({test::peers_python(),
-                                                   test::source_root() / "scripts/peers/tokenizer.py",
-                                                   dir.path(), dir.file("text")});
+    const test::Finished peer =
+        test::run_program({test::peers_python(), test::source_root() / "scripts/peers/tokenizer.py",
+                           dir.path(), dir.file("text")});
     ASSERT_EQ(peer.status, 0) << peer.err;
     const nlohmann::json result = nlohmann::json::parse(peer.out);
     const std::vector<int32_t> ours = tokenizer.encode(text);
@@ -49,8 +52,9 @@ TEST(BpePeers, EncodeWithATrainedTokenizerAsWeDo) {
 TEST(BpePeers, EncodeWithGpt2AsWeDo) {
     KNLP_NEEDS_PEERS();
     KNLP_NEEDS_PUBLIC_DATA();
-    expect_peers_agree(*data::load_bpe(test::public_data() / "gpt2.tiktoken"),
-                       read_file(test::public_data() / "wikitext2-valid.txt").substr(0, 300000) + hard_text());
+    expect_peers_agree(
+        *data::load_bpe(test::public_data() / "gpt2.tiktoken"),
+        read_file(test::public_data() / "wikitext2-valid.txt").substr(0, 300000) + hard_text());
 }
 
 }  // namespace

@@ -11,7 +11,8 @@
 namespace knlp {
 namespace {
 
-std::string sha256_of_training(std::span<const std::string_view> documents, int64_t vocab_size, int64_t threads) {
+std::string sha256_of_training(std::span<const std::string_view> documents, int64_t vocab_size,
+                               int64_t threads) {
     return data::train_bpe(documents, vocab_size, threads)->sha256();
 }
 
@@ -24,7 +25,8 @@ TEST(BpeTraining, FindsTheMergesOfAnIndependentProgram) {
     for (int64_t i = 0; i < n; ++i) {
         const nlohmann::json& pair = golden.at("merges").at(i);
         EXPECT_EQ(tokenizer->bytes_of(static_cast<int32_t>(256 + i)),
-                  base64_decode(pair.at(0).get<std::string>()) + base64_decode(pair.at(1).get<std::string>()))
+                  base64_decode(pair.at(0).get<std::string>()) +
+                      base64_decode(pair.at(1).get<std::string>()))
             << "merge " << i;
     }
 }
@@ -32,7 +34,7 @@ TEST(BpeTraining, FindsTheMergesOfAnIndependentProgram) {
 TEST(BpeTraining, IsTheSameForAnyNumberOfThreads) {
     std::mt19937_64 random(11);
     std::string text;
-    while (text.size() < (size_t{5} << 20)) {           // several pieces of one MiB
+    while (text.size() < (size_t{5} << 20)) {  // several pieces of one MiB
         text += std::to_string(random() % 5000) + " word" + std::to_string(random() % 700);
         text += random() % 9 == 0 ? ".\n" : ", ";
     }
@@ -62,7 +64,9 @@ TEST(BpeTraining, VocabularyIsBytesThenMergesThenEndOfText) {
 
 TEST(BpeTraining, RefusesMoreMergesThanTheTextHas) {
     const std::string_view text = "ab ab";
-    test::expect_error(kData, {"only 2 merges", "259", "300"}, [&] { data::train_bpe({&text, 1}, 300, 1); });
+    test::expect_error(kData, {"only 2 merges", "259", "300"}, [&] {
+        data::train_bpe({&text, 1}, 300, 1);
+    });
 }
 
 TEST(BpeTraining, RefusesAVocabularySmallerThanTheBytes) {

@@ -18,12 +18,17 @@ using testing::StartsWith;
 class DataVerb : public testing::Test {
 protected:
     void SetUp() override {
-        if (!fs::exists(test::knlp_binary())) GTEST_SKIP() << "no knlp binary at " << test::knlp_binary();
-        test::write_text(dir_.file("a.txt"), "the cat sat on the mat and that was that, said the cat\n");
+        if (!fs::exists(test::knlp_binary()))
+            GTEST_SKIP() << "no knlp binary at " << test::knlp_binary();
+        test::write_text(dir_.file("a.txt"),
+                         "the cat sat on the mat and that was that, said the cat\n");
     }
     /// `knlp data` with these words, in the test's directory.
-    test::Finished data(const std::string& words) const { return test::run_shell("\"$KNLP\" data " + words, dir_.path()); }
-    void expect_failure(const std::string& words, int status, const std::vector<std::string>& parts) const {
+    test::Finished data(const std::string& words) const {
+        return test::run_shell("\"$KNLP\" data " + words, dir_.path());
+    }
+    void expect_failure(const std::string& words, int status,
+                        const std::vector<std::string>& parts) const {
         const test::Finished done = data(words);
         EXPECT_EQ(done.status, status) << words << "\n" << done.err;
         EXPECT_THAT(done.err, StartsWith("knlp: error[")) << words;
@@ -35,22 +40,26 @@ protected:
 };
 
 TEST_F(DataVerb, PrepareCheckStatsListAndHashGoTogether) {
-    ASSERT_EQ(data("prepare --text a.txt --tokenizer char --val-fraction 0.2 --out data/cats").status, 0);
+    ASSERT_EQ(
+        data("prepare --text a.txt --tokenizer char --val-fraction 0.2 --out data/cats").status, 0);
     EXPECT_THAT(data("check cats").out, HasSubstr("ok  hashes"));
     EXPECT_THAT(data("stats cats").out, HasSubstr("training"));
     EXPECT_THAT(data("list").out, HasSubstr("data/cats"));
     const test::Finished hash = data("hash cats");
-    const test::Finished sums = test::run_shell("sha256sum data/cats/train.bin data/cats/val.bin", dir_.path());
+    const test::Finished sums =
+        test::run_shell("sha256sum data/cats/train.bin data/cats/val.bin", dir_.path());
     EXPECT_THAT(hash.out, StartsWith(sums.out));
 }
 
 TEST_F(DataVerb, JsonOfEveryReportParses) {
-    for (const char* words : {"prepare --text a.txt --out data/cats --json", "check cats --json", "stats cats --json",
-                              "list --json", "hash cats --json", "synth --tokens 1000 --json",
-                              "train-bpe --text a.txt --vocab 262 --out tok --json", "encode a.txt --json"}) {
+    for (const char* words :
+         {"prepare --text a.txt --out data/cats --json", "check cats --json", "stats cats --json",
+          "list --json", "hash cats --json", "synth --tokens 1000 --json",
+          "train-bpe --text a.txt --vocab 262 --out tok --json", "encode a.txt --json"}) {
         const test::Finished done = data(words);
         ASSERT_EQ(done.status, 0) << words << done.err;
-        EXPECT_FALSE(nlohmann::json::parse(done.out, nullptr, false).is_discarded()) << words << done.out;
+        EXPECT_FALSE(nlohmann::json::parse(done.out, nullptr, false).is_discarded())
+            << words << done.out;
         EXPECT_EQ(std::count(done.out.begin(), done.out.end(), '\n'), 1) << words;
     }
 }
@@ -58,27 +67,35 @@ TEST_F(DataVerb, JsonOfEveryReportParses) {
 TEST_F(DataVerb, EncodeAndDecodeAreEachOthersInverse) {
     ASSERT_EQ(data("train-bpe --text a.txt --vocab 270 --out tok").status, 0);
     for (const std::string form : {"", "--json | sed 's/.*\\[/[/; s/\\].*/]/'"})
-        EXPECT_EQ(data("encode --tokenizer tok a.txt " + form + " | \"$KNLP\" data decode --tokenizer tok").out,
+        EXPECT_EQ(data("encode --tokenizer tok a.txt " + form +
+                       " | \"$KNLP\" data decode --tokenizer tok")
+                      .out,
                   read_file(dir_.file("a.txt")));
     ASSERT_EQ(data("encode --tokenizer tok a.txt --out ids.bin").status, 0);
     EXPECT_EQ(data("decode --tokenizer tok ids.bin").out, read_file(dir_.file("a.txt")));
 }
 
 TEST_F(DataVerb, EncodeReadsStandardInput) {
-    EXPECT_EQ(test::run_shell("printf 'A\\377' | \"$KNLP\" data encode", dir_.path()).out, "65 255\n");
-    EXPECT_EQ(test::run_shell("printf 'A<|endoftext|>' | \"$KNLP\" data encode --special", dir_.path()).out, "65 256\n");
+    EXPECT_EQ(test::run_shell("printf 'A\\377' | \"$KNLP\" data encode", dir_.path()).out,
+              "65 255\n");
+    EXPECT_EQ(
+        test::run_shell("printf 'A<|endoftext|>' | \"$KNLP\" data encode --special", dir_.path())
+            .out,
+        "65 256\n");
 }
 
 TEST_F(DataVerb, BytesThatAreNoTextDecodeToBase64InJson) {
-    const test::Finished done = test::run_shell("echo 72 255 | \"$KNLP\" data decode --json", dir_.path());
+    const test::Finished done =
+        test::run_shell("echo 72 255 | \"$KNLP\" data decode --json", dir_.path());
     EXPECT_EQ(done.out, "{\"base64\":\"SP8=\"}\n");
 }
 
 TEST_F(DataVerb, ShakespeareImportsWithThePublishedCounts) {
     KNLP_NEEDS_PUBLIC_DATA();
-    const test::Finished done = data("import --name shakespeare --tokenizer gpt2 --tokenizer-files " +
-                                     (test::public_data() / "gpt2.tiktoken").string() + " --json " +
-                                     (test::public_data() / "tinyshakespeare.txt").string());
+    const test::Finished done =
+        data("import --name shakespeare --tokenizer gpt2 --tokenizer-files " +
+             (test::public_data() / "gpt2.tiktoken").string() + " --json " +
+             (test::public_data() / "tinyshakespeare.txt").string());
     ASSERT_EQ(done.status, 0) << done.err;
     const nlohmann::json meta = nlohmann::json::parse(done.out);
     EXPECT_EQ(meta.at("n_tokens").at("train"), 301966);
@@ -87,7 +104,8 @@ TEST_F(DataVerb, ShakespeareImportsWithThePublishedCounts) {
 }
 
 TEST_F(DataVerb, SynthPrintsTheEntropyRate) {
-    EXPECT_THAT(data("synth --kind arith --tokens 1000 --seed 4").out, HasSubstr("entropy rate: 0.921034 nats"));
+    EXPECT_THAT(data("synth --kind arith --tokens 1000 --seed 4").out,
+                HasSubstr("entropy rate: 0.921034 nats"));
     EXPECT_TRUE(fs::exists(dir_.file("data/synthetic-arith/meta.json")));
 }
 
@@ -113,7 +131,8 @@ TEST_F(DataVerb, WrongUseIsStatus2) {
     expect_failure("import --name x --format parquet a.txt", 2, {"parquet"});
     expect_failure("prepare --text a.txt", 2, {"--out DIR"});
     expect_failure("prepare --text a.txt --out d --val-fraction 2", 2, {"validation fraction 2"});
-    expect_failure("prepare --text a.txt --out d --tokenizer byte --tokenizer-files x", 2, {"--tokenizer-files"});
+    expect_failure("prepare --text a.txt --out d --tokenizer byte --tokenizer-files x", 2,
+                   {"--tokenizer-files"});
     expect_failure("linuxdoc --src a --deb b", 2, {"--src", "--deb"});
     expect_failure("synth --seed minus", 2, {"minus"});
     expect_failure("synth --tokens 1", 2, {"1 synthetic tokens"});
@@ -130,7 +149,8 @@ TEST_F(DataVerb, BadInputIsStatus3WithFileAndPlace) {
     expect_failure("import --name x --tokenizer gpt2 a.txt", 3, {"vocab.json", "merges.txt"});
     expect_failure("import --name x --tokenizer bpe --vocab 9000 a.txt", 3, {"merges", "9000"});
     expect_failure("linuxdoc --src empty", 3, {"empty", "Documentation"});
-    expect_failure("linuxdoc --deb not.deb 2>&1 >&2 | grep knlp: >&2; exit 3", 3, {"not.deb", "dpkg-deb"});
+    expect_failure("linuxdoc --deb not.deb 2>&1 >&2 | grep knlp: >&2; exit 3", 3,
+                   {"not.deb", "dpkg-deb"});
     expect_failure("check nothing", 3, {"nothing", "knlp data list"});
     expect_failure("stats empty", 3, {"meta.json"});
     expect_failure("encode --tokenizer empty a.txt", 3, {"tokenizer.json"});
@@ -147,32 +167,38 @@ TEST_F(DataVerb, DamageIsFoundByCheck) {
     bytes[4] = 'X';
     write_file_atomic(dir_.file("data/cats/train.bin"), bytes);
     expect_failure("check cats", 3, {"data/cats/train.bin", "SHA-256"});
-    bytes[5] = 2;                                    // token 600
+    bytes[5] = 2;  // token 600
     write_file_atomic(dir_.file("data/cats/train.bin"), bytes);
-    expect_failure("check cats", 3, {"data/cats/train.bin: token 600 at position 2 is outside vocabulary 257"});
+    expect_failure("check cats", 3,
+                   {"data/cats/train.bin: token 600 at position 2 is outside vocabulary 257"});
 }
 
 TEST_F(DataVerb, FullDiskIsStatus4AndLeavesNothing) {
     // A limit on file sizes fails writes as a full disk does, without mounting one.
-    const test::Finished done = test::run_shell("ulimit -f 8; trap '' XFSZ; \"$KNLP\" data synth --tokens 100000", dir_.path());
+    const test::Finished done = test::run_shell(
+        "ulimit -f 8; trap '' XFSZ; \"$KNLP\" data synth --tokens 100000", dir_.path());
     EXPECT_EQ(done.status, 4) << done.err;
     EXPECT_THAT(done.err, HasSubstr("error[E_IO]"));
     EXPECT_FALSE(fs::exists(dir_.file("data")));
 }
 
 TEST_F(DataVerb, InterruptLeavesNothing) {
-    // The text comes through a pipe that stays open, so the program is surely at work when the signal arrives.
+    // The text comes through a pipe that stays open, so the program is surely at work when the
+    // signal arrives.
     const test::Finished done = test::run_shell(
-        "mkfifo pipe; sleep 60 >pipe & writer=$!; \"$KNLP\" data encode --out ids.bin <pipe & reader=$!; "
-        "until grep -q '^SigCgt:.*[2367abef]$' /proc/$reader/status && [ \"$(readlink /proc/$reader/exe)\" -ef \"$KNLP\" ]; "
-        "do :; done; kill -INT $reader; wait $reader; status=$?; kill $writer; exit $status", dir_.path());
+        "mkfifo pipe; sleep 60 >pipe & writer=$!; \"$KNLP\" data encode --out ids.bin <pipe & "
+        "reader=$!; until grep -q '^SigCgt:.*[2367abef]$' /proc/$reader/status && [ \"$(readlink "
+        "/proc/$reader/exe)\" -ef \"$KNLP\" ]; do :; done; kill -INT $reader; wait $reader; "
+        "status=$?; kill $writer; exit $status",
+        dir_.path());
     EXPECT_EQ(done.status, 130) << done.err;
     EXPECT_FALSE(fs::exists(dir_.file("ids.bin")));
 }
 
 TEST_F(DataVerb, ClosedPipeEndsQuietly) {
     test::write_text(dir_.file("big.txt"), std::string(3000000, 'x'));
-    const test::Finished done = test::run_shell("\"$KNLP\" data encode big.txt | head -c 10; exit ${PIPESTATUS[0]}", dir_.path());
+    const test::Finished done = test::run_shell(
+        "\"$KNLP\" data encode big.txt | head -c 10; exit ${PIPESTATUS[0]}", dir_.path());
     EXPECT_EQ(done.out.size(), 10u);
     EXPECT_EQ(done.err, "");
 }
@@ -181,8 +207,8 @@ TEST_F(DataVerb, HelpShowsExamples) {
     const test::Finished done = data("--help");
     EXPECT_EQ(done.status, 0);
     EXPECT_THAT(done.out, HasSubstr("knlp data linuxdoc --tokenizer bpe"));
-    for (const char* verb : {"linuxdoc", "import", "prepare", "train-bpe", "encode", "decode", "synth", "stats", "check",
-                             "list", "hash"})
+    for (const char* verb : {"linuxdoc", "import", "prepare", "train-bpe", "encode", "decode",
+                             "synth", "stats", "check", "list", "hash"})
         EXPECT_THAT(done.out, HasSubstr(verb));
 }
 

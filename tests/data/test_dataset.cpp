@@ -42,7 +42,8 @@ protected:
     }
     fs::path sidecar() const { return dir_.file("meta.json"); }
     /// Writes the sidecar with one change and expects the error.
-    void refuse(const std::function<void(json&)>& change, std::initializer_list<std::string> parts) {
+    void refuse(const std::function<void(json&)>& change,
+                std::initializer_list<std::string> parts) {
         const std::string good = read_file(sidecar());
         json meta = json::parse(good);
         change(meta);
@@ -69,8 +70,10 @@ TEST_F(PreparedDataset, SidecarRoundTrips) {
 }
 
 TEST_F(PreparedDataset, EveryRequiredKeyIsMissedByName) {
-    for (const char* key : {"schema", "name", "tokenizer", "vocab_size", "dtype", "eot", "n_tokens", "n_bytes", "sha256"})
-        refuse([&](json& meta) { meta.erase(key); }, {"meta.json", std::string("'") + key + "'", "missing"});
+    for (const char* key : {"schema", "name", "tokenizer", "vocab_size", "dtype", "eot", "n_tokens",
+                            "n_bytes", "sha256"})
+        refuse([&](json& meta) { meta.erase(key); },
+               {"meta.json", std::string("'") + key + "'", "missing"});
     refuse([](json& meta) { meta["n_tokens"].erase("val"); }, {"'n_tokens.val'", "missing"});
 }
 
@@ -92,7 +95,8 @@ TEST_F(PreparedDataset, WrongValuesAreNamedWithWhatIsExpected) {
 }
 
 TEST_F(PreparedDataset, CountThatDiffersFromTheFileIsRefused) {
-    refuse([](json& meta) { meta["n_tokens"]["train"] = 7; }, {"train.bin: 6 tokens", "n_tokens.train = 7"});
+    refuse([](json& meta) { meta["n_tokens"]["train"] = 7; },
+           {"train.bin: 6 tokens", "n_tokens.train = 7"});
     write_file_atomic(dir_.file("val.bin"), read_file(dir_.file("val.bin")).substr(0, 4));
     expect_error(kData, {"val.bin: 2 tokens", "= 3"}, [&] { data::open_dataset(dir_.path()); });
 }
@@ -127,16 +131,20 @@ TEST(ForeignDataset, NanoGptDirectoryNeedsItsTokenizerNamed) {
 
 TEST(ForeignDataset, VocabularyComesFromTheLargestIdWhenNothingElseSays) {
     const test::TempDir dir;
-    data::write_tokens(dir.file("train.bin"), std::vector<int32_t>{1, 64, 2}, 65, TokenLayout::kPlain);
+    data::write_tokens(dir.file("train.bin"), std::vector<int32_t>{1, 64, 2}, 65,
+                       TokenLayout::kPlain);
     data::write_tokens(dir.file("val.bin"), std::vector<int32_t>{1, 3}, 65, TokenLayout::kPlain);
     EXPECT_EQ(data::open_dataset(dir.path(), "char").meta.vocab_size, 65);
 }
 
 TEST(ForeignDataset, LlmcShardsAreFoundAndJoined) {
     const test::TempDir dir;
-    data::write_tokens(dir.file("edu_train_000002.bin"), std::vector<int32_t>{3, 4}, 50257, TokenLayout::kLlmc);
-    data::write_tokens(dir.file("edu_train_000001.bin"), std::vector<int32_t>{1, 2}, 50257, TokenLayout::kLlmc);
-    data::write_tokens(dir.file("edu_val_000000.bin"), std::vector<int32_t>{9, 8}, 50257, TokenLayout::kLlmc);
+    data::write_tokens(dir.file("edu_train_000002.bin"), std::vector<int32_t>{3, 4}, 50257,
+                       TokenLayout::kLlmc);
+    data::write_tokens(dir.file("edu_train_000001.bin"), std::vector<int32_t>{1, 2}, 50257,
+                       TokenLayout::kLlmc);
+    data::write_tokens(dir.file("edu_val_000000.bin"), std::vector<int32_t>{9, 8}, 50257,
+                       TokenLayout::kLlmc);
     const data::Dataset dataset = data::open_dataset(dir.path(), "gpt2");
     std::vector<int64_t> train(4);
     dataset.train.read(0, train);
@@ -146,7 +154,8 @@ TEST(ForeignDataset, LlmcShardsAreFoundAndJoined) {
 }
 
 TEST(ForeignDataset, MissingDirectoryIsNamed) {
-    expect_error(kData, {"/nonexistent/data", "knlp data list"}, [] { data::open_dataset("/nonexistent/data"); });
+    expect_error(kData, {"/nonexistent/data", "knlp data list"},
+                 [] { data::open_dataset("/nonexistent/data"); });
 }
 
 }  // namespace

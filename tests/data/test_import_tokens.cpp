@@ -17,16 +17,16 @@ using test::expect_error;
 
 class TokenImport : public testing::Test {
 protected:
-    fs::path write(const std::string& name, int32_t first, int32_t n, TokenLayout layout = TokenLayout::kPlain,
-                   int64_t vocab_size = 65536) {
+    fs::path write(const std::string& name, int32_t first, int32_t n,
+                   TokenLayout layout = TokenLayout::kPlain, int64_t vocab_size = 65536) {
         std::vector<int32_t> ids(static_cast<size_t>(n));
         std::iota(ids.begin(), ids.end(), first);
         fs::create_directories(dir_.file(name).parent_path());
         data::write_tokens(dir_.file(name), ids, vocab_size, layout);
         return dir_.file(name);
     }
-    data::DatasetMeta import(const std::vector<fs::path>& files, data::PrepareOptions options, int64_t width = 2,
-                             bool llmc = false, int64_t vocab = 0) {
+    data::DatasetMeta import(const std::vector<fs::path>& files, data::PrepareOptions options,
+                             int64_t width = 2, bool llmc = false, int64_t vocab = 0) {
         options.name = "imported";
         options.force = true;
         return data::make_from_tokens(files, width, llmc, vocab, options, dir_.file("out"));
@@ -51,7 +51,8 @@ TEST_F(TokenImport, FilesNamedValAreValidation) {
 }
 
 TEST_F(TokenImport, TailIsValidationWhenNoFileIs) {
-    const data::DatasetMeta meta = import({write("all.bin", 0, 20)}, {.tokenizer = "byte", .val_fraction = 0.25});
+    const data::DatasetMeta meta =
+        import({write("all.bin", 0, 20)}, {.tokenizer = "byte", .val_fraction = 0.25});
     EXPECT_EQ(meta.train_tokens, 15);
     EXPECT_EQ(meta.val_tokens, 5);
     EXPECT_EQ(meta.train_bytes, 15);
@@ -80,7 +81,8 @@ TEST_F(TokenImport, IdOutsideTheVocabularyIsRefused) {
     const fs::path file = write("all.bin", 250, 20);
     expect_error(kData, {"all.bin: token 257 at position 7 is outside vocabulary 257"},
                  [&] { import({file}, {.tokenizer = "byte"}); });
-    expect_error(kData, {"token 260", "vocabulary 260"}, [&] { import({file}, {.tokenizer = "char"}, 2, false, 260); });
+    expect_error(kData, {"token 260", "vocabulary 260"},
+                 [&] { import({file}, {.tokenizer = "char"}, 2, false, 260); });
     EXPECT_FALSE(fs::exists(dir_.file("out")));
 }
 
@@ -97,7 +99,8 @@ TEST_F(TokenImport, ValidationAloneIsRefused) {
 
 TEST_F(TokenImport, GivenVocabularyMustBeTheTokenizers) {
     const fs::path file = write("all.bin", 0, 20);
-    expect_error(kUsage, {"300", "257"}, [&] { import({file}, {.tokenizer = "byte"}, 2, false, 300); });
+    expect_error(kUsage, {"300", "257"},
+                 [&] { import({file}, {.tokenizer = "byte"}, 2, false, 300); });
 }
 
 }  // namespace

@@ -32,12 +32,14 @@ protected:
 
 TEST(TokenStatistics, CountsAndEntropyOfKnownTokens) {
     const test::TempDir dir;
-    data::write_tokens(dir.file("t.bin"), std::vector<int32_t>{5, 5, 5, 5, 9, 9, 7, 0}, 257, data::TokenLayout::kPlain);
-    const data::TokenStatistics s = data::token_statistics(data::TokenFile::open({dir.file("t.bin")}));
+    data::write_tokens(dir.file("t.bin"), std::vector<int32_t>{5, 5, 5, 5, 9, 9, 7, 0}, 257,
+                       data::TokenLayout::kPlain);
+    const data::TokenStatistics s =
+        data::token_statistics(data::TokenFile::open({dir.file("t.bin")}));
     EXPECT_EQ(s.tokens, 8);
     EXPECT_EQ(s.unique, 4);
     EXPECT_EQ(s.max_id, 9);
-    EXPECT_NEAR(s.entropy_nats, 1.75 * std::log(2.0), 1e-12);      // 1/2, 1/4, 1/8, 1/8
+    EXPECT_NEAR(s.entropy_nats, 1.75 * std::log(2.0), 1e-12);  // 1/2, 1/4, 1/8, 1/8
 }
 
 TEST_F(PreparedText, CheckPassesOnWhatWasMade) {

@@ -29,10 +29,12 @@ TEST(LinuxdocPackage, HasTheFilesAndBytesThatFindCounts) {
     if (tree.empty()) GTEST_SKIP() << "linux-doc is not installed";
     const test::TempDir dir;
     const data::DatasetMeta meta = data::make_linuxdoc(tree, false, {}, dir.file("d"));
-    const int64_t train_files = meta.train_tokens - meta.train_bytes, val_files = meta.val_tokens - meta.val_bytes;
+    const int64_t train_files = meta.train_tokens - meta.train_bytes,
+                  val_files = meta.val_tokens - meta.val_bytes;
 
-    const std::string english = "find Documentation -type f \\( -name '*.rst' -o -name '*.rst.gz' \\)"
-                                " ! -path 'Documentation/translations/*' -print0";
+    const std::string english =
+        "find Documentation -type f \\( -name '*.rst' -o -name '*.rst.gz' \\)"
+        " ! -path 'Documentation/translations/*' -print0";
     const std::string files = shell(english + " | tr -cd '\\0' | wc -c", tree);
     const std::string bytes = shell(english + " | xargs -0 zcat -f | wc -c", tree);
     EXPECT_EQ(train_files + val_files, std::stoll(files));
@@ -73,7 +75,8 @@ protected:
 
 TEST_F(LinuxdocTree, DocumentsAreSortedSplitByNameAndEnded) {
     data::make_linuxdoc(dir_.file("tree"), false, {}, out());
-    EXPECT_EQ(test::text_of(out(), "train"), "first\n<|endoftext|>third<|endoftext|>fourth<|endoftext|>");
+    EXPECT_EQ(test::text_of(out(), "train"),
+              "first\n<|endoftext|>third<|endoftext|>fourth<|endoftext|>");
     EXPECT_EQ(test::text_of(out(), "val"), "held out<|endoftext|>");
 }
 
@@ -114,7 +117,8 @@ TEST_F(LinuxdocTree, SourcesAreListedWithTheirHashes) {
 }
 
 TEST_F(LinuxdocTree, VersionOfASourceTreeIsItsMakefiles) {
-    write_text(dir_.file("tree") / "Makefile", "# SPDX\nVERSION = 6\nPATCHLEVEL = 12\nSUBLEVEL = 3\nEXTRAVERSION =\n");
+    write_text(dir_.file("tree") / "Makefile",
+               "# SPDX\nVERSION = 6\nPATCHLEVEL = 12\nSUBLEVEL = 3\nEXTRAVERSION =\n");
     EXPECT_EQ(data::make_linuxdoc(dir_.file("tree"), false, {}, out()).package_version, "6.12.3");
 }
 
@@ -131,9 +135,11 @@ TEST(LinuxdocErrors, NameTheDirectoryAndThePackage) {
     expect_error(kData, {dir.path().string(), "Documentation", "linux-doc"},
                  [&] { data::make_linuxdoc(dir.path(), false, {}, dir.file("out")); });
     fs::create_directories(dir.file("Documentation"));
-    expect_error(kData, {"no .rst"}, [&] { data::make_linuxdoc(dir.path(), false, {}, dir.file("out")); });
+    expect_error(kData, {"no .rst"},
+                 [&] { data::make_linuxdoc(dir.path(), false, {}, dir.file("out")); });
     write_text(dir.file("Documentation/a.rst.gz"), "not gzip");
-    expect_error(kData, {"a.rst.gz"}, [&] { data::make_linuxdoc(dir.path(), false, {}, dir.file("out")); });
+    expect_error(kData, {"a.rst.gz"},
+                 [&] { data::make_linuxdoc(dir.path(), false, {}, dir.file("out")); });
     EXPECT_FALSE(fs::exists(dir.file("out")));
 }
 

@@ -16,13 +16,15 @@ namespace {
 std::vector<std::string_view> words_of(std::string_view text) {
     std::vector<std::string_view> words;
     data::WordSplitter splitter(text);
-    for (std::string_view word = splitter.next(); !word.empty(); word = splitter.next()) words.push_back(word);
+    for (std::string_view word = splitter.next(); !word.empty(); word = splitter.next())
+        words.push_back(word);
     return words;
 }
 
 TEST(WordSplitter, ClassesEveryCodePointAsPcre2Does) {
     if (test::Pcre2Words::unicode_version().rfind("14.", 0) != 0)
-        GTEST_SKIP() << "PCRE2 has Unicode " << test::Pcre2Words::unicode_version() << ", the tables have 14";
+        GTEST_SKIP() << "PCRE2 has Unicode " << test::Pcre2Words::unicode_version()
+                     << ", the tables have 14";
     const test::Pcre2Words reference;
     std::string text;
     for (uint32_t code_point = 1; code_point < 0x110000; ++code_point) {
@@ -73,10 +75,12 @@ TEST(WordSplitter, JoinedWordsAreTheBytes) {
 
 TEST(WordSplitter, InvalidByteStandsAloneAndSplitsTheText) {
     // Overlong, surrogate, above U+10FFFF, cut short, lone continuation.
-    for (const std::string bad : {"\xC0", "\xED\xA0\x80", "\xF4\x90\x80\x80", "\xE2\x82", "\x80", "\xFF"}) {
+    for (const std::string bad :
+         {"\xC0", "\xED\xA0\x80", "\xF4\x90\x80\x80", "\xE2\x82", "\x80", "\xFF"}) {
         const std::string left = "it's  ", right = " two\n";
         std::vector<std::string_view> expected = words_of(left);
-        for (size_t i = 0; i < bad.size(); ++i) expected.push_back(std::string_view(bad).substr(i, 1));
+        for (size_t i = 0; i < bad.size(); ++i)
+            expected.push_back(std::string_view(bad).substr(i, 1));
         for (const std::string_view word : words_of(right)) expected.push_back(word);
         EXPECT_EQ(words_of(left + bad + right), expected) << bad;
     }

@@ -18,17 +18,20 @@ using test::expect_error;
 class Resolving : public testing::Test {
 protected:
     fs::path data_dir() const { return dir_.file("data"); }
-    void prepare(const std::string& directory, const std::string& tokenizer, int64_t bpe_vocab = 262) {
+    void prepare(const std::string& directory, const std::string& tokenizer,
+                 int64_t bpe_vocab = 262) {
         test::write_text(dir_.file("text.txt"), "the text the text the text the other text");
         data::make_text({dir_.file("text.txt")}, data::TextFormat::kText,
-                        {.name = "x", .tokenizer = tokenizer, .bpe_vocab = bpe_vocab}, data_dir() / directory);
+                        {.name = "x", .tokenizer = tokenizer, .bpe_vocab = bpe_vocab},
+                        data_dir() / directory);
     }
     test::TempDir dir_;
 };
 
 TEST_F(Resolving, FindsTheDatasetByNameAndTokenizer) {
     prepare("shakespeare-char", "char");
-    const data::Resolved found = resolve_dataset({.dataset = "shakespeare", .tokenizer = "char"}, data_dir(), true);
+    const data::Resolved found =
+        resolve_dataset({.dataset = "shakespeare", .tokenizer = "char"}, data_dir(), true);
     EXPECT_EQ(found.dataset.directory, data_dir() / "shakespeare-char");
     EXPECT_EQ(found.tokenizer_directory, data_dir() / "shakespeare-char");
     EXPECT_EQ(found.wanted, "shakespeare");
@@ -37,37 +40,44 @@ TEST_F(Resolving, FindsTheDatasetByNameAndTokenizer) {
 
 TEST_F(Resolving, FindsTheDatasetUnderItsPlainName) {
     prepare("tinystories", "bpe", 262);
-    const data::Resolved found =
-        resolve_dataset({.dataset = "tinystories", .tokenizer = "bpe", .bpe_vocab = 262}, data_dir(), true);
+    const data::Resolved found = resolve_dataset(
+        {.dataset = "tinystories", .tokenizer = "bpe", .bpe_vocab = 262}, data_dir(), true);
     EXPECT_EQ(found.dataset.meta.vocab_size, 262);
 }
 
 TEST_F(Resolving, PlainNameOfAnotherTokenizerIsPassedOverAndSaid) {
     prepare("shakespeare", "char");
-    expect_error(kData, {"holds char tokens", "byte is configured", "knlp data import --name shakespeare"},
-                 [&] { resolve_dataset({.dataset = "shakespeare", .tokenizer = "byte"}, data_dir(), false); });
+    expect_error(
+        kData, {"holds char tokens", "byte is configured", "knlp data import --name shakespeare"},
+        [&] {
+            resolve_dataset({.dataset = "shakespeare", .tokenizer = "byte"}, data_dir(), false);
+        });
     prepare("tinystories", "bpe", 262);
     expect_error(kData, {"vocabulary of 262", "263"}, [&] {
-        resolve_dataset({.dataset = "tinystories", .tokenizer = "bpe", .bpe_vocab = 263}, data_dir(), false);
+        resolve_dataset({.dataset = "tinystories", .tokenizer = "bpe", .bpe_vocab = 263},
+                        data_dir(), false);
     });
 }
 
 TEST_F(Resolving, MissingDatasetNamesTheCommandThatMakesIt) {
     for (const char* name : {"shakespeare", "finewebedu", "openwebtext", "tinystories"})
-        expect_error(kData, {name, data_dir().string(), std::string("knlp data import --name ") + name},
-                     [&] { resolve_dataset({.dataset = name, .tokenizer = "gpt2"}, data_dir(), false); });
+        expect_error(
+            kData, {name, data_dir().string(), std::string("knlp data import --name ") + name},
+            [&] { resolve_dataset({.dataset = name, .tokenizer = "gpt2"}, data_dir(), false); });
 }
 
 TEST_F(Resolving, StrictRefusesTheSubstitute) {
     expect_error(kData, {"finewebedu", "knlp data import", "STRICT=1 allows no substitute"}, [&] {
-        resolve_dataset({.dataset = "finewebedu", .tokenizer = "gpt2", .allow_substitute = true}, data_dir(), true);
+        resolve_dataset({.dataset = "finewebedu", .tokenizer = "gpt2", .allow_substitute = true},
+                        data_dir(), true);
     });
     EXPECT_FALSE(fs::exists(data_dir()));
 }
 
 TEST_F(Resolving, SubstituteIsTheDefaultTextWithATrainedBpe) {
     if (data::find_linuxdoc().empty()) GTEST_SKIP() << "linux-doc is not installed";
-    const Data wanted{.dataset = "finewebedu", .tokenizer = "gpt2", .bpe_vocab = 600, .allow_substitute = true};
+    const Data wanted{
+        .dataset = "finewebedu", .tokenizer = "gpt2", .bpe_vocab = 600, .allow_substitute = true};
     const data::Resolved found = resolve_dataset(wanted, data_dir(), false);
     EXPECT_EQ(found.dataset.meta.name, "linuxdoc");
     EXPECT_EQ(found.dataset.meta.tokenizer, "bpe");
@@ -82,7 +92,8 @@ TEST_F(Resolving, SubstituteIsTheDefaultTextWithATrainedBpe) {
 
 TEST_F(Resolving, LinuxdocIsMadeFromTheInstalledPackage) {
     if (data::find_linuxdoc().empty()) GTEST_SKIP() << "linux-doc is not installed";
-    const data::Resolved found = resolve_dataset({.dataset = "linuxdoc", .tokenizer = "byte"}, data_dir(), true);
+    const data::Resolved found =
+        resolve_dataset({.dataset = "linuxdoc", .tokenizer = "byte"}, data_dir(), true);
     EXPECT_EQ(found.dataset.directory, data_dir() / "linuxdoc-byte");
     EXPECT_EQ(found.substitute, "");
     EXPECT_FALSE(found.dataset.meta.package_version.empty());
@@ -91,12 +102,14 @@ TEST_F(Resolving, LinuxdocIsMadeFromTheInstalledPackage) {
 TEST_F(Resolving, Gpt2TokenizerComesFromTheDataDirectory) {
     KNLP_NEEDS_PUBLIC_DATA();
     if (data::find_linuxdoc().empty()) GTEST_SKIP() << "linux-doc is not installed";
-    expect_error(kData, {"gpt2", "vocab.json", "gpt2.tiktoken"},
-                 [&] { resolve_dataset({.dataset = "linuxdoc", .tokenizer = "gpt2"}, data_dir(), false); });
+    expect_error(kData, {"gpt2", "vocab.json", "gpt2.tiktoken"}, [&] {
+        resolve_dataset({.dataset = "linuxdoc", .tokenizer = "gpt2"}, data_dir(), false);
+    });
     fs::create_directories(data_dir());
     fs::copy_file(test::public_data() / "gpt2.tiktoken", data_dir() / "gpt2.tiktoken");
     EXPECT_EQ(data::find_gpt2_tokenizer(data_dir()), data_dir() / "gpt2.tiktoken");
-    const data::Resolved found = resolve_dataset({.dataset = "linuxdoc", .tokenizer = "gpt2"}, data_dir(), true);
+    const data::Resolved found =
+        resolve_dataset({.dataset = "linuxdoc", .tokenizer = "gpt2"}, data_dir(), true);
     EXPECT_EQ(found.dataset.meta.vocab_size, 50257);
 }
 
@@ -109,14 +122,16 @@ TEST_F(Resolving, SyntheticFallbackSaysWhatItStandsInFor) {
 }
 
 TEST_F(Resolving, SyntheticIsMadeWhenAskedFor) {
-    const data::Resolved found = resolve_dataset({.dataset = "synthetic", .tokenizer = "byte"}, data_dir(), true);
+    const data::Resolved found =
+        resolve_dataset({.dataset = "synthetic", .tokenizer = "byte"}, data_dir(), true);
     EXPECT_TRUE(found.dataset.meta.synthetic);
     EXPECT_EQ(found.substitute, "");
 }
 
 TEST_F(Resolving, CustomTextFileIsPreparedOncePerContent) {
     test::write_text(dir_.file("mine.txt"), "a text of my own, long enough for both parts");
-    const Data wanted{.dataset = "custom", .custom_path = dir_.file("mine.txt"), .tokenizer = "byte"};
+    const Data wanted{
+        .dataset = "custom", .custom_path = dir_.file("mine.txt"), .tokenizer = "byte"};
     const data::Resolved first = resolve_dataset(wanted, data_dir(), true);
     EXPECT_EQ(first.dataset.meta.name, "mine");
     EXPECT_EQ(resolve_dataset(wanted, data_dir(), true).dataset.directory, first.dataset.directory);
@@ -126,8 +141,9 @@ TEST_F(Resolving, CustomTextFileIsPreparedOncePerContent) {
 
 TEST_F(Resolving, CustomDirectoryIsTakenAsItIs) {
     prepare("mine", "byte");
-    const data::Resolved found =
-        resolve_dataset({.dataset = "custom", .custom_path = data_dir() / "mine", .tokenizer = "gpt2"}, data_dir(), true);
+    const data::Resolved found = resolve_dataset(
+        {.dataset = "custom", .custom_path = data_dir() / "mine", .tokenizer = "gpt2"}, data_dir(),
+        true);
     EXPECT_EQ(found.dataset.meta.tokenizer, "byte");
 }
 
@@ -135,11 +151,13 @@ TEST_F(Resolving, WrongCustomPathIsNamedWithItsSymbol) {
     expect_error(kConfig, {"GPT2_CUSTOM_DATASET_PATH", "empty"},
                  [&] { resolve_dataset({.dataset = "custom"}, data_dir(), false); });
     expect_error(kData, {"absent.txt", "GPT2_CUSTOM_DATASET_PATH"}, [&] {
-        resolve_dataset({.dataset = "custom", .custom_path = dir_.file("absent.txt")}, data_dir(), false);
+        resolve_dataset({.dataset = "custom", .custom_path = dir_.file("absent.txt")}, data_dir(),
+                        false);
     });
     fs::create_directories(dir_.file("empty"));
     expect_error(kData, {"empty", "train.bin", "knlp data prepare"}, [&] {
-        resolve_dataset({.dataset = "custom", .custom_path = dir_.file("empty")}, data_dir(), false);
+        resolve_dataset({.dataset = "custom", .custom_path = dir_.file("empty")}, data_dir(),
+                        false);
     });
 }
 
@@ -147,7 +165,8 @@ TEST_F(Resolving, DamagedDatasetIsAnErrorNotASubstitute) {
     prepare("finewebedu-byte", "byte");
     write_file_atomic(data_dir() / "finewebedu-byte/train.bin", "odd");
     expect_error(kData, {"train.bin", "3 bytes"}, [&] {
-        resolve_dataset({.dataset = "finewebedu", .tokenizer = "byte", .allow_substitute = true}, data_dir(), false);
+        resolve_dataset({.dataset = "finewebedu", .tokenizer = "byte", .allow_substitute = true},
+                        data_dir(), false);
     });
 }
 

@@ -35,7 +35,8 @@ TEST(StagedDirectory, LeavesNothingWhenNotPublished) {
 TEST(StagedDirectory, RefusesWhatIsThereUnlessTold) {
     const test::TempDir dir;
     test::write_text(dir.file("b/old"), "old");
-    expect_error(kData, {"there already", "--force"}, [&] { StagedDirectory(dir.file("b"), false); });
+    expect_error(kData, {"there already", "--force"},
+                 [&] { StagedDirectory(dir.file("b"), false); });
     StagedDirectory staged(dir.file("b"), true);
     write_file_atomic(staged.path() / "new", "new");
     EXPECT_TRUE(staged.publish());
@@ -74,10 +75,12 @@ TEST(Makers, TwoAtOnceDoNoHarm) {
         for (data::DatasetMeta& meta : made)
             makers.emplace_back([&] {
                 try {
-                    meta = data::make_text({dir.file("a.txt")}, data::TextFormat::kText, {}, dir.file("out"));
+                    meta = data::make_text({dir.file("a.txt")}, data::TextFormat::kText, {},
+                                           dir.file("out"));
                 } catch (const Error& error) {
                     // One that came after another had finished.
-                    EXPECT_NE(std::string(error.what()).find("there already"), std::string::npos) << error.what();
+                    EXPECT_NE(std::string(error.what()).find("there already"), std::string::npos)
+                        << error.what();
                     meta = data::read_dataset_meta(dir.file("out/meta.json"));
                 }
             });

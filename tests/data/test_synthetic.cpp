@@ -29,15 +29,18 @@ TEST(SyntheticMarkov, MeasuredConditionalEntropyIsTheStatedRate) {
     }
     double entropy = 0;
     const auto n = static_cast<double>(text.size() - 3);
-    for (const auto& [gram, count] : continued) entropy -= count / n * std::log(count / contexts[gram.substr(0, 3)]);
-    // The plug-in estimate is low by (8 - 1) · 512 / 2n = 0.0033; its standard deviation here is about 0.0015.
+    for (const auto& [gram, count] : continued)
+        entropy -= count / n * std::log(count / contexts[gram.substr(0, 3)]);
+    // The plug-in estimate is low by (8 - 1) · 512 / 2n = 0.0033; its standard deviation here is
+    // about 0.0015.
     EXPECT_NEAR(entropy + 7.0 * 512 / (2 * n), meta.entropy_nats, 0.008);
     EXPECT_LT(meta.entropy_nats, std::log(8.0) - 0.2);
 }
 
 TEST(SyntheticRecords, RatesAreTheEntropyOfOneRecordOverItsLength) {
     const test::TempDir dir;
-    EXPECT_NEAR(make("arith", 1000, 1, dir.file("d")).entropy_nats, 2 * std::log(100.0) / 10, 1e-12);
+    EXPECT_NEAR(make("arith", 1000, 1, dir.file("d")).entropy_nats, 2 * std::log(100.0) / 10,
+                1e-12);
     EXPECT_NEAR(make("copy", 1000, 1, dir.file("d")).entropy_nats, 32 * std::log(26.0) / 66, 1e-12);
     // 8! = 40320 orders of the keys, twice; eight letters.
     EXPECT_NEAR(make("induction", 1000, 1, dir.file("d")).entropy_nats,
@@ -50,7 +53,8 @@ TEST(SyntheticArith, SumsAreRight) {
     const std::string text = test::text_of(dir.file("d"), "train");
     for (size_t at = 0; at + 10 <= text.size(); at += 10) {
         int a = 0, b = 0, c = 0;
-        ASSERT_EQ(std::sscanf(text.c_str() + at, "%2d+%2d=%3d\n", &a, &b, &c), 3) << text.substr(at, 10);
+        ASSERT_EQ(std::sscanf(text.c_str() + at, "%2d+%2d=%3d\n", &a, &b, &c), 3)
+            << text.substr(at, 10);
         ASSERT_EQ(a + b, c);
     }
 }
@@ -100,8 +104,10 @@ TEST(Synthetic, SidecarSaysThatItIsSynthetic) {
 
 TEST(Synthetic, WrongArgumentsAreRefused) {
     const test::TempDir dir;
-    test::expect_error(kUsage, {"'waltz'", "markov"}, [&] { make("waltz", 2000, 1, dir.file("d")); });
-    test::expect_error(kUsage, {"5 synthetic tokens", "100"}, [&] { make("markov", 5, 1, dir.file("d")); });
+    test::expect_error(kUsage, {"'waltz'", "markov"},
+                       [&] { make("waltz", 2000, 1, dir.file("d")); });
+    test::expect_error(kUsage, {"5 synthetic tokens", "100"},
+                       [&] { make("markov", 5, 1, dir.file("d")); });
 }
 
 }  // namespace

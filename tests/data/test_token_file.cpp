@@ -35,8 +35,9 @@ TEST(TokenFile, EachLayoutRoundTrips) {
         int64_t vocab_size, width;
         int32_t largest;
     };
-    for (const Case& c : {Case{TokenLayout::kPlain, 65536, 2, 65535}, Case{TokenLayout::kLlmc, 65536, 2, 65535},
-                          Case{TokenLayout::kPlain, 70000, 4, 69999}}) {
+    for (const Case& c :
+         {Case{TokenLayout::kPlain, 65536, 2, 65535}, Case{TokenLayout::kLlmc, 65536, 2, 65535},
+          Case{TokenLayout::kPlain, 70000, 4, 69999}}) {
         const test::TempDir dir;
         const std::vector<int32_t> ids = {0, 1, c.largest, 7, 256};
         data::write_tokens(dir.file("t.bin"), ids, c.vocab_size, c.layout);
@@ -81,16 +82,19 @@ TEST(TokenFile, EveryTruncationOfALlmcFileIsRefused) {
     const std::string whole = read_file(dir.file("whole"));
     for (size_t size = 0; size < whole.size(); ++size) {
         write_file_atomic(dir.file("cut.bin"), whole.substr(0, size));
-        expect_error(kData, {"cut.bin", std::to_string(size)}, [&] { TokenFile::open({dir.file("cut.bin")}); });
+        expect_error(kData, {"cut.bin", std::to_string(size)},
+                     [&] { TokenFile::open({dir.file("cut.bin")}); });
     }
 }
 
 TEST(TokenFile, SizeThatIsNotWholeTokensIsRefused) {
     const test::TempDir dir;
     write_file_atomic(dir.file("odd.bin"), "abcde");
-    expect_error(kData, {"odd.bin", "5 bytes", "2-byte"}, [&] { TokenFile::open({dir.file("odd.bin")}); });
+    expect_error(kData, {"odd.bin", "5 bytes", "2-byte"},
+                 [&] { TokenFile::open({dir.file("odd.bin")}); });
     write_file_atomic(dir.file("six.bin"), "abcdef");
-    expect_error(kData, {"six.bin", "6 bytes", "4-byte"}, [&] { TokenFile::open({dir.file("six.bin")}, 4); });
+    expect_error(kData, {"six.bin", "6 bytes", "4-byte"},
+                 [&] { TokenFile::open({dir.file("six.bin")}, 4); });
 }
 
 TEST(TokenFile, HeaderOfAnotherVersionOrCountIsRefused) {
@@ -110,7 +114,8 @@ TEST(TokenFile, HeaderOfAnotherVersionOrCountIsRefused) {
 }
 
 TEST(TokenFile, MissingFileIsNamed) {
-    expect_error(kData, {"/nonexistent/train.bin"}, [] { TokenFile::open({"/nonexistent/train.bin"}); });
+    expect_error(kData, {"/nonexistent/train.bin"},
+                 [] { TokenFile::open({"/nonexistent/train.bin"}); });
 }
 
 TEST(TokenFile, IdOutsideTheVocabularyIsNamedWithItsPlace) {
@@ -120,8 +125,9 @@ TEST(TokenFile, IdOutsideTheVocabularyIsNamedWithItsPlace) {
     ids[700] = 60000;
     data::write_tokens(dir.file("train.bin"), ids, 65536, TokenLayout::kPlain);
     const TokenFile file = TokenFile::open({dir.file("train.bin")});
-    expect_error(kData, {"train.bin: token 50300 at position 600 is outside vocabulary 50257", "byte 1200"},
-                 [&] { file.check_vocabulary(50257); });
+    expect_error(
+        kData, {"train.bin: token 50300 at position 600 is outside vocabulary 50257", "byte 1200"},
+        [&] { file.check_vocabulary(50257); });
     EXPECT_NO_THROW(file.check_vocabulary(60001));
 }
 
@@ -132,7 +138,8 @@ TEST(TokenFile, VocabularyCheckIsRememberedUntilTheFileChanges) {
     const fs::path memory = dir.file("t.bin.knlp-ok");
     ASSERT_TRUE(fs::exists(memory));
 
-    data::write_tokens(dir.file("t.bin"), std::vector<int32_t>(1000, 5000), 65536, TokenLayout::kPlain);
+    data::write_tokens(dir.file("t.bin"), std::vector<int32_t>(1000, 5000), 65536,
+                       TokenLayout::kPlain);
     expect_error(kData, {"token 5000 at position 0"},
                  [&] { TokenFile::open({dir.file("t.bin")}).check_vocabulary(1000); });
     EXPECT_EQ(TokenFile::open({dir.file("t.bin")}).max_id(), 5000);
@@ -150,7 +157,8 @@ TEST(TokenFile, DamagedMemoryOfTheCheckIsIgnored) {
 TEST(WriteTokens, LlmcLayoutRefusesIdsOf32Bits) {
     const test::TempDir dir;
     const std::vector<int32_t> ids = {1, 2};
-    expect_error(kUsage, {"llm.c", "70000"}, [&] { data::write_tokens(dir.file("t"), ids, 70000, TokenLayout::kLlmc); });
+    expect_error(kUsage, {"llm.c", "70000"},
+                 [&] { data::write_tokens(dir.file("t"), ids, 70000, TokenLayout::kLlmc); });
     EXPECT_TRUE(fs::is_empty(dir.path()));
 }
 

@@ -74,14 +74,17 @@ TEST(Tokenizers, IdOutsideTheVocabularyIsRefused) {
     const auto byte = data::make_byte_tokenizer();
     expect_error(kData, {"257", "vocabulary 257"}, [&] { byte->decode(Ids{257}); });
     expect_error(kData, {"-1"}, [&] { byte->decode(Ids{-1}); });
-    expect_error(kData, {"2", "vocabulary 2"}, [&] { data::make_char_tokenizer("ab")->decode(Ids{2}); });
+    expect_error(kData, {"2", "vocabulary 2"},
+                 [&] { data::make_char_tokenizer("ab")->decode(Ids{2}); });
 }
 
 TEST(Tokenizers, ForeignTokenizerJsonIsRefusedByItsType) {
     const test::TempDir dir;
-    for (const std::string text : {"{\"type\":\"knlp.word\"}", "{}", "[]", "{\"type\":3}", "{\"type\":\"knlp.char\"}"}) {
+    for (const std::string text :
+         {"{\"type\":\"knlp.word\"}", "{}", "[]", "{\"type\":3}", "{\"type\":\"knlp.char\"}"}) {
         write_file_atomic(dir.file("tokenizer.json"), text);
-        expect_error(kData, {"tokenizer.json", "knlp.byte"}, [&] { data::load_tokenizer(dir.path()); });
+        expect_error(kData, {"tokenizer.json", "knlp.byte"},
+                     [&] { data::load_tokenizer(dir.path()); });
     }
     write_file_atomic(dir.file("tokenizer.json"), "{\"type\":\"knlp.char\",\"characters\":\"aa\"}");
     expect_error(kData, {"U+0061", "twice"}, [&] { data::load_tokenizer(dir.path()); });

@@ -22,13 +22,21 @@ inline std::string random_bytes(std::mt19937_64& random, size_t n) {
     return out;
 }
 
-/// Text of what a word splitter finds hard: runs of white space of all kinds, apostrophes, digits, letters and
-/// symbols of many scripts.
+/// Text of what a word splitter finds hard: runs of white space of all kinds, apostrophes, digits,
+/// letters and symbols of many scripts.
 inline std::string random_text(std::mt19937_64& random, size_t n_pieces) {
-    static const std::string kPieces[] = {
-        "a",  "Z", "word", " ", " ", "  ", "\n", "\r\n", "\t", "'", "'s", "'S", "'ll", "'re", "'ve", "'d", "'x", "1",
-        "42", "!", "...",  "_", "é", "ß",  "日", "本",   "한", "🙂", "½",  "٣",  "\u0301", "\u00a0", "\u2003", "\u3000",
-        "\u0085", "\u180e", "\u200b", "\u200d", "\ufeff", "Ⅷ", "²", "\x1f", "\x0b", "<|endoftext|>", "n't", "I'm"};
+    static const std::string kPieces[] = {"a",      "Z",      "word",   " ",
+                                          " ",      "  ",     "\n",     "\r\n",
+                                          "\t",     "'",      "'s",     "'S",
+                                          "'ll",    "'re",    "'ve",    "'d",
+                                          "'x",     "1",      "42",     "!",
+                                          "...",    "_",      "é",      "ß",
+                                          "日",     "本",     "한",     "🙂",
+                                          "½",      "٣",      "\u0301", "\u00a0",
+                                          "\u2003", "\u3000", "\u0085", "\u180e",
+                                          "\u200b", "\u200d", "\ufeff", "Ⅷ",
+                                          "²",      "\x1f",   "\x0b",   "<|endoftext|>",
+                                          "n't",    "I'm"};
     std::string out;
     for (size_t i = 0; i < n_pieces; ++i) {
         if (random() % 16 != 0) {

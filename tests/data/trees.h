@@ -21,9 +21,11 @@ inline void write_text(const std::filesystem::path& path, const std::string& tex
 inline void write_gzip(const std::filesystem::path& path, const std::string& text) {
     std::filesystem::create_directories(path.parent_path());
     gzFile file = gzopen(path.c_str(), "wb");
-    const bool written = file != nullptr && gzwrite(file, text.data(), static_cast<unsigned>(text.size())) ==
-                                                static_cast<int>(text.size());
-    if (gzclose(file) != Z_OK || !written) throw std::runtime_error("gzip failed: " + path.string());
+    const bool written =
+        file != nullptr && gzwrite(file, text.data(), static_cast<unsigned>(text.size())) ==
+                               static_cast<int>(text.size());
+    if (gzclose(file) != Z_OK || !written)
+        throw std::runtime_error("gzip failed: " + path.string());
 }
 
 /// All tokens of a split, as text; the end of text shows as <|endoftext|>.
@@ -39,7 +41,8 @@ inline std::string text_of(const std::filesystem::path& dataset, const std::stri
 inline std::vector<std::string> hidden_names(const std::filesystem::path& directory) {
     std::vector<std::string> names;
     for (const auto& entry : std::filesystem::directory_iterator(directory))
-        if (entry.path().filename().string().starts_with('.')) names.push_back(entry.path().filename().string());
+        if (entry.path().filename().string().starts_with('.'))
+            names.push_back(entry.path().filename().string());
     return names;
 }
 

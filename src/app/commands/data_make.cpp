@@ -16,6 +16,8 @@
 #include <stdlib.h>
 #include <sys/wait.h>
 
+#include <algorithm>
+#include <cctype>
 #include <cerrno>
 #include <cstring>
 #include <optional>
@@ -100,18 +102,19 @@ PrepareOptions prepare_options(const Common& common, const DataOptions& options)
         .name = options.name,
         .tokenizer = options.tokenizer,
         .bpe_vocab = options.vocab > 0 ? options.vocab : kDefaultVocab,
-        .tokenizer_files = options.tokenizer_files,
         .val_fraction = options.val_fraction,
         .special = options.special,
+        .tokenizer_files = options.tokenizer_files,
         .layout = options.layout == "llmc" ? data::TokenLayout::kLlmc : data::TokenLayout::kPlain,
         .threads = options.threads > 0 ? options.threads : usable_cores(),
         .force = options.force};
     if (options.tokenizer == "gpt2" && result.tokenizer_files.empty())
         result.tokenizer_files = data::find_gpt2_tokenizer(data_directory(common, options));
-    const bool plain_name = result.name.find_first_not_of(
-                                "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-                                "0123456789._-") == std::string::npos &&
-                            !result.name.starts_with('.');
+    // It becomes part of file names.
+    const bool plain_name =
+        !result.name.starts_with('.') && std::ranges::all_of(result.name, [](unsigned char c) {
+            return std::isalnum(c) || c == '.' || c == '_' || c == '-';
+        });
     if (!plain_name)
         fail(kUsage, "--name '{}', expected letters, digits, '.', '_' and '-'", result.name);
     return result;

@@ -34,7 +34,9 @@ std::string read_input(const std::string& file) {
         // A read that waits is taken up again after a signal, so it must not be the one to wait.
         throw_if_stopped();
         pollfd input = {STDIN_FILENO, POLLIN, 0};
-        if (::poll(&input, 1, kLookMs) == 0) continue;
+        const int ready = ::poll(&input, 1, kLookMs);
+        if (ready < 0 && errno != EINTR) fail_io("standard input", "wait for", errno);
+        if (ready <= 0) continue;
         const ssize_t n = ::read(STDIN_FILENO, buffer.data(), buffer.size());
         if (n == 0) return text;
         if (n > 0)
