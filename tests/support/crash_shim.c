@@ -1,0 +1,211 @@
+/* Preload library for crash tests: ends the process, or makes a call fail, at the n-th call that changes
+ * the file system.
+ *
+ *   LD_PRELOAD=crash_shim.so KNLP_CRASH_AT=7 program    _exit(137) instead of call 7 (as SIGKILL would)
+ *   LD_PRELOAD=crash_shim.so KNLP_FAIL_AT=7 program     call 7 fails with ENOSPC, later ones work
+ *   KNLP_FAIL_FROM=7                                    call 7 and all later ones fail
+ *   KNLP_CRASH_COUNT=FILE                               at exit, writes the number of calls to FILE
+ *   KNLP_CRASH_BELOW=DIR                                counts calls on files below DIR only
+ *
+ * Counted: write, writev, pwrite, fsync, fdatasync, ftruncate, rename, renameat, unlink, mkdir. Writes to
+ * descriptors 0-2 are not. A crash "at" a write first writes half of the bytes: a torn write is the worst
+ * a kill can leave.
+ */
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+enum action { PASS, FAIL, CRASH };
+
+static atomic_long calls;
+static long crash_at, fail_at, fail_from;
+static const char *below;
+
+static long number_of(const char *name)
+{
+    const char *text = getenv(name);
+    return text != NULL ? strtol(text, NULL, 10) : 0;
+}
+
+__attribute__((constructor)) static void start(void)
+{
+    crash_at = number_of("KNLP_CRASH_AT");
+    fail_at = number_of("KNLP_FAIL_AT");
+    fail_from = number_of("KNLP_FAIL_FROM");
+    below = getenv("KNLP_CRASH_BELOW");
+}
+
+__attribute__((destructor)) static void finish(void)
+{
+    const char *path = getenv("KNLP_CRASH_COUNT");
+    FILE *out = path != NULL ? fopen(path, "w") : NULL;
+    if (out == NULL)
+        return;
+    fprintf(out, "%ld\n", atomic_load(&calls));
+    fclose(out);
+}
+
+static int counts_path(const char *path)
+{
+    return below == NULL || strncmp(path, below, strlen(below)) == 0;
+}
+
+static int counts_fd(int fd)
+{
+    char link[64], path[PATH_MAX];
+    ssize_t n;
+
+    if (fd <= 2)
+        return 0;
+    if (below == NULL)
+        return 1;
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    n = readlink(link, path, sizeof path - 1);
+    if (n < 0)
+        return 0;
+    path[n] = '\0';
+    return counts_path(path);
+}
+
+static enum action next_call(int counted)
+{
+    long n;
+
+    if (!counted)
+        return PASS;
+    n = atomic_fetch_add(&calls, 1) + 1;
+    if (crash_at > 0 && n >= crash_at)
+        return CRASH;
+    return (fail_at > 0 && n == fail_at) || (fail_from > 0 && n >= fail_from) ? FAIL : PASS;
+}
+
+#define REAL(type, name, ...) \
+    static type (*real)(__VA_ARGS__); \
+    if (real == NULL) \
+        *(void **)&real = dlsym(RTLD_NEXT, #name)
+
+static int no_space(void)
+{
+    errno = ENOSPC;
+    return -1;
+}
+
+ssize_t write(int fd, const void *data, size_t size)
+{
+    enum action act = next_call(counts_fd(fd));
+    ssize_t done;
+
+    REAL(ssize_t, write, int, const void *, size_t);
+    if (act == FAIL)
+        return no_space();
+    done = real(fd, data, act == CRASH ? size / 2 : size);
+    if (act == CRASH)
+        _exit(137);
+    return done;
+}
+
+ssize_t pwrite(int fd, const void *data, size_t size, off_t at)
+{
+    enum action act = next_call(counts_fd(fd));
+    ssize_t done;
+
+    REAL(ssize_t, pwrite, int, const void *, size_t, off_t);
+    if (act == FAIL)
+        return no_space();
+    done = real(fd, data, act == CRASH ? size / 2 : size, at);
+    if (act == CRASH)
+        _exit(137);
+    return done;
+}
+
+ssize_t writev(int fd, const struct iovec *parts, int count)
+{
+    enum action act = next_call(counts_fd(fd));
+    ssize_t done;
+
+    REAL(ssize_t, writev, int, const struct iovec *, int);
+    if (act == FAIL)
+        return no_space();
+    done = real(fd, parts, act == CRASH ? count / 2 : count);
+    if (act == CRASH)
+        _exit(137);
+    return done;
+}
+
+ssize_t pwrite64(int fd, const void *data, size_t size, off_t at)
+{
+    return pwrite(fd, data, size, at);
+}
+
+#define DECIDE(counted) \
+    do { \
+        enum action act = next_call(counted); \
+        if (act == CRASH) \
+            _exit(137); \
+        if (act == FAIL) \
+            return no_space(); \
+    } while (0)
+
+int fsync(int fd)
+{
+    REAL(int, fsync, int);
+    DECIDE(counts_fd(fd));
+    return real(fd);
+}
+
+int fdatasync(int fd)
+{
+    REAL(int, fdatasync, int);
+    DECIDE(counts_fd(fd));
+    return real(fd);
+}
+
+int ftruncate(int fd, off_t size)
+{
+    REAL(int, ftruncate, int, off_t);
+    DECIDE(counts_fd(fd));
+    return real(fd, size);
+}
+
+int ftruncate64(int fd, off_t size)
+{
+    return ftruncate(fd, size);
+}
+
+int rename(const char *from, const char *to)
+{
+    REAL(int, rename, const char *, const char *);
+    DECIDE(counts_path(to));
+    return real(from, to);
+}
+
+int renameat(int from_dir, const char *from, int to_dir, const char *to)
+{
+    REAL(int, renameat, int, const char *, int, const char *);
+    DECIDE(counts_path(to));
+    return real(from_dir, from, to_dir, to);
+}
+
+int unlink(const char *path)
+{
+    REAL(int, unlink, const char *);
+    DECIDE(counts_path(path));
+    return real(path);
+}
+
+int mkdir(const char *path, mode_t mode)
+{
+    REAL(int, mkdir, const char *, mode_t);
+    DECIDE(counts_path(path));
+    return real(path, mode);
+}
