@@ -40,9 +40,12 @@ std::string first_line_of(const fs::path& path) {
     }
 }
 
-double gib(int64_t bytes) { return static_cast<double>(bytes) / (1 << 30); }
+double gib(int64_t bytes) {
+    return static_cast<double>(bytes) / (1 << 30);
+}
 
-Check program_check(const std::string& program, const std::string& package, bool required, const std::string& why) {
+Check program_check(const std::string& program, const std::string& package, bool required,
+                    const std::string& why) {
     const std::string path = config::find_program(program);
     if (!path.empty()) return {program, State::kOk, path, "", required};
     return {program, required ? State::kMissing : State::kNote, "not found; " + why,
@@ -60,7 +63,8 @@ std::string torch_version_at(const fs::path& directory) {
     const std::string key = "__version__ = '";
     const size_t begin = text.find(key);
     if (begin == std::string::npos) return "";
-    return text.substr(begin + key.size(), text.find('\'', begin + key.size()) - begin - key.size());
+    return text.substr(begin + key.size(),
+                       text.find('\'', begin + key.size()) - begin - key.size());
 }
 
 bool in_supported_range(const std::string& version) {
@@ -72,14 +76,22 @@ bool in_supported_range(const std::string& version) {
 /// Python package (or what else) that has a library, "" when not known.
 std::string package_of(const std::string& library) {
     static constexpr std::pair<std::string_view, std::string_view> kPackages[] = {
-        {"libcudart.", "nvidia-cuda-runtime"},   {"libcupti.", "nvidia-cuda-cupti"},
-        {"libcublas", "nvidia-cublas"},          {"libcudnn", "nvidia-cudnn-cu13"},
-        {"libcufft", "nvidia-cufft"},            {"libcufile", "nvidia-cufile"},
-        {"libcurand", "nvidia-curand"},          {"libcusolver", "nvidia-cusolver"},
-        {"libcusparseLt", "nvidia-cusparselt-cu13"}, {"libcusparse.", "nvidia-cusparse"},
-        {"libnccl", "nvidia-nccl-cu13"},         {"libnvJitLink", "nvidia-nvjitlink"},
-        {"libnvrtc", "nvidia-cuda-nvrtc"},       {"libnvshmem", "nvidia-nvshmem-cu13"},
-        {"libnvToolsExt", "nvidia-nvtx"},        {"libcuda.so", "the NVIDIA driver"},
+        {"libcudart.", "nvidia-cuda-runtime"},
+        {"libcupti.", "nvidia-cuda-cupti"},
+        {"libcublas", "nvidia-cublas"},
+        {"libcudnn", "nvidia-cudnn-cu13"},
+        {"libcufft", "nvidia-cufft"},
+        {"libcufile", "nvidia-cufile"},
+        {"libcurand", "nvidia-curand"},
+        {"libcusolver", "nvidia-cusolver"},
+        {"libcusparseLt", "nvidia-cusparselt-cu13"},
+        {"libcusparse.", "nvidia-cusparse"},
+        {"libnccl", "nvidia-nccl-cu13"},
+        {"libnvJitLink", "nvidia-nvjitlink"},
+        {"libnvrtc", "nvidia-cuda-nvrtc"},
+        {"libnvshmem", "nvidia-nvshmem-cu13"},
+        {"libnvToolsExt", "nvidia-nvtx"},
+        {"libcuda.so", "the NVIDIA driver"},
     };
     for (const auto& [prefix, package] : kPackages)
         if (library.starts_with(prefix)) return std::string(package);
@@ -93,49 +105,59 @@ Check unresolved_check(const fs::path& library, bool required) {
     std::vector<std::string> packages;
     for (const std::string& one : missing) {
         const std::string package = package_of(one);
-        if (package.starts_with("nvidia-") && std::find(packages.begin(), packages.end(), package) == packages.end())
+        if (package.starts_with("nvidia-") &&
+            std::find(packages.begin(), packages.end(), package) == packages.end())
             packages.push_back(package);
     }
-    std::string fix = packages.empty() ? "install the packages that hold them"
-                                       : fmt::format("python3 -m pip install --no-deps --target {} {}",
-                                                     library.parent_path().parent_path().parent_path().string(),
-                                                     fmt::join(packages, " "));
+    std::string fix = packages.empty()
+                          ? "install the packages that hold them"
+                          : fmt::format("python3 -m pip install --no-deps --target {} {}",
+                                        library.parent_path().parent_path().parent_path().string(),
+                                        fmt::join(packages, " "));
     return {name, required ? State::kMissing : State::kNote,
-            fmt::format("not found: {}{}", fmt::join(missing, ", "), required ? "" : " (only --device cuda needs them)"),
+            fmt::format("not found: {}{}", fmt::join(missing, ", "),
+                        required ? "" : " (only --device cuda needs them)"),
             fix, required};
 }
 
 std::vector<Check> torch_checks() {
     const std::vector<std::string> mapped = mapped_files("libtorch_cpu.so");
     if (mapped.empty())
-        return {{"LibTorch", State::kMissing, "this binary runs without it", "make setup && make build", true}};
+        return {{"LibTorch", State::kMissing, "this binary runs without it",
+                 "make setup && make build", true}};
     const fs::path library(mapped.front());
     const fs::path directory = library.parent_path().parent_path();
     const std::string version = torch_version_at(directory);
     const std::string built_with(config::build_info().torch_version);
     std::vector<Check> checks;
     if (!in_supported_range(version))
-        checks.push_back({"LibTorch", State::kMissing,
-                          fmt::format("{} at {}; 2.11 to 2.15 are supported", version, directory.string()),
-                          "make setup && make build", true});
+        checks.push_back(
+            {"LibTorch", State::kMissing,
+             fmt::format("{} at {}; 2.11 to 2.15 are supported", version, directory.string()),
+             "make setup && make build", true});
     else if (version != built_with)
         checks.push_back({"LibTorch", State::kMissing,
-                          fmt::format("{} at {}, but knlp was built with {}", version, directory.string(), built_with),
+                          fmt::format("{} at {}, but knlp was built with {}", version,
+                                      directory.string(), built_with),
                           "make build", true});
     else
-        checks.push_back({"LibTorch", State::kOk, fmt::format("{} at {}", version, directory.string()), "", true});
+        checks.push_back({"LibTorch", State::kOk,
+                          fmt::format("{} at {}", version, directory.string()), "", true});
     checks.push_back(unresolved_check(library, true));
     const fs::path cuda = library.parent_path() / "libtorch_cuda.so";
-    if (config::built("USE_CUDA") == "y" && is_there(cuda)) checks.push_back(unresolved_check(cuda, false));
+    if (config::built("USE_CUDA") == "y" && is_there(cuda))
+        checks.push_back(unresolved_check(cuda, false));
     return checks;
 }
 
 Check openmp_check() {
     const std::vector<std::string> runtimes = mapped_files("libgomp");
-    if (runtimes.size() == 1) return {"OpenMP", State::kOk, "one runtime: " + runtimes.front(), "", true};
-    return {"OpenMP", State::kMissing, fmt::format("{} runtimes in one process: {}", runtimes.size(),
-                                                   fmt::join(runtimes, ", ")),
-            "make mrproper, then build again with TORCH_DIR= of one LibTorch only", true};
+    if (runtimes.size() == 1)
+        return {"OpenMP", State::kOk, "one runtime: " + runtimes.front(), "", true};
+    return {
+        "OpenMP", State::kMissing,
+        fmt::format("{} runtimes in one process: {}", runtimes.size(), fmt::join(runtimes, ", ")),
+        "make mrproper, then build again with TORCH_DIR= of one LibTorch only", true};
 }
 
 Check cuda_check() {
@@ -145,22 +167,27 @@ Check cuda_check() {
     if (built_in && !driver)
         return {"CUDA", State::kNote, "built in, but no driver here: runs on the processor", ""};
     if (!built_in && driver && !nvcc.empty())
-        return {"CUDA", State::kNote, "driver and nvcc are here, but this binary is for the processor only",
+        return {"CUDA", State::kNote,
+                "driver and nvcc are here, but this binary is for the processor only",
                 "make menuconfig (set USE_CUDA), then make"};
     if (!built_in && driver)
         return {"CUDA", State::kNote, "a driver is here, but no nvcc to build for it",
                 "install the CUDA 13 toolkit, then make menuconfig (set USE_CUDA)"};
-    return {"CUDA", State::kOk, driver ? fmt::format("driver {}, {}", host().gpu_driver, fmt::join(host().gpus, ", "))
-                                       : "no GPU driver; the processor is used", ""};
+    return {"CUDA", State::kOk,
+            driver ? fmt::format("driver {}, {}", host().gpu_driver, fmt::join(host().gpus, ", "))
+                   : "no GPU driver; the processor is used",
+            ""};
 }
 
 Check config_check(const Common& common) {
     const std::string path = config_path(common);
     if (path.empty())
-        return {"configuration", State::kNote, "no .config", "make defconfig-gpt2-nano-cpu, or make menuconfig"};
+        return {"configuration", State::kNote, "no .config",
+                "make defconfig-gpt2-nano-cpu, or make menuconfig"};
     try {
         const config::Symbols symbols = load_symbols(common);
-        return {"configuration", State::kOk, fmt::format("{} is in order and fits this binary", path), ""};
+        return {"configuration", State::kOk,
+                fmt::format("{} is in order and fits this binary", path), ""};
     } catch (const Error& error) {
         const bool build = error.code() == "E_BUILD_MISMATCH";
         return {"configuration", State::kMissing, error.what(),
@@ -170,7 +197,8 @@ Check config_check(const Common& common) {
 
 /// A directory of the kernel documentation, from the package or as set-up unpacked it.
 std::string kernel_documentation() {
-    for (const fs::path& root : {fs::path("/usr/share/doc"), cache_directory() / "linux-doc/usr/share/doc"}) {
+    for (const fs::path& root :
+         {fs::path("/usr/share/doc"), cache_directory() / "linux-doc/usr/share/doc"}) {
         std::error_code error;
         for (const fs::directory_entry& entry : fs::directory_iterator(root, error)) {
             const bool named = entry.path().filename().string().starts_with("linux-doc");
@@ -194,29 +222,35 @@ Check data_check(const Common& common) {
     std::error_code error;
     for (const fs::directory_entry& entry : fs::directory_iterator(data_dir, error))
         if (entry.path().filename().string().starts_with(dataset))
-            return {"data", State::kOk, fmt::format("{} is prepared in {}", dataset, entry.path().string()), ""};
+            return {"data", State::kOk,
+                    fmt::format("{} is prepared in {}", dataset, entry.path().string()), ""};
     const std::string documentation = kernel_documentation();
     if (dataset != "linuxdoc" && dataset != "synthetic")
         return {"data", State::kNote, fmt::format("{} is not in {}", dataset, data_dir),
                 fmt::format("knlp data import --name {} FILES, or DATA_SUBSTITUTE=y", dataset)};
     if (dataset == "linuxdoc" && documentation.empty())
         return {"data", State::kNote, "the default text is not installed", "apt install linux-doc"};
-    return {"data", State::kOk, dataset == "linuxdoc" ? "default text: " + documentation : "synthetic text", ""};
+    return {"data", State::kOk,
+            dataset == "linuxdoc" ? "default text: " + documentation : "synthetic text", ""};
 }
 
 Check cores_check() {
     const int64_t online = ::sysconf(_SC_NPROCESSORS_ONLN), usable = usable_cores();
-    Check check{"cores", State::kOk, fmt::format("{} of {} usable, {}", usable, online, host().cpu_model), ""};
+    Check check{"cores", State::kOk,
+                fmt::format("{} of {} usable, {}", usable, online, host().cpu_model), ""};
     if (usable < online) check.found += " (affinity or cgroup quota)";
     return check;
 }
 
 Check memory_check() {
     const int64_t free = available_memory_bytes();
-    Check check{"memory", State::kOk, fmt::format("{:.1f} GiB free of {:.1f}", gib(free), gib(host().memory_bytes)), ""};
+    Check check{"memory", State::kOk,
+                fmt::format("{:.1f} GiB free of {:.1f}", gib(free), gib(host().memory_bytes)), ""};
     if (free < (int64_t{2} << 30)) {
         check.state = State::kNote;
-        check.fix = "the nano preset needs about 1 GiB, compiling 2 GiB: end other programs, or build with -j1";
+        check.fix =
+            "the nano preset needs about 1 GiB, compiling 2 GiB: end other programs, or build with "
+            "-j1";
     }
     return check;
 }
@@ -226,7 +260,8 @@ Check disk_check() {
     Check check{"disk", State::kOk, fmt::format("{:.1f} GiB free here", gib(free)), ""};
     if (free < (int64_t{4} << 30)) {
         check.state = State::kNote;
-        check.fix = "a build takes 1 GiB and a 124M checkpoint 1.5 GiB: free some space, or set OUTPUT_DIR";
+        check.fix =
+            "a build takes 1 GiB and a 124M checkpoint 1.5 GiB: free some space, or set OUTPUT_DIR";
     }
     return check;
 }
@@ -244,7 +279,8 @@ Check governor_check() {
     if (governor == "powersave" || governor == "conservative")
         return {"frequency", State::kNote, "governor " + governor + ": timings will vary",
                 "sudo cpupower frequency-set -g performance"};
-    return {"frequency", State::kOk, governor.empty() ? "governor not reported" : "governor " + governor, ""};
+    return {"frequency", State::kOk,
+            governor.empty() ? "governor not reported" : "governor " + governor, ""};
 }
 
 }  // namespace
@@ -261,24 +297,28 @@ std::vector<Check> check_tools() {
     };
     const bool kconfiglib = is_there("/usr/lib/python3/dist-packages/kconfiglib.py");
     checks.push_back({"kconfiglib", kconfiglib ? State::kOk : State::kMissing,
-                      kconfiglib ? "/usr/lib/python3/dist-packages" : "not found; needed to check configurations",
+                      kconfiglib ? "/usr/lib/python3/dist-packages"
+                                 : "not found; needed to check configurations",
                       kconfiglib ? "" : "apt install python3-kconfiglib", true});
     struct Header {
         const char* file;
         const char* package;
     };
     std::vector<std::string> missing;
-    for (const Header& header : {Header{"fmt/format.h", "libfmt-dev"}, Header{"CLI/CLI.hpp", "libcli11-dev"},
-                                 Header{"nlohmann/json.hpp", "nlohmann-json3-dev"}, Header{"pcre2.h", "libpcre2-dev"},
-                                 Header{"sqlite3.h", "libsqlite3-dev"}, Header{"openssl/evp.h", "libssl-dev"},
-                                 Header{"xxhash.h", "libxxhash-dev"}, Header{"zlib.h", "zlib1g-dev"},
-                                 Header{"gtest/gtest.h", "libgtest-dev"}, Header{"gmock/gmock.h", "libgmock-dev"},
-                                 Header{"rapidcheck.h", "librapidcheck-dev"}})
-        if (!is_there(fs::path("/usr/include") / header.file) && !is_there(fs::path("/usr/local/include") / header.file))
+    for (const Header& header :
+         {Header{"fmt/format.h", "libfmt-dev"}, Header{"CLI/CLI.hpp", "libcli11-dev"},
+          Header{"nlohmann/json.hpp", "nlohmann-json3-dev"}, Header{"pcre2.h", "libpcre2-dev"},
+          Header{"sqlite3.h", "libsqlite3-dev"}, Header{"openssl/evp.h", "libssl-dev"},
+          Header{"xxhash.h", "libxxhash-dev"}, Header{"zlib.h", "zlib1g-dev"},
+          Header{"gtest/gtest.h", "libgtest-dev"}, Header{"gmock/gmock.h", "libgmock-dev"},
+          Header{"rapidcheck.h", "librapidcheck-dev"}})
+        if (!is_there(fs::path("/usr/include") / header.file) &&
+            !is_there(fs::path("/usr/local/include") / header.file))
             missing.push_back(header.package);
-    checks.push_back({"headers", missing.empty() ? State::kOk : State::kMissing,
-                      missing.empty() ? "all libraries to build with" : "some to build with are missing",
-                      missing.empty() ? "" : fmt::format("apt install {}", fmt::join(missing, " ")), true});
+    checks.push_back(
+        {"headers", missing.empty() ? State::kOk : State::kMissing,
+         missing.empty() ? "all libraries to build with" : "some to build with are missing",
+         missing.empty() ? "" : fmt::format("apt install {}", fmt::join(missing, " ")), true});
     return checks;
 }
 
@@ -290,10 +330,12 @@ std::vector<Check> check_libraries() {
 }
 
 std::vector<Check> check_machine() {
-    return {cores_check(), memory_check(), disk_check(), pages_check(), governor_check(),
-            {"instructions", State::kOk, name_of(isa()), ""}};
+    return {cores_check(), memory_check(),   disk_check(),
+            pages_check(), governor_check(), {"instructions", State::kOk, name_of(isa()), ""}};
 }
 
-std::vector<Check> check_project(const Common& common) { return {config_check(common), data_check(common)}; }
+std::vector<Check> check_project(const Common& common) {
+    return {config_check(common), data_check(common)};
+}
 
 }  // namespace knlp::app

@@ -10,7 +10,8 @@
 
 namespace knlp::app {
 
-/// The tree of verbs and options, made from the command table. Help, completion and man page read it.
+/// The tree of verbs and options, made from the command table. Help, completion and man page read
+/// it.
 struct Cli {
     struct Verb {
         const Command* command = nullptr;
@@ -24,8 +25,8 @@ struct Cli {
 };
 void build_cli(Cli& cli);
 
-/// Parses a command line. Returns the verb to run; null when --version was asked for or help was printed.
-/// Throws Error{kUsage} with near names for an unknown verb, subcommand or option.
+/// Parses a command line. Returns the verb to run; null when --version was asked for or help was
+/// printed. Throws Error{kUsage} with near names for an unknown verb, subcommand or option.
 const Cli::Verb* parse_command_line(Cli& cli, int argc, const char* const* argv);
 
 /// Statuses every verb may end with, as help and man page show them: {status, meaning}.

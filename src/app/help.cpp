@@ -40,7 +40,8 @@ std::string two_columns(const std::string& left, std::string_view text) {
 }
 
 bool has_visible(const CLI::App& app) {
-    return !app.get_subcommands([](const CLI::App* sub) { return !sub->get_name().empty(); }).empty();
+    return !app.get_subcommands([](const CLI::App* sub) { return !sub->get_name().empty(); })
+                .empty();
 }
 
 }  // namespace
@@ -54,10 +55,12 @@ std::string value_name(const CLI::Option& option) {
     return type.empty() ? "TEXT" : type;
 }
 
-std::string HelpFormatter::make_help(const CLI::App* app, std::string name, CLI::AppFormatMode) const {
+std::string HelpFormatter::make_help(const CLI::App* app, std::string name,
+                                     CLI::AppFormatMode) const {
     std::string text = app->get_description() + "\n\n" + make_usage(app, std::move(name));
-    for (const std::string& part : {make_positionals(app), make_subcommands(app, CLI::AppFormatMode::Normal),
-                                    make_groups(app, CLI::AppFormatMode::Normal), make_footer(app)}) {
+    for (const std::string& part :
+         {make_positionals(app), make_subcommands(app, CLI::AppFormatMode::Normal),
+          make_groups(app, CLI::AppFormatMode::Normal), make_footer(app)}) {
         const size_t begin = part.find_first_not_of('\n');
         if (begin == std::string::npos) continue;
         text += "\n" + part.substr(begin, part.find_last_not_of('\n') + 1 - begin) + "\n";
@@ -74,7 +77,8 @@ std::string HelpFormatter::make_usage(const CLI::App* app, std::string name) con
     text += " [OPTIONS]";
     for (const CLI::Option* option : app->get_options()) {
         if (!option->get_positional()) continue;
-        const std::string value = value_name(*option) + (option->get_expected_max() > 1 ? "..." : "");
+        const std::string value =
+            value_name(*option) + (option->get_expected_max() > 1 ? "..." : "");
         text += option->get_required() ? " " + value : " [" + value + "]";
     }
     return text + "\n";
@@ -84,8 +88,11 @@ std::string HelpFormatter::make_option(const CLI::Option* option, bool is_positi
     const std::string value = value_name(*option);
     if (is_positional) return two_columns(value, option->get_description());
     std::string name = option->get_name(false, true);
-    if (const size_t comma = name.find(','); comma != std::string::npos) name.insert(comma + 1, " ");
-    if (!value.empty()) name += option->get_expected_min() == 0 && value[0] != '[' ? " [" + value + "]" : " " + value;
+    if (const size_t comma = name.find(','); comma != std::string::npos)
+        name.insert(comma + 1, " ");
+    if (!value.empty())
+        name +=
+            option->get_expected_min() == 0 && value[0] != '[' ? " [" + value + "]" : " " + value;
     return two_columns(name, option->get_description());
 }
 

@@ -39,11 +39,13 @@ int report(bool json, std::string_view code, std::string text, int status) {
     for (char& c : text)
         if (c == '\n') c = ' ';
     if (json) {
-        const nlohmann::json error = {{"error", {{"code", code}, {"message", text}, {"status", status}}}};
+        const nlohmann::json error = {
+            {"error", {{"code", code}, {"message", text}, {"status", status}}}};
         text = canonical_json(error);
     } else {
         const bool color = log::use_color(2);
-        text = fmt::format("knlp: {}error[{}]{}: {}", color ? "\033[1;31m" : "", code, color ? "\033[0m" : "", text);
+        text = fmt::format("knlp: {}error[{}]{}: {}", color ? "\033[1;31m" : "", code,
+                           color ? "\033[0m" : "", text);
     }
     std::fflush(stdout);
     std::fprintf(stderr, "%s\n", text.c_str());
@@ -58,21 +60,29 @@ std::string first_line(const char* text) {
 
 int report_foreign(bool json, const std::exception& error) {
     const std::string text = first_line(error.what());
-    const bool memory = dynamic_cast<const std::bad_alloc*>(&error) || text.find("allocate memory") != std::string::npos ||
+    const bool memory = dynamic_cast<const std::bad_alloc*>(&error) ||
+                        text.find("allocate memory") != std::string::npos ||
                         text.find("out of memory") != std::string::npos;
     if (memory)
-        return report(json, "E_MEMORY", "out of memory (" + text + "); take a smaller BATCH_SIZE, GPT2_BLOCK_SIZE or model",
-                      exit_status(kRun));
-    if (dynamic_cast<const std::system_error*>(&error)) return report(json, "E_IO", text, exit_status(kRun));
-    if (text.find("CUDA error") != std::string::npos) return report(json, "E_RUN", text, exit_status(kRun));
-    return report(json, "E_INTERNAL", text + "; this is a mistake in knlp, please report it with the command line",
+        return report(
+            json, "E_MEMORY",
+            "out of memory (" + text + "); take a smaller BATCH_SIZE, GPT2_BLOCK_SIZE or model",
+            exit_status(kRun));
+    if (dynamic_cast<const std::system_error*>(&error))
+        return report(json, "E_IO", text, exit_status(kRun));
+    if (text.find("CUDA error") != std::string::npos)
+        return report(json, "E_RUN", text, exit_status(kRun));
+    return report(json, "E_INTERNAL",
+                  text + "; this is a mistake in knlp, please report it with the command line",
                   kInternalError);
 }
 
 void require_built(const Command& command) {
     if (command.needs.empty() || config::built(command.needs) == "y") return;
-    fail_code(kNotAvailable, "E_NOT_BUILT", "knlp {} is not in this binary; set CONFIG_{} with make menuconfig, then "
-              "run make", command.name, command.needs);
+    fail_code(kNotAvailable, "E_NOT_BUILT",
+              "knlp {} is not in this binary; set CONFIG_{} with make menuconfig, then "
+              "run make",
+              command.name, command.needs);
 }
 
 int run(int argc, char** argv) {
@@ -92,7 +102,8 @@ int run(int argc, char** argv) {
     return verb->run(cli.common);
 }
 
-/// The errno of a write that failed earlier is gone; poll still tells a pipe whose other end is closed.
+/// The errno of a write that failed earlier is gone; poll still tells a pipe whose other end is
+/// closed.
 bool reader_has_left() {
     pollfd output = {STDOUT_FILENO, POLLOUT, 0};
     return ::poll(&output, 1, 0) > 0 && (output.revents & POLLERR) != 0;
@@ -103,7 +114,8 @@ int flush_stdout(bool json, int status) {
     errno = 0;
     if (std::fflush(stdout) == 0 && !std::ferror(stdout)) return status;
     if (errno == EPIPE || status != 0 || reader_has_left()) return status;
-    return report(json, "E_IO", fmt::format("standard output: {}", std::strerror(errno)), exit_status(kRun));
+    return report(json, "E_IO", fmt::format("standard output: {}", std::strerror(errno)),
+                  exit_status(kRun));
 }
 
 }  // namespace

@@ -30,21 +30,31 @@ bool has_option(const CLI::App& app, const std::string& name) {
 /// Common options a verb has not declared itself.
 void add_common_options(CLI::App& app, Common& common) {
     if (!has_option(app, "--config"))
-        app.add_option("--config", common.config, "configuration file or run directory (default: .config)")
-            ->type_name("FILE")->group(kCommonGroup);
+        app.add_option("--config", common.config,
+                       "configuration file or run directory (default: .config)")
+            ->type_name("FILE")
+            ->group(kCommonGroup);
     if (!has_option(app, "--set"))
         app.add_option("--set", common.set, "change one symbol for this call (repeatable)")
-            ->type_name("NAME=VALUE")->allow_extra_args(false)->group(kCommonGroup);
+            ->type_name("NAME=VALUE")
+            ->allow_extra_args(false)
+            ->group(kCommonGroup);
     if (!has_option(app, "--seed"))
-        app.add_option("--seed", common.seed, "same as --set SEED=N")->type_name("N")->group(kCommonGroup);
+        app.add_option("--seed", common.seed, "same as --set SEED=N")
+            ->type_name("N")
+            ->group(kCommonGroup);
     if (!has_option(app, "--out"))
-        app.add_option("--out", common.out, "where the result goes")->type_name("PATH")->group(kCommonGroup);
+        app.add_option("--out", common.out, "where the result goes")
+            ->type_name("PATH")
+            ->group(kCommonGroup);
     if (!has_option(app, "--json"))
         app.add_flag("--json", common.json, "result as JSON on stdout")->group(kCommonGroup);
     if (!has_option(app, "--quiet"))
-        app.add_flag("--quiet", common.quiet, "only warnings and errors on stderr")->group(kCommonGroup);
+        app.add_flag("--quiet", common.quiet, "only warnings and errors on stderr")
+            ->group(kCommonGroup);
     if (!has_option(app, "--dry-run"))
-        app.add_flag("--dry-run", common.dry_run, "say what would be done, change nothing")->group(kCommonGroup);
+        app.add_flag("--dry-run", common.dry_run, "say what would be done, change nothing")
+            ->group(kCommonGroup);
     // Set again, so that it comes last.
     app.set_help_flag("-h,--help", "print this help and exit")->group(kCommonGroup);
 }
@@ -62,21 +72,25 @@ std::string footer_of(const Command& command, const std::string& own) {
         text += "\n";
     }
     text += "Exit status:\n";
-    for (const ExitStatus& row : kStatuses) text += fmt::format("  {:<4} {}\n", row.status, row.meaning);
+    for (const ExitStatus& row : kStatuses)
+        text += fmt::format("  {:<4} {}\n", row.status, row.meaning);
     text.pop_back();
     return text;
 }
 
-/// Unknown words are collected instead of thrown, so that they can be answered with near names; options
-/// of a verb are accepted after its subcommand too, and its help says so. nested: a subcommand of a verb.
+/// Unknown words are collected instead of thrown, so that they can be answered with near names;
+/// options of a verb are accepted after its subcommand too, and its help says so. nested: a
+/// subcommand of a verb.
 void relax(CLI::App& app, bool nested, const std::string& path) {
     app.allow_extras();
-    for (CLI::App* sub : app.get_subcommands({})) relax(*sub, app.get_parent() != nullptr, path + " " + sub->get_name());
+    for (CLI::App* sub : app.get_subcommands({}))
+        relax(*sub, app.get_parent() != nullptr, path + " " + sub->get_name());
     if (!nested) return;
     app.fallthrough();
     const std::string parent = path.substr(0, path.rfind(' '));
-    app.footer(fmt::format("{}{}Options of all its subcommands, examples and exit statuses: {} --help.", app.get_footer(),
-                           app.get_footer().empty() ? "" : "\n\n", parent));
+    app.footer(
+        fmt::format("{}{}Options of all its subcommands, examples and exit statuses: {} --help.",
+                    app.get_footer(), app.get_footer().empty() ? "" : "\n\n", parent));
 }
 
 /// "knlp data linuxdoc": the deepest subcommand that was named.
@@ -113,8 +127,10 @@ void refuse_extras(Cli& cli) {
              did_you_mean(word, option_names(app)), path);
     const std::vector<std::string> names = subcommand_names(*app);
     if (!names.empty())
-        fail(kUsage, "{}: unknown subcommand {}{}; {} --help lists them", path, word, did_you_mean(word, names), path);
-    fail(kUsage, "{}: unexpected argument '{}'; {} --help says what is expected", path, extras.front(), path);
+        fail(kUsage, "{}: unknown subcommand {}{}; {} --help lists them", path, word,
+             did_you_mean(word, names), path);
+    fail(kUsage, "{}: unexpected argument '{}'; {} --help says what is expected", path,
+         extras.front(), path);
 }
 
 /// The first word that is no option must be a verb.
@@ -124,7 +140,8 @@ void require_verb(Cli& cli, int argc, const char* const* argv) {
         const std::string word = argv[i];
         if (word.starts_with("-")) continue;
         if (std::find(names.begin(), names.end(), word) == names.end())
-            fail(kUsage, "unknown command {}{}; knlp --help lists them", word, did_you_mean(word, names));
+            fail(kUsage, "unknown command {}{}; knlp --help lists them", word,
+                 did_you_mean(word, names));
         return;
     }
 }
@@ -136,23 +153,28 @@ std::string one_line(std::string text) {
 
 }  // namespace
 
-std::span<const ExitStatus> exit_statuses() { return kStatuses; }
+std::span<const ExitStatus> exit_statuses() {
+    return kStatuses;
+}
 
 void build_cli(Cli& cli) {
     cli.app.formatter(std::make_shared<HelpFormatter>());
     cli.app.require_subcommand(0, 1);
     cli.app.set_help_flag("-h,--help", "print this help and exit");
-    cli.app.add_flag("--version", cli.version, "print versions of knlp and of what it is built from");
+    cli.app.add_flag("--version", cli.version,
+                     "print versions of knlp and of what it is built from");
     cli.app.add_flag("--json", cli.common.json, "with --version: as JSON");
     for (const Command* command : commands()) {
-        CLI::App* sub = cli.app.add_subcommand(std::string(command->name), std::string(command->summary));
+        CLI::App* sub =
+            cli.app.add_subcommand(std::string(command->name), std::string(command->summary));
         sub->group("Commands");
         cli.verbs.push_back({command, sub, command->add_options(*sub)});
         add_common_options(*sub, cli.common);
         sub->footer(footer_of(*command, sub->get_footer()));
     }
     relax(cli.app, false, "knlp");
-    cli.app.footer("knlp VERB --help says more. Symbols: knlp config list. First aid: knlp doctor.");
+    cli.app.footer(
+        "knlp VERB --help says more. Symbols: knlp config list. First aid: knlp doctor.");
 }
 
 const Cli::Verb* parse_command_line(Cli& cli, int argc, const char* const* argv) {
@@ -193,7 +215,8 @@ config::Symbols load_symbols(const Common& common, std::vector<config::Symbols::
     }
     const std::string path = config_path(common);
     if (path.empty())
-        fail_code(kConfig, "E_NO_CONFIG", "no configuration found (.config); run make menuconfig or make "
+        fail_code(kConfig, "E_NO_CONFIG",
+                  "no configuration found (.config); run make menuconfig or make "
                   "defconfig-NAME, or give --config FILE or a run directory");
     return config::Symbols::load(path, overrides);
 }

@@ -6,7 +6,8 @@
 
 namespace knlp::app {
 
-/// Distinct files mapped into this process whose name starts with `prefix`, such as "libgomp"; sorted.
+/// Distinct files mapped into this process whose name starts with `prefix`, such as "libgomp";
+/// sorted.
 std::vector<std::string> mapped_files(std::string_view prefix);
 
 }  // namespace knlp::app

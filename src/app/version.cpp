@@ -60,9 +60,10 @@ std::string version_text() {
         "features      {}\n"
         "build config  {}\n",
         info.version, info.git_commit, info.git_dirty ? " (dirty)" : "", info.compiler, info.flags,
-        info.torch_version, fmt_version(), json_version(), config::built("USE_CUDA") == "y" ? "built in" : "not built",
-        name_of(isa()), fmt::join(gemm_backends(), ", "), mapped_files("libgomp").size(), fmt::join(features(), " "),
-        info.build_config_sha256);
+        info.torch_version, fmt_version(), json_version(),
+        config::built("USE_CUDA") == "y" ? "built in" : "not built", name_of(isa()),
+        fmt::join(gemm_backends(), ", "), mapped_files("libgomp").size(),
+        fmt::join(features(), " "), info.build_config_sha256);
 }
 
 std::string version_json() {

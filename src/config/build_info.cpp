@@ -24,7 +24,9 @@ const BuildInfo& build_info() {
     return info;
 }
 
-std::string_view embedded_build_config() { return KNLP_BUILD_CONFIG_TEXT; }
+std::string_view embedded_build_config() {
+    return KNLP_BUILD_CONFIG_TEXT;
+}
 
 std::string_view built(std::string_view name) {
     static const auto values = [] {
@@ -37,7 +39,8 @@ std::string_view built(std::string_view name) {
             const size_t equals = line.find('=');
             if (!line.starts_with("CONFIG_") || equals == std::string_view::npos) continue;
             std::string_view value = line.substr(equals + 1);
-            if (value.size() >= 2 && value.front() == '"') value = value.substr(1, value.size() - 2);
+            if (value.size() >= 2 && value.front() == '"')
+                value = value.substr(1, value.size() - 2);
             map[line.substr(7, equals - 7)] = value;
         }
         return map;

@@ -19,8 +19,10 @@ std::string_view trim(std::string_view text) {
 }
 
 bool is_name(std::string_view text) {
-    return !text.empty() && text.find_first_not_of("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_") ==
-                                std::string_view::npos;
+    return !text.empty() &&
+           text.find_first_not_of(
+               "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_") ==
+               std::string_view::npos;
 }
 
 std::string quote(std::string_view value) {
@@ -47,7 +49,8 @@ bool unquote(std::string_view text, std::string& value, std::string_view& rest) 
     return true;
 }
 
-[[noreturn]] void fail_syntax(const std::string& where, std::string_view why, std::string_view corrected) {
+[[noreturn]] void fail_syntax(const std::string& where, std::string_view why,
+                              std::string_view corrected) {
     fail_code(kConfig, "E_SYNTAX", "{}: {}; write: {}", where, why, corrected);
 }
 
@@ -57,20 +60,24 @@ std::string parse_value(const SymbolInfo& symbol, std::string_view text, const s
     if (!text.empty() && text.front() == '"') {
         std::string_view rest;
         if (!unquote(text, value, rest))
-            fail_syntax(where, "the string is not closed, or has an escape other than \\\" and \\\\",
+            fail_syntax(where,
+                        "the string is not closed, or has an escape other than \\\" and \\\\",
                         fmt::format("CONFIG_{}=\"…\"", symbol.name));
         if (!rest.empty())
             fail_syntax(where, fmt::format("'{}' after the value", trim(rest)),
                         dot_config_line(symbol, value));
         if (symbol.type != SymbolType::kString)
-            fail_syntax(where, fmt::format("CONFIG_{} is of type {} and takes no quotes", symbol.name,
-                                           type_name(symbol.type)),
+            fail_syntax(where,
+                        fmt::format("CONFIG_{} is of type {} and takes no quotes", symbol.name,
+                                    type_name(symbol.type)),
                         dot_config_line(symbol, value));
         return value;
     }
     const size_t comment = text.find(" #");
     if (comment != std::string_view::npos || trim(text) != text)
-        fail_syntax(where, comment != std::string_view::npos ? "a comment after the value" : "blanks around the value",
+        fail_syntax(where,
+                    comment != std::string_view::npos ? "a comment after the value"
+                                                      : "blanks around the value",
                     dot_config_line(symbol, trim(text.substr(0, comment))));
     if (symbol.type == SymbolType::kString)
         fail_syntax(where, fmt::format("CONFIG_{} is a string and wants quotes", symbol.name),
@@ -83,7 +90,8 @@ std::string_view name_not_set(std::string_view line) {
     line.remove_prefix(1);
     line = trim(line);
     if (!line.starts_with(kPrefix) || !line.ends_with(kNotSet)) return {};
-    const std::string_view name = line.substr(kPrefix.size(), line.size() - kPrefix.size() - kNotSet.size());
+    const std::string_view name =
+        line.substr(kPrefix.size(), line.size() - kPrefix.size() - kNotSet.size());
     return is_name(name) ? name : std::string_view{};
 }
 
@@ -91,8 +99,9 @@ Setting parse_line(std::string_view line, const std::string& where) {
     if (line.front() == '#') {
         const SymbolInfo& symbol = require_symbol(name_not_set(line), where);
         if (symbol.type != SymbolType::kBool)
-            fail_syntax(where, fmt::format("CONFIG_{} is of type {} and cannot be \"not set\"", symbol.name,
-                                           type_name(symbol.type)),
+            fail_syntax(where,
+                        fmt::format("CONFIG_{} is of type {} and cannot be \"not set\"",
+                                    symbol.name, type_name(symbol.type)),
                         dot_config_line(symbol, "…"));
         return {std::string(symbol.name), "n", where};
     }
@@ -118,12 +127,13 @@ const SymbolInfo& require_symbol(std::string_view name, const std::string& where
     if (const SymbolInfo* symbol = find_symbol(name)) return *symbol;
     const std::string_view renamed = alias_of(name);
     if (!renamed.empty())
-        fail_code(kConfig, "E_UNKNOWN_SYMBOL", "{}: unknown symbol {}; its name here is {}", where, shown, renamed);
+        fail_code(kConfig, "E_UNKNOWN_SYMBOL", "{}: unknown symbol {}; its name here is {}", where,
+                  shown, renamed);
     std::vector<std::string> names;
     for (const SymbolInfo& symbol : symbols())
         if (!symbol.prompt.empty()) names.emplace_back(symbol.name);
-    fail_code(kConfig, "E_UNKNOWN_SYMBOL", "{}: unknown symbol {}{} (knlp config list shows all)", where, shown,
-              did_you_mean(name, names));
+    fail_code(kConfig, "E_UNKNOWN_SYMBOL", "{}: unknown symbol {}{} (knlp config list shows all)",
+              where, shown, did_you_mean(name, names));
 }
 
 void require_type(const SymbolInfo& symbol, std::string_view value, const std::string& where) {
@@ -133,7 +143,8 @@ void require_type(const SymbolInfo& symbol, std::string_view value, const std::s
 }
 
 std::string dot_config_line(const SymbolInfo& symbol, std::string_view value) {
-    if (symbol.type == SymbolType::kBool && value == "n") return fmt::format("# CONFIG_{} is not set", symbol.name);
+    if (symbol.type == SymbolType::kBool && value == "n")
+        return fmt::format("# CONFIG_{} is not set", symbol.name);
     return fmt::format("CONFIG_{}={}", symbol.name,
                        symbol.type == SymbolType::kString ? quote(value) : std::string(value));
 }
@@ -153,7 +164,8 @@ std::vector<Setting> parse_dot_config(std::string_view text, const std::string& 
         Setting setting = parse_line(line, fmt::format("{}:{}", path, number));
         const auto [first, inserted] = seen.emplace(setting.name, setting.where);
         if (!inserted)
-            fail_syntax(setting.where, fmt::format("CONFIG_{} was set before, at {}", setting.name, first->second),
+            fail_syntax(setting.where,
+                        fmt::format("CONFIG_{} was set before, at {}", setting.name, first->second),
                         "one of the two lines only");
         settings.push_back(std::move(setting));
     }

@@ -19,8 +19,10 @@ void check_environment() {
         const std::string_view value(text);
         const std::optional<uint64_t> number = parse_unsigned(value.substr(0, value.find(',')));
         if (!number || *number == 0 || *number > 65536)
-            log::warn("{}='{}' is not a number of threads; not used, NUM_THREADS of the configuration counts", name,
-                      value);
+            log::warn(
+                "{}='{}' is not a number of threads; not used, NUM_THREADS of the configuration "
+                "counts",
+                name, value);
     }
 }
 
@@ -32,7 +34,8 @@ std::string find_program(const std::string& name) {
         const std::filesystem::path path = std::filesystem::path(rest.substr(0, end)) / name;
         rest.remove_prefix(end == std::string_view::npos ? rest.size() : end + 1);
         std::error_code error;
-        if (std::filesystem::is_regular_file(path, error) && ::access(path.c_str(), X_OK) == 0) return path.string();
+        if (std::filesystem::is_regular_file(path, error) && ::access(path.c_str(), X_OK) == 0)
+            return path.string();
     }
     return "";
 }

@@ -10,9 +10,12 @@
 
 namespace knlp::config {
 
-Schema built_in_schema() { return {symbols(), choices()}; }
+Schema built_in_schema() {
+    return {symbols(), choices()};
+}
 
-Evaluation::Evaluation(const Schema& schema, Values user) : schema_(schema), user_(std::move(user)) {
+Evaluation::Evaluation(const Schema& schema, Values user)
+    : schema_(schema), user_(std::move(user)) {
     for (const SymbolInfo& symbol : schema_.symbols) by_name_[symbol.name] = &symbol;
     for (const ChoiceInfo& choice : schema_.choices) choices_by_name_[choice.name] = &choice;
 }
@@ -40,7 +43,9 @@ Lookup Evaluation::lookup() {
     };
 }
 
-bool Evaluation::holds(std::string_view expression) { return evaluate_expression(expression, lookup()); }
+bool Evaluation::holds(std::string_view expression) {
+    return evaluate_expression(expression, lookup());
+}
 
 bool Evaluation::any_holds(std::span<const SymbolInfo::Conditional> list) {
     return std::any_of(list.begin(), list.end(), [this](const SymbolInfo::Conditional& row) {
@@ -59,10 +64,13 @@ const SymbolState& Evaluation::of(std::string_view name) {
     return states_[symbol->name] = std::move(state);
 }
 
-std::string Evaluation::default_of(const SymbolInfo& symbol) { return compute(symbol, false).value; }
+std::string Evaluation::default_of(const SymbolInfo& symbol) {
+    return compute(symbol, false).value;
+}
 
 bool Evaluation::visible(const SymbolInfo& symbol) {
-    if (symbol.prompt.empty() || !holds(symbol.prompt_condition) || !holds(symbol.depends)) return false;
+    if (symbol.prompt.empty() || !holds(symbol.prompt_condition) || !holds(symbol.depends))
+        return false;
     const ChoiceInfo* choice = choice_of(symbol);
     return !choice || holds(choice->condition);
 }
@@ -97,7 +105,8 @@ std::string Evaluation::selected(const ChoiceInfo& choice) {
     for (const std::string_view name : choice.members) {
         const auto set = user_.find(name);
         const SymbolInfo* member = find(name);
-        if (set != user_.end() && set->second == "y" && member && visible(*member)) return std::string(name);
+        if (set != user_.end() && set->second == "y" && member && visible(*member))
+            return std::string(name);
     }
     return choice_default(choice);
 }
@@ -172,7 +181,8 @@ std::optional<std::pair<int64_t, int64_t>> Evaluation::range_of(const SymbolInfo
     if (symbol.type != SymbolType::kInt) return std::nullopt;
     for (const SymbolInfo::Range& row : symbol.ranges) {
         if (!holds(row.condition) || !holds(symbol.depends)) continue;
-        const std::optional<int64_t> low = parse_int(literal(row.low)), high = parse_int(literal(row.high));
+        const std::optional<int64_t> low = parse_int(literal(row.low)),
+                                     high = parse_int(literal(row.high));
         if (low && high) return std::pair{*low, *high};
     }
     return std::nullopt;

@@ -23,16 +23,16 @@ Schema built_in_schema();
 
 /// Result for one symbol.
 struct SymbolState {
-    std::string value;            // "y" or "n" for a bool; "" for another type that is not active
-    bool visible = false;         // the user can set it here
-    bool active = false;          // it has a line in .config here
+    std::string value;     // "y" or "n" for a bool; "" for another type that is not active
+    bool visible = false;  // the user can set it here
+    bool active = false;   // it has a line in .config here
 };
 
-/// Values of all symbols from those the user set, by the rules of kconfig-frontends 4.11: a visible symbol
-/// takes the user's value, else the first default whose condition holds; selects force y, implies suggest
-/// it; ints are clamped to the first range whose condition holds; a choice has exactly one member on.
-/// Symbols that depend on an environment variable (what the machine at build time had) are taken from
-/// `user` as they are.
+/// Values of all symbols from those the user set, by the rules of kconfig-frontends 4.11: a visible
+/// symbol takes the user's value, else the first default whose condition holds; selects force y,
+/// implies suggest it; ints are clamped to the first range whose condition holds; a choice has
+/// exactly one member on. Symbols that depend on an environment variable (what the machine at build
+/// time had) are taken from `user` as they are.
 class Evaluation {
 public:
     Evaluation(const Schema& schema, Values user);

@@ -17,7 +17,7 @@ enum class Op { kOperand, kNot, kAnd, kOr, kCompare };
 /// A node of a parsed expression. Operands keep their text; quoted ones are literals.
 struct Node {
     Op op = Op::kOperand;
-    std::string text, right_text, relation;   // operand, or both sides of a comparison
+    std::string text, right_text, relation;  // operand, or both sides of a comparison
     bool quoted = false, right_quoted = false;
     std::unique_ptr<Node> left, right;
 };
@@ -36,7 +36,8 @@ public:
 
 private:
     [[noreturn]] void wrong() const {
-        throw std::logic_error(fmt::format("schema expression '{}' is malformed at {}", text_, at_));
+        throw std::logic_error(
+            fmt::format("schema expression '{}' is malformed at {}", text_, at_));
     }
 
     void skip_blanks() {
@@ -120,14 +121,17 @@ private:
     }
 
     static bool is_word(char c) {
-        return std::isalnum(static_cast<unsigned char>(c)) || std::string_view("_-./:").find(c) != std::string_view::npos;
+        return std::isalnum(static_cast<unsigned char>(c)) ||
+               std::string_view("_-./:").find(c) != std::string_view::npos;
     }
 
     std::string_view text_;
     size_t at_ = 0;
 };
 
-NodePtr parse(std::string_view text) { return Parser(text).parse(); }
+NodePtr parse(std::string_view text) {
+    return Parser(text).parse();
+}
 
 Operand look_up(const std::string& text, bool quoted, const Lookup& lookup) {
     if (quoted || text == "y" || text == "n") return {text, SymbolType::kString, false};
@@ -155,14 +159,18 @@ bool holds(int order, std::string_view relation) {
 
 bool evaluate(const Node& node, const Lookup& lookup) {
     switch (node.op) {
-        case Op::kNot: return !evaluate(*node.left, lookup);
-        case Op::kAnd: return evaluate(*node.left, lookup) && evaluate(*node.right, lookup);
-        case Op::kOr: return evaluate(*node.left, lookup) || evaluate(*node.right, lookup);
+        case Op::kNot:
+            return !evaluate(*node.left, lookup);
+        case Op::kAnd:
+            return evaluate(*node.left, lookup) && evaluate(*node.right, lookup);
+        case Op::kOr:
+            return evaluate(*node.left, lookup) || evaluate(*node.right, lookup);
         case Op::kCompare:
             return holds(compare(look_up(node.text, node.quoted, lookup),
                                  look_up(node.right_text, node.right_quoted, lookup)),
                          node.relation);
-        case Op::kOperand: break;
+        case Op::kOperand:
+            break;
     }
     const Operand operand = look_up(node.text, node.quoted, lookup);
     // An int or a string by itself counts as n, in Kconfig as here.
@@ -174,14 +182,17 @@ void visit_failing(const Node& node, bool wanted, const Lookup& lookup,
                    const std::function<void(const Node&, bool wanted)>& visit) {
     if (evaluate(node, lookup) == wanted) return;
     switch (node.op) {
-        case Op::kNot: visit_failing(*node.left, !wanted, lookup, visit); return;
+        case Op::kNot:
+            visit_failing(*node.left, !wanted, lookup, visit);
+            return;
         case Op::kAnd:
         case Op::kOr:
             visit_failing(*node.left, wanted, lookup, visit);
             visit_failing(*node.right, wanted, lookup, visit);
             return;
         case Op::kCompare:
-        case Op::kOperand: visit(node, wanted);
+        case Op::kOperand:
+            visit(node, wanted);
     }
 }
 
@@ -189,7 +200,8 @@ void collect_names(const Node& node, std::vector<std::string>& names) {
     if (node.left) collect_names(*node.left, names);
     if (node.right) collect_names(*node.right, names);
     const auto add = [&](const std::string& text, bool quoted) {
-        if (!quoted && !text.empty() && text != "y" && text != "n" && !parse_int(text)) names.push_back(text);
+        if (!quoted && !text.empty() && text != "y" && text != "n" && !parse_int(text))
+            names.push_back(text);
     };
     add(node.text, node.quoted);
     add(node.right_text, node.right_quoted);
@@ -209,8 +221,9 @@ std::vector<std::string> failing_operands(std::string_view expression, const Loo
         if (node.op == Op::kOperand)
             texts.push_back(fmt::format("{} is {}", node.text, value.empty() ? "n" : value));
         else
-            texts.push_back(fmt::format("{} is {}, {} {} {}", node.text, value.empty() ? "\"\"" : value,
-                                        wanted ? "not" : "that is", node.relation, node.right_text));
+            texts.push_back(fmt::format("{} is {}, {} {} {}", node.text,
+                                        value.empty() ? "\"\"" : value, wanted ? "not" : "that is",
+                                        node.relation, node.right_text));
     });
     return texts;
 }
@@ -220,7 +233,8 @@ std::vector<std::string> settings_that_help(std::string_view expression, const L
     if (expression.empty()) return settings;
     visit_failing(*parse(expression), true, lookup, [&](const Node& node, bool wanted) {
         const bool named = !node.quoted && !node.text.starts_with("<choice");
-        if (node.op == Op::kOperand && named) settings.push_back(fmt::format("{}={}", node.text, wanted ? 'y' : 'n'));
+        if (node.op == Op::kOperand && named)
+            settings.push_back(fmt::format("{}={}", node.text, wanted ? 'y' : 'n'));
     });
     return settings;
 }

@@ -11,17 +11,19 @@ namespace knlp::config {
 
 /// What an expression needs to know about a name.
 struct Operand {
-    std::string value;                        // "y", "12", "6e-4"; the name itself for a literal
+    std::string value;  // "y", "12", "6e-4"; the name itself for a literal
     SymbolType type = SymbolType::kString;
-    bool symbol = false;                      // false: a literal
+    bool symbol = false;  // false: a literal
 };
 using Lookup = std::function<Operand(std::string_view name)>;
 
-/// Kconfig expressions as kconfig-frontends 4.11 evaluates them, tristate values limited to y and n:
-///   expr := expr || expr | expr && expr | !expr | (expr) | operand | operand (= != < <= > >=) operand
-/// Two operands compare as integers when both are integers, else as text. The empty expression is y.
-/// <choice NAME> asks the lookup for "<choice NAME>". Throws std::logic_error on a text outside the grammar:
-/// the schema generator made it.
+/// Kconfig expressions as kconfig-frontends 4.11 evaluates them, tristate values limited to y and
+/// n:
+///   expr := expr || expr | expr && expr | !expr | (expr) | operand | operand (= != < <= > >=)
+///   operand
+/// Two operands compare as integers when both are integers, else as text. The empty expression is
+/// y. <choice NAME> asks the lookup for "<choice NAME>". Throws std::logic_error on a text outside
+/// the grammar: the schema generator made it.
 bool evaluate_expression(std::string_view expression, const Lookup& lookup);
 
 /// Why an expression is n: "GPT2_DECAY_LR is n", one entry an operand; empty when it is y.

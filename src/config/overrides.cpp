@@ -9,7 +9,8 @@
 namespace knlp::config {
 namespace {
 
-/// Splits at blanks; "double quotes" keep blanks together, and a backslash before a quote keeps the quote.
+/// Splits at blanks; "double quotes" keep blanks together, and a backslash before a quote keeps the
+/// quote.
 std::vector<std::string> split_words(const std::string& text, const char* variable) {
     std::vector<std::string> words;
     std::string word;
@@ -41,7 +42,8 @@ Symbols::Override parse_override(const std::string& text, Origin origin, const c
     return {text.substr(0, equals), text.substr(equals + 1), origin};
 }
 
-void add_from_variable(const char* variable, Origin origin, std::vector<Symbols::Override>& overrides) {
+void add_from_variable(const char* variable, Origin origin,
+                       std::vector<Symbols::Override>& overrides) {
     const char* text = std::getenv(variable);
     if (!text) return;
     for (const std::string& word : split_words(text, variable))

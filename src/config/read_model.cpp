@@ -14,9 +14,9 @@ struct Size {
     int64_t n_layer, n_head, d_model;
 };
 constexpr Size kSizes[] = {
-    {"GPT2_MODEL_NANO", "nano", 4, 4, 128},      {"GPT2_MODEL_TINY", "tiny", 6, 8, 512},
-    {"GPT2_MODEL_124M", "124M", 12, 12, 768},    {"GPT2_MODEL_350M", "350M", 24, 16, 1024},
-    {"GPT2_MODEL_774M", "774M", 36, 20, 1280},   {"GPT2_MODEL_1558M", "1558M", 48, 25, 1600},
+    {"GPT2_MODEL_NANO", "nano", 4, 4, 128},    {"GPT2_MODEL_TINY", "tiny", 6, 8, 512},
+    {"GPT2_MODEL_124M", "124M", 12, 12, 768},  {"GPT2_MODEL_350M", "350M", 24, 16, 1024},
+    {"GPT2_MODEL_774M", "774M", 36, 20, 1280}, {"GPT2_MODEL_1558M", "1558M", 48, 25, 1600},
 };
 
 void read_size(const Symbols& symbols, Model& m) {

@@ -19,7 +19,8 @@ void read_spam(const Symbols& symbols, Optimizer& o) {
     o.spam_amsgrad = symbols.on("SPAM_AMSGRAD");
     o.spam_zscore = symbols.on("SPAM_ZSCORE");
     if (o.spam_zscore) {
-        o.spam_spike_threshold = symbols.real("SPAM_SPIKE_THRESHOLD", {.max = 1000.0, .above = 0.0});
+        o.spam_spike_threshold =
+            symbols.real("SPAM_SPIKE_THRESHOLD", {.max = 1000.0, .above = 0.0});
         o.spam_zscore_window = symbols.integer("SPAM_ZSCORE_WINDOW");
     }
 }

@@ -14,35 +14,46 @@ namespace {
 
 std::string_view where_of(Origin origin) {
     switch (origin) {
-        case Origin::kEnvironment: return "KNLP_SET";
-        case Origin::kMake: return "make variable";
-        case Origin::kCommandLine: return "--set";
-        case Origin::kFlag: return "command line";
-        default: return "override";
+        case Origin::kEnvironment:
+            return "KNLP_SET";
+        case Origin::kMake:
+            return "make variable";
+        case Origin::kCommandLine:
+            return "--set";
+        case Origin::kFlag:
+            return "command line";
+        default:
+            return "override";
     }
 }
 
-[[noreturn]] void fail_depends(Evaluation& evaluation, const SymbolInfo& symbol, const Setting& setting) {
+[[noreturn]] void fail_depends(Evaluation& evaluation, const SymbolInfo& symbol,
+                               const Setting& setting) {
     if (symbol.prompt.empty())
-        fail_code(kConfig, "E_NOT_SETTABLE", "{}: {}={}, but {} is derived from other symbols and is {} here; leave it out",
-                  setting.where, symbol.name, setting.value, symbol.name, evaluation.of(symbol.name).value);
+        fail_code(kConfig, "E_NOT_SETTABLE",
+                  "{}: {}={}, but {} is derived from other symbols and is {} here; leave it out",
+                  setting.where, symbol.name, setting.value, symbol.name,
+                  evaluation.of(symbol.name).value);
     const ChoiceInfo* choice = evaluation.choice_of(symbol);
     const bool by_choice = choice && !evaluation.holds(choice->condition);
-    const std::string_view expression = by_choice                                  ? choice->condition
+    const std::string_view expression = by_choice                          ? choice->condition
                                         : evaluation.holds(symbol.depends) ? symbol.prompt_condition
-                                                                                   : symbol.depends;
+                                                                           : symbol.depends;
     const auto failing = failing_operands(expression, evaluation.lookup());
     const auto settings = settings_that_help(expression, evaluation.lookup());
     for (const std::string& help : settings) {
         const SymbolInfo* needed = evaluation.find(help.substr(0, help.find('=')));
         if (needed && needed->build && help.ends_with("=y"))
-            fail_code(kNotAvailable, "E_NOT_BUILT", "{}: {}={} needs CONFIG_{}, which is not built in; set it with make "
-                      "menuconfig, then run make", setting.where, symbol.name, setting.value, needed->name);
+            fail_code(kNotAvailable, "E_NOT_BUILT",
+                      "{}: {}={} needs CONFIG_{}, which is not built in; set it with make "
+                      "menuconfig, then run make",
+                      setting.where, symbol.name, setting.value, needed->name);
     }
-    fail_code(kConfig, "E_DEPENDS", "{}: {}={} depends on {}, and {}; {}", setting.where, symbol.name,
-              setting.value, expression, fmt::join(failing, ", "),
-              settings.empty() ? std::string("change that, or leave it out")
-                               : fmt::format("set {} as well, or leave it out", fmt::join(settings, " or ")));
+    fail_code(kConfig, "E_DEPENDS", "{}: {}={} depends on {}, and {}; {}", setting.where,
+              symbol.name, setting.value, expression, fmt::join(failing, ", "),
+              settings.empty()
+                  ? std::string("change that, or leave it out")
+                  : fmt::format("set {} as well, or leave it out", fmt::join(settings, " or ")));
 }
 
 /// The user's word on symbols, as it grows from file to flags.
@@ -57,7 +68,8 @@ public:
                 asked_[setting.name] = {setting, origin};
                 return;
             }
-            for (const std::string_view member : choice->members) put_aside(member, setting, origin, *choice);
+            for (const std::string_view member : choice->members)
+                put_aside(member, setting, origin, *choice);
         }
         user_[setting.name] = setting.value;
         asked_[setting.name] = {setting, origin};
@@ -76,17 +88,20 @@ public:
     const std::map<std::string, Asked, std::less<>>& asked() const { return asked_; }
 
 private:
-    void put_aside(std::string_view member, const Setting& setting, Origin origin, const ChoiceInfo& choice) {
+    void put_aside(std::string_view member, const Setting& setting, Origin origin,
+                   const ChoiceInfo& choice) {
         const auto other = asked_.find(member);
         if (member != setting.name && other != asked_.end() && other->second.origin == origin &&
             other->second.setting.value == "y")
-            fail_code(kConfig, "E_CHOICE", "{}: {}=y, but {} set {}=y, another member of choice {}; keep one of them",
-                      setting.where, setting.name, other->second.setting.where, member, choice.name);
+            fail_code(kConfig, "E_CHOICE",
+                      "{}: {}=y, but {} set {}=y, another member of choice {}; keep one of them",
+                      setting.where, setting.name, other->second.setting.where, member,
+                      choice.name);
         user_.erase(std::string(member));
         if (other != asked_.end()) asked_.erase(other);
     }
 
-    Evaluation names_;                       // only for its lookup of choices
+    Evaluation names_;  // only for its lookup of choices
     Values user_;
     std::map<std::string, Asked, std::less<>> asked_;
 };
@@ -95,11 +110,13 @@ private:
 void add_build_values(const Schema& schema, const std::vector<Setting>& settings, Values& user) {
     for (const SymbolInfo& symbol : schema.symbols) {
         if (!symbol.build) continue;
-        const bool said = std::any_of(settings.begin(), settings.end(), [&](const Setting& setting) {
-            const SymbolInfo* other = find_symbol(setting.name);
-            return setting.name == symbol.name ||
-                   (!symbol.choice.empty() && other && other->choice == symbol.choice && setting.value == "y");
-        });
+        const bool said =
+            std::any_of(settings.begin(), settings.end(), [&](const Setting& setting) {
+                const SymbolInfo* other = find_symbol(setting.name);
+                return setting.name == symbol.name ||
+                       (!symbol.choice.empty() && other && other->choice == symbol.choice &&
+                        setting.value == "y");
+            });
         if (!said) user[std::string(symbol.name)] = built(symbol.name);
     }
 }
@@ -114,22 +131,26 @@ Setting to_setting(const Symbols::Override& override_) {
     }
     const SymbolInfo& symbol = require_symbol(find_symbol(name) ? name : override_.name, where);
     std::string value = override_.value;
-    if (value.size() >= 2 && value.front() == '"' && value.back() == '"' && symbol.type == SymbolType::kString)
+    if (value.size() >= 2 && value.front() == '"' && value.back() == '"' &&
+        symbol.type == SymbolType::kString)
         value = value.substr(1, value.size() - 2);
     require_type(symbol, value, where);
     if (!symbol.build) return {name, value, where};
     if (value == "y" && built(symbol.name) != "y")
         fail_code(kNotAvailable, "E_NOT_BUILT",
-                  "{}: {}=y, but this binary was built without CONFIG_{}; set it with make menuconfig, then run make",
+                  "{}: {}=y, but this binary was built without CONFIG_{}; set it with make "
+                  "menuconfig, then run make",
                   where, name, name);
     fail_code(kConfig, "E_BUILD_MISMATCH",
-              "{}: {} decides what is compiled and cannot be changed when the binary runs; use make menuconfig, "
-              "then run make", where, name);
+              "{}: {} decides what is compiled and cannot be changed when the binary runs; use "
+              "make menuconfig, "
+              "then run make",
+              where, name);
 }
 
 /// Files say everything; only what differs from its default is the user's word.
-Settings beyond_defaults(const Schema& schema, const std::vector<Setting>& settings, Evaluation& evaluation,
-                         const Values& build_values) {
+Settings beyond_defaults(const Schema& schema, const std::vector<Setting>& settings,
+                         Evaluation& evaluation, const Values& build_values) {
     Settings kept(schema);
     for (const auto& [name, value] : build_values)
         if (value != "n" || find_symbol(name)->choice.empty())
@@ -151,8 +172,10 @@ void check_members_off(const std::vector<Setting>& settings, Evaluation& evaluat
             const SymbolInfo* symbol = find_symbol(setting.name);
             if (symbol->choice != choice.name || setting.value != "y") continue;
             if (on)
-                fail_code(kConfig, "E_CHOICE", "{}: {}=y, but {} set {}=y, another member of choice {}; keep one of them",
-                          setting.where, setting.name, on->where, on->name, choice.name);
+                fail_code(
+                    kConfig, "E_CHOICE",
+                    "{}: {}=y, but {} set {}=y, another member of choice {}; keep one of them",
+                    setting.where, setting.name, on->where, on->name, choice.name);
             on = &setting;
         }
     }
@@ -163,11 +186,12 @@ void check_members_off(const std::vector<Setting>& settings, Evaluation& evaluat
 void check_asked(Settings& settings, Evaluation& evaluation) {
     std::vector<std::string> idle;
     for (const auto& [name, asked] : settings.asked()) {
-        const bool from_file = asked.origin == Origin::kDotConfig || asked.origin == Origin::kDefault;
+        const bool from_file =
+            asked.origin == Origin::kDotConfig || asked.origin == Origin::kDefault;
         if (from_file && !evaluation.of(name).visible) {
             if (!find_symbol(name)->prompt.empty() && asked.origin == Origin::kDotConfig) {
-                log::info("{}: {}={} has no effect with the settings given beside the file", asked.setting.where,
-                          name, asked.setting.value);
+                log::info("{}: {}={} has no effect with the settings given beside the file",
+                          asked.setting.where, name, asked.setting.value);
                 idle.push_back(name);
             }
         } else {
@@ -187,16 +211,18 @@ void require_result(Evaluation& evaluation, const Setting& setting) {
     if (const auto range = evaluation.range_of(symbol)) {
         const int64_t number = parse_int(setting.value).value_or(0);
         if (number < range->first || number > range->second)
-            fail_code(kConfig, "E_RANGE", "{}: {}={} is outside {}..{}", setting.where, symbol.name, setting.value,
-                      range->first, range->second);
+            fail_code(kConfig, "E_RANGE", "{}: {}={} is outside {}..{}", setting.where, symbol.name,
+                      setting.value, range->first, range->second);
     }
     if (state.value == setting.value) return;
     if (const ChoiceInfo* choice = evaluation.choice_of(symbol); choice && state.visible) {
         const std::string on = evaluation.selected(*choice);
         if (setting.value == "n")
-            fail_code(kConfig, "E_CHOICE", "{}: {}=n, but one member of choice {} must be y; set another one of {} to y",
+            fail_code(kConfig, "E_CHOICE",
+                      "{}: {}=n, but one member of choice {} must be y; set another one of {} to y",
                       setting.where, symbol.name, choice->name, fmt::join(choice->members, ", "));
-        fail_code(kConfig, "E_CHOICE", "{}: {}=y, but {} is on, another member of choice {}; keep one of them",
+        fail_code(kConfig, "E_CHOICE",
+                  "{}: {}=y, but {} is on, another member of choice {}; keep one of them",
                   setting.where, symbol.name, on, choice->name);
     }
     fail_depends(evaluation, symbol, setting);
@@ -208,16 +234,19 @@ void require_build(Evaluation& evaluation, const std::string& path) {
         const SymbolState& state = evaluation.of(symbol.name);
         if (!symbol.build || symbol.prompt.empty() || !state.active) continue;
         const std::string_view here = built(symbol.name);
-        if (state.value == here || (symbol.type == SymbolType::kBool && state.value == "n")) continue;
+        if (state.value == here || (symbol.type == SymbolType::kBool && state.value == "n"))
+            continue;
         different.push_back(fmt::format("{}={} (binary: {})", symbol.name, state.value, here));
     }
     if (!different.empty())
-        fail_code(kConfig, "E_BUILD_MISMATCH", "{}: this binary was not built for it: {}; run make with this "
-                  "configuration, or use the binary that belongs to it", path, fmt::join(different, ", "));
+        fail_code(kConfig, "E_BUILD_MISMATCH",
+                  "{}: this binary was not built for it: {}; run make with this "
+                  "configuration, or use the binary that belongs to it",
+                  path, fmt::join(different, ", "));
 }
 
-Resolution resolve(const std::vector<Setting>& settings, const std::vector<Symbols::Override>& overrides,
-                   const std::string& path) {
+Resolution resolve(const std::vector<Setting>& settings,
+                   const std::vector<Symbols::Override>& overrides, const std::string& path) {
     const Schema schema = built_in_schema();
     Values build_values;
     add_build_values(schema, settings, build_values);
@@ -232,7 +261,8 @@ Resolution resolve(const std::vector<Setting>& settings, const std::vector<Symbo
 
     Settings kept = beyond_defaults(schema, settings, of_file, build_values);
     std::vector<Symbols::Override> ordered = overrides;
-    std::stable_sort(ordered.begin(), ordered.end(), [](const auto& a, const auto& b) { return a.origin < b.origin; });
+    std::stable_sort(ordered.begin(), ordered.end(),
+                     [](const auto& a, const auto& b) { return a.origin < b.origin; });
     for (const Symbols::Override& override_ : ordered) {
         const Setting setting = to_setting(override_);
         kept.put(*find_symbol(setting.name), setting, override_.origin);
@@ -246,7 +276,8 @@ Resolution resolve(const std::vector<Setting>& settings, const std::vector<Symbo
         if (!symbol.env.empty() || (symbol.type != SymbolType::kBool && !state.active)) continue;
         result.values[std::string(symbol.name)] = state.value;
         const auto asked = kept.asked().find(symbol.name);
-        result.origins[std::string(symbol.name)] = asked == kept.asked().end() ? Origin::kDefault : asked->second.origin;
+        result.origins[std::string(symbol.name)] =
+            asked == kept.asked().end() ? Origin::kDefault : asked->second.origin;
     }
     return result;
 }

@@ -77,7 +77,8 @@ std::vector<std::string> Symbols::differences(const Symbols& other) const {
     const auto compare = [&names](const Symbols& a, const Symbols& b) {
         for (const auto& [name, value] : a.values_) {
             const auto found = b.values_.find(name);
-            if (counts(name) && (found == b.values_.end() || found->second != value)) names.insert(name);
+            if (counts(name) && (found == b.values_.end() || found->second != value))
+                names.insert(name);
         }
     };
     compare(*this, other);

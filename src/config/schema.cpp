@@ -14,9 +14,13 @@ struct AliasInfo {
 
 }  // namespace
 
-std::span<const SymbolInfo> symbols() { return kSymbols; }
+std::span<const SymbolInfo> symbols() {
+    return kSymbols;
+}
 
-std::span<const ChoiceInfo> choices() { return kChoices; }
+std::span<const ChoiceInfo> choices() {
+    return kChoices;
+}
 
 const SymbolInfo* find_symbol(std::string_view name) {
     static const auto by_name = [] {

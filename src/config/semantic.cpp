@@ -27,13 +27,14 @@ std::vector<std::string> split(std::string_view text, char separator) {
 
 /// Content of "name(...)" or nullopt.
 std::optional<std::string_view> inside(std::string_view type, std::string_view name) {
-    if (!type.starts_with(name) || !type.ends_with(')') || type.size() <= name.size()) return std::nullopt;
+    if (!type.starts_with(name) || !type.ends_with(')') || type.size() <= name.size())
+        return std::nullopt;
     if (type[name.size()] != '(') return std::nullopt;
     return type.substr(name.size() + 1, type.size() - name.size() - 2);
 }
 
 ValueProblem check_float(std::string_view type, std::string_view value) {
-    const std::string_view interval = type.substr(5);          // "[0,1)", or "" for any number
+    const std::string_view interval = type.substr(5);  // "[0,1)", or "" for any number
     const std::optional<double> x = parse_real(value);
     if (!x) return {"E_TYPE", "is not a number such as 0.1 or 6e-4"};
     if (interval.empty()) return {};
@@ -51,14 +52,17 @@ ValueProblem check_float(std::string_view type, std::string_view value) {
 
 ValueProblem check_word(const std::vector<std::string>& allowed, std::string_view value) {
     if (std::find(allowed.begin(), allowed.end(), value) != allowed.end()) return {};
-    return {"E_TYPE", fmt::format("is none of {}{}", fmt::join(allowed, ", "), did_you_mean(value, allowed))};
+    return {"E_TYPE",
+            fmt::format("is none of {}{}", fmt::join(allowed, ", "), did_you_mean(value, allowed))};
 }
 
 ValueProblem check_list(std::string_view element, std::string_view value) {
     for (const std::string& part : split(value, ',')) {
         if (element == "int") {
-            if (!parse_int(part)) return {"E_TYPE", fmt::format("has '{}' where an integer belongs", part)};
-        } else if (const ValueProblem problem = check_word(split(element.substr(5), ','), part); !problem.ok()) {
+            if (!parse_int(part))
+                return {"E_TYPE", fmt::format("has '{}' where an integer belongs", part)};
+        } else if (const ValueProblem problem = check_word(split(element.substr(5), ','), part);
+                   !problem.ok()) {
             return {problem.code, fmt::format("has '{}', which {}", part, problem.text)};
         }
     }
@@ -112,20 +116,26 @@ ValueProblem check_type(const SymbolInfo& symbol, std::string_view value) {
         case SymbolType::kHex:
             if (is_kconfig_hex(value)) return {};
             return {"E_TYPE", "is not a number of the form 0x1f"};
-        case SymbolType::kString: break;
+        case SymbolType::kString:
+            break;
     }
-    const bool control = std::any_of(value.begin(), value.end(),
-                                     [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
+    const bool control = std::any_of(value.begin(), value.end(), [](char c) {
+        return static_cast<unsigned char>(c) < 0x20 || c == 0x7f;
+    });
     if (control) return {"E_TYPE", "holds a control character"};
     return check_semantic(symbol.semantic, value);
 }
 
 std::string_view type_name(SymbolType type) {
     switch (type) {
-        case SymbolType::kBool: return "bool";
-        case SymbolType::kInt: return "int";
-        case SymbolType::kHex: return "hex";
-        case SymbolType::kString: return "string";
+        case SymbolType::kBool:
+            return "bool";
+        case SymbolType::kInt:
+            return "int";
+        case SymbolType::kHex:
+            return "hex";
+        case SymbolType::kString:
+            return "string";
     }
     return "";
 }

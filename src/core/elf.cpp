@@ -15,15 +15,21 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kSystemDirectories[] = {"/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu", "/lib64",
-                                              "/usr/lib64", "/lib", "/usr/lib", "/usr/local/lib",
+constexpr const char* kSystemDirectories[] = {"/lib/x86_64-linux-gnu",
+                                              "/usr/lib/x86_64-linux-gnu",
+                                              "/lib64",
+                                              "/usr/lib64",
+                                              "/lib",
+                                              "/usr/lib",
+                                              "/usr/local/lib",
                                               "/usr/local/cuda/lib64"};
 
 /// A structure at a byte offset; the file is not trusted.
 template <class T>
 T read_at(std::span<const std::byte> bytes, uint64_t offset, const fs::path& path) {
     if (offset > bytes.size() || bytes.size() - offset < sizeof(T))
-        fail(kData, "{}: the ELF file ends at byte {}, a record at {} needs more", path.string(), bytes.size(), offset);
+        fail(kData, "{}: the ELF file ends at byte {}, a record at {} needs more", path.string(),
+             bytes.size(), offset);
     T value;
     std::memcpy(&value, bytes.data() + offset, sizeof(T));
     return value;
@@ -31,12 +37,14 @@ T read_at(std::span<const std::byte> bytes, uint64_t offset, const fs::path& pat
 
 std::vector<Elf64_Phdr> program_headers(std::span<const std::byte> bytes, const fs::path& path) {
     const auto header = read_at<Elf64_Ehdr>(bytes, 0, path);
-    if (std::memcmp(header.e_ident, ELFMAG, SELFMAG) != 0 || header.e_ident[EI_CLASS] != ELFCLASS64 ||
-        header.e_ident[EI_DATA] != ELFDATA2LSB || header.e_phentsize != sizeof(Elf64_Phdr))
+    if (std::memcmp(header.e_ident, ELFMAG, SELFMAG) != 0 ||
+        header.e_ident[EI_CLASS] != ELFCLASS64 || header.e_ident[EI_DATA] != ELFDATA2LSB ||
+        header.e_phentsize != sizeof(Elf64_Phdr))
         fail(kData, "{}: not a 64-bit little-endian ELF file", path.string());
     std::vector<Elf64_Phdr> headers;
     for (uint64_t i = 0; i < header.e_phnum; ++i)
-        headers.push_back(read_at<Elf64_Phdr>(bytes, header.e_phoff + i * sizeof(Elf64_Phdr), path));
+        headers.push_back(
+            read_at<Elf64_Phdr>(bytes, header.e_phoff + i * sizeof(Elf64_Phdr), path));
     return headers;
 }
 
@@ -49,7 +57,8 @@ uint64_t offset_of(uint64_t address, const std::vector<Elf64_Phdr>& headers, con
 }
 
 std::string text_at(std::span<const std::byte> bytes, uint64_t offset, const fs::path& path) {
-    if (offset >= bytes.size()) fail(kData, "{}: ELF string at {} is outside the file", path.string(), offset);
+    if (offset >= bytes.size())
+        fail(kData, "{}: ELF string at {} is outside the file", path.string(), offset);
     const char* begin = reinterpret_cast<const char*>(bytes.data()) + offset;
     return std::string(begin, ::strnlen(begin, bytes.size() - offset));
 }
@@ -69,10 +78,11 @@ std::vector<fs::path> search_paths(std::string text, const fs::path& library) {
 }
 
 bool in_system(const std::string& name) {
-    return std::any_of(std::begin(kSystemDirectories), std::end(kSystemDirectories), [&](const char* directory) {
-        std::error_code error;
-        return fs::exists(fs::path(directory) / name, error);
-    });
+    return std::any_of(std::begin(kSystemDirectories), std::end(kSystemDirectories),
+                       [&](const char* directory) {
+                           std::error_code error;
+                           return fs::exists(fs::path(directory) / name, error);
+                       });
 }
 
 }  // namespace
@@ -87,14 +97,17 @@ ElfNeeds read_elf_needs(const fs::path& library) {
         std::vector<Elf64_Dyn> entries;
         for (uint64_t at = 0; at + sizeof(Elf64_Dyn) <= h.p_filesz; at += sizeof(Elf64_Dyn))
             entries.push_back(read_at<Elf64_Dyn>(bytes, h.p_offset + at, library));
-        const auto strings = std::find_if(entries.begin(), entries.end(),
-                                          [](const Elf64_Dyn& entry) { return entry.d_tag == DT_STRTAB; });
+        const auto strings =
+            std::find_if(entries.begin(), entries.end(),
+                         [](const Elf64_Dyn& entry) { return entry.d_tag == DT_STRTAB; });
         if (strings == entries.end()) continue;
         const uint64_t base = offset_of(strings->d_un.d_ptr, headers, library);
         for (const Elf64_Dyn& entry : entries) {
-            if (entry.d_tag == DT_NEEDED) needs.needed.push_back(text_at(bytes, base + entry.d_un.d_val, library));
+            if (entry.d_tag == DT_NEEDED)
+                needs.needed.push_back(text_at(bytes, base + entry.d_un.d_val, library));
             if (entry.d_tag == DT_RUNPATH || entry.d_tag == DT_RPATH)
-                needs.search = search_paths(text_at(bytes, base + entry.d_un.d_val, library), library);
+                needs.search =
+                    search_paths(text_at(bytes, base + entry.d_un.d_val, library), library);
         }
     }
     return needs;
@@ -109,10 +122,11 @@ std::vector<std::string> unresolved_libraries(const fs::path& library) {
         const ElfNeeds needs = read_elf_needs(one);
         for (const std::string& name : needs.needed) {
             if (!seen.insert(name).second) continue;
-            const auto found = std::find_if(needs.search.begin(), needs.search.end(), [&](const fs::path& directory) {
-                std::error_code error;
-                return fs::exists(directory / name, error);
-            });
+            const auto found = std::find_if(needs.search.begin(), needs.search.end(),
+                                            [&](const fs::path& directory) {
+                                                std::error_code error;
+                                                return fs::exists(directory / name, error);
+                                            });
             if (found != needs.search.end())
                 queue.push_back(*found / name);
             else if (!in_system(name))

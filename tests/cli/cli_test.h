@@ -17,7 +17,8 @@ namespace knlp::test {
 /// The command line in a fresh directory.
 class CliTest : public testing::Test {
 protected:
-    Finished knlp(const std::vector<std::string>& arguments, const std::map<std::string, std::string>& environment = {}) {
+    Finished knlp(const std::vector<std::string>& arguments,
+                  const std::map<std::string, std::string>& environment = {}) {
         return run_knlp(arguments, dir_.path(), environment);
     }
 
@@ -26,13 +27,15 @@ protected:
     }
 
     /// A complete .config of the defaults and these values.
-    void write_config(const std::map<std::string, std::string>& values = {}, const std::string& name = ".config") {
+    void write_config(const std::map<std::string, std::string>& values = {},
+                      const std::string& name = ".config") {
         write(name, config::Symbols::from_values(values).dot_config());
     }
 
     /// The command fails with this status; the one line on stderr holds each part.
-    void expect_failure(const std::vector<std::string>& arguments, int status, const std::string& code,
-                        const std::vector<std::string>& parts, const std::map<std::string, std::string>& environment = {}) {
+    void expect_failure(const std::vector<std::string>& arguments, int status,
+                        const std::string& code, const std::vector<std::string>& parts,
+                        const std::map<std::string, std::string>& environment = {}) {
         const Finished done = knlp(arguments, environment);
         EXPECT_EQ(done.status, status) << done.err;
         EXPECT_EQ(done.err.find("knlp: error[" + code + "]: "), 0u) << done.err;

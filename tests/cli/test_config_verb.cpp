@@ -36,10 +36,11 @@ TEST_F(ConfigVerb, ExplainTellsAllAboutASymbol) {
     write_config({{"LEARNING_RATE", "1e-3"}});
     const Finished done = knlp({"config", "explain", "CONFIG_LEARNING_RATE"});
     EXPECT_EQ(done.status, 0) << done.err;
-    for (const char* part : {"1e-3 (origin: dotconfig)", "float(0,100]", "6e-4", "Training > Learning rate", "when knlp runs",
-                             "src/train/Kconfig:"})
+    for (const char* part : {"1e-3 (origin: dotconfig)", "float(0,100]", "6e-4",
+                             "Training > Learning rate", "when knlp runs", "src/train/Kconfig:"})
         EXPECT_THAT(done.out, HasSubstr(part));
-    const nlohmann::json value = nlohmann::json::parse(knlp({"config", "explain", "SEED", "--json"}).out);
+    const nlohmann::json value =
+        nlohmann::json::parse(knlp({"config", "explain", "SEED", "--json"}).out);
     EXPECT_EQ(value["range"][0]["high"], "2147483647");
     EXPECT_EQ(value["default"][0]["value"], "1");
     EXPECT_FALSE(value["help"].get<std::string>().empty());
@@ -51,7 +52,8 @@ TEST_F(ConfigVerb, CheckAnswersWithStatusAndLine) {
     write_config({{"SEED", "5"}}, "other");
     EXPECT_THAT(knlp({"config", "check", "other"}).out, HasSubstr("other: in order"));
     write("broken", "CONFIG_SEED=1\nCONFIG_SEDE=2\n");
-    expect_failure({"config", "check", "broken"}, 2, "E_UNKNOWN_SYMBOL", {"broken:2", "CONFIG_SEDE", "SEED"});
+    expect_failure({"config", "check", "broken"}, 2, "E_UNKNOWN_SYMBOL",
+                   {"broken:2", "CONFIG_SEDE", "SEED"});
     expect_failure({"config", "check", "absent"}, 2, "E_NO_CONFIG", {"absent"});
 }
 
@@ -90,13 +92,15 @@ TEST_F(ConfigVerb, ExportedDefconfigIsMinimalAndWrittenWhole) {
     EXPECT_THAT(text, HasSubstr("CONFIG_LEARNING_RATE=\"1e-3\"\n"));
     EXPECT_THAT(text, testing::Not(HasSubstr("GPT2_BLOCK_SIZE")));
     EXPECT_EQ(knlp({"config", "export-defconfig"}).out, text);
-    expect_failure({"config", "export-defconfig", "--out", "no/such/place"}, 4, "E_IO", {"no/such/place"});
+    expect_failure({"config", "export-defconfig", "--out", "no/such/place"}, 4, "E_IO",
+                   {"no/such/place"});
 }
 
 TEST_F(ConfigVerb, DirectoryOfARunIsAConfiguration) {
     std::filesystem::create_directory(dir_.file("run"));
     write_config({{"SEED", "31"}}, "run/config");
-    EXPECT_THAT(knlp({"config", "explain", "SEED", "--config", "run"}).out, HasSubstr("31 (origin: dotconfig)"));
+    EXPECT_THAT(knlp({"config", "explain", "SEED", "--config", "run"}).out,
+                HasSubstr("31 (origin: dotconfig)"));
 }
 
 }  // namespace

@@ -27,16 +27,18 @@ TEST_F(Doctor, MachineThatBuiltThisIsReady) {
     EXPECT_EQ(done.status, 0) << done.out;
     const nlohmann::json report = nlohmann::json::parse(done.out);
     EXPECT_EQ(report["ready"], true);
-    for (const char* name : {"g++", "kconfig-conf", "kconfiglib", "LibTorch", "libtorch_cpu.so needs", "OpenMP",
-                             "configuration"})
+    for (const char* name : {"g++", "kconfig-conf", "kconfiglib", "LibTorch",
+                             "libtorch_cpu.so needs", "OpenMP", "configuration"})
         EXPECT_EQ(check(report, name)["state"], "ok") << name;
-    for (const char* name : {"cores", "memory", "disk", "large pages", "frequency", "CUDA", "data"}) check(report, name);
+    for (const char* name : {"cores", "memory", "disk", "large pages", "frequency", "CUDA", "data"})
+        check(report, name);
 }
 
 TEST_F(Doctor, MissingToolIsNamedWithTheCommandThatFixesIt) {
     const Finished done = knlp({"doctor"}, {{"PATH", dir_.path().string()}});
     EXPECT_EQ(done.status, 1);
-    for (const char* part : {"missing g++", "fix: apt install g++", "fix: apt install kconfig-frontends", "not ready"})
+    for (const char* part :
+         {"missing g++", "fix: apt install g++", "fix: apt install kconfig-frontends", "not ready"})
         EXPECT_THAT(done.out, testing::HasSubstr(part));
 }
 
@@ -62,8 +64,10 @@ class DoctorScript : public CliTest {
 protected:
     Finished script(const std::string& program) {
         const char* source = std::getenv("KNLP_SRC");
-        const std::filesystem::path tree = source && *source ? std::filesystem::path(source) : std::filesystem::current_path();
-        return run_program({(tree / "scripts/doctor").string(), program}, clean_environment({}), dir_.path());
+        const std::filesystem::path tree =
+            source && *source ? std::filesystem::path(source) : std::filesystem::current_path();
+        return run_program({(tree / "scripts/doctor").string(), program}, clean_environment({}),
+                           dir_.path());
     }
 };
 
@@ -81,12 +85,14 @@ TEST_F(DoctorScript, NamesLibrariesWithoutWhichTheBinaryCannotStart) {
     const nlohmann::json report = nlohmann::json::parse(knlp({"doctor", "--json"}).out);
     const std::string found = check_text(report, "LibTorch");
     const std::string directory = found.substr(found.find(" at ") + 4) + "/lib";
-    for (size_t at = 0; (at = bytes.find(directory, at)) != std::string::npos; ++at) bytes[at + 1] = '#';
+    for (size_t at = 0; (at = bytes.find(directory, at)) != std::string::npos; ++at)
+        bytes[at + 1] = '#';
     write("broken", bytes);
     std::filesystem::permissions(dir_.file("broken"), std::filesystem::perms::owner_all);
     const Finished done = script("./broken");
     EXPECT_EQ(done.status, 1);
-    for (const char* part : {"cannot start", "libtorch_cpu.so", "make setup"}) EXPECT_THAT(done.out, testing::HasSubstr(part));
+    for (const char* part : {"cannot start", "libtorch_cpu.so", "make setup"})
+        EXPECT_THAT(done.out, testing::HasSubstr(part));
 }
 
 TEST_F(DoctorScript, LeavesTheRestToTheBinary) {

@@ -47,14 +47,16 @@ TEST_F(Documents, EveryErrorCodeIsExplained) {
         if (entry.path().extension() != ".cpp") continue;
         const std::string text = text_of(entry.path());
         const std::regex code(R"x("(E_[A-Z_]+)")x");
-        for (std::sregex_iterator at(text.begin(), text.end(), code), end; at != end; ++at) codes.insert((*at)[1]);
+        for (std::sregex_iterator at(text.begin(), text.end(), code), end; at != end; ++at)
+            codes.insert((*at)[1]);
     }
     EXPECT_GE(codes.size(), 15u);
     for (const std::string& code : codes) EXPECT_THAT(page, testing::HasSubstr("`" + code + "`"));
 }
 
 TEST_F(Documents, ExitStatusesAreThoseOfTheHelp) {
-    const std::string page = text_of(source_tree() / "docs/exit-status.md"), help = knlp({"config", "--help"}).out;
+    const std::string page = text_of(source_tree() / "docs/exit-status.md"),
+                      help = knlp({"config", "--help"}).out;
     std::istringstream lines(help.substr(help.find("Exit status:") + 13));
     int statuses = 0;
     for (int status; lines >> status; ++statuses) {

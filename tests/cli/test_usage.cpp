@@ -11,31 +11,40 @@ TEST_F(Usage, HelpIsOnStdoutAndGrouped) {
     const Finished top = knlp({"--help"});
     EXPECT_EQ(top.status, 0);
     EXPECT_EQ(top.err, "");
-    for (const char* part : {"Commands:", "config", "doctor", "train", "--version"}) EXPECT_THAT(top.out, HasSubstr(part));
+    for (const char* part : {"Commands:", "config", "doctor", "train", "--version"})
+        EXPECT_THAT(top.out, HasSubstr(part));
 }
 
 TEST_F(Usage, EveryVerbHasHelpWithOptionsAndExitStatuses) {
-    const nlohmann::json verbs = nlohmann::json::parse(R"(["config","doctor","train","data","completion"])");
+    const nlohmann::json verbs =
+        nlohmann::json::parse(R"(["config","doctor","train","data","completion"])");
     for (const std::string verb : verbs) {
         const Finished done = knlp({verb, "--help"});
         EXPECT_EQ(done.status, 0) << verb << done.err;
-        for (const char* part : {"Usage: knlp", "Common options:", "--set NAME=VALUE", "--json", "Examples:", "Exit status:", "130"})
+        for (const char* part : {"Usage: knlp", "Common options:", "--set NAME=VALUE", "--json",
+                                 "Examples:", "Exit status:", "130"})
             EXPECT_THAT(done.out, HasSubstr(part)) << verb;
     }
 }
 
-TEST_F(Usage, NothingAskedIsWrongUsage) { expect_failure({}, 2, "E_USAGE", {"no command given", "knlp --help"}); }
+TEST_F(Usage, NothingAskedIsWrongUsage) {
+    expect_failure({}, 2, "E_USAGE", {"no command given", "knlp --help"});
+}
 
 TEST_F(Usage, UnknownWordsAreAnsweredWithTheNearest) {
     expect_failure({"trian"}, 2, "E_USAGE", {"unknown command trian", "did you mean train?"});
-    expect_failure({"config", "lst"}, 2, "E_USAGE", {"unknown subcommand lst", "did you mean list?"});
-    expect_failure({"config", "list", "--jsn"}, 2, "E_USAGE", {"unknown option --jsn", "did you mean --json?"});
+    expect_failure({"config", "lst"}, 2, "E_USAGE",
+                   {"unknown subcommand lst", "did you mean list?"});
+    expect_failure({"config", "list", "--jsn"}, 2, "E_USAGE",
+                   {"unknown option --jsn", "did you mean --json?"});
     expect_failure({"doctor", "--st=SEED=1"}, 2, "E_USAGE", {"unknown option --st", "--set"});
 }
 
 TEST_F(Usage, MissingAndSuperfluousArgumentsAreNamed) {
-    expect_failure({"config", "explain"}, 2, "E_USAGE", {"knlp config explain", "symbol is required"});
-    expect_failure({"config", "explain", "SEED", "LTO"}, 2, "E_USAGE", {"unexpected argument 'LTO'"});
+    expect_failure({"config", "explain"}, 2, "E_USAGE",
+                   {"knlp config explain", "symbol is required"});
+    expect_failure({"config", "explain", "SEED", "LTO"}, 2, "E_USAGE",
+                   {"unexpected argument 'LTO'"});
     expect_failure({"config"}, 2, "E_USAGE", {"knlp config", "subcommand"});
     expect_failure({"completion", "fish"}, 2, "E_USAGE", {"fish", "bash"});
 }
@@ -47,7 +56,8 @@ TEST_F(Usage, TrainWithoutConfigurationEndsAtOnceAndWritesNothing) {
 
 TEST_F(Usage, ErrorsAreJsonWhereJsonWasAskedFor) {
     for (const std::vector<std::string>& arguments :
-         {std::vector<std::string>{"config", "explain", "LERNING_RATE", "--json"}, {"config", "--json", "lst"}}) {
+         {std::vector<std::string>{"config", "explain", "LERNING_RATE", "--json"},
+          {"config", "--json", "lst"}}) {
         const Finished done = knlp(arguments);
         EXPECT_EQ(done.status, 2);
         EXPECT_EQ(done.out, "");
@@ -62,7 +72,8 @@ TEST_F(Usage, ClosedPipeEndsQuietly) {
     const Finished done = run_shell("\"$KNLP\" man | head -n 1", dir_.path());
     EXPECT_EQ(done.status, 0);
     EXPECT_EQ(done.err, "");
-    const Finished closed = run_shell("\"$KNLP\" config list | true; exit ${PIPESTATUS[0]}", dir_.path());
+    const Finished closed =
+        run_shell("\"$KNLP\" config list | true; exit ${PIPESTATUS[0]}", dir_.path());
     EXPECT_TRUE(closed.status == 0 || closed.status == 128 + SIGPIPE) << closed.status;
     EXPECT_EQ(closed.err, "");
 }
@@ -83,7 +94,8 @@ TEST_F(Usage, NonsenseThreadVariablesGiveAWarning) {
     const Finished done = knlp({"config", "embedded"}, {{"OMP_NUM_THREADS", "many"}});
     EXPECT_EQ(done.status, 0);
     EXPECT_THAT(done.err, HasSubstr("OMP_NUM_THREADS='many'"));
-    EXPECT_THAT(knlp({"config", "embedded"}, {{"OMP_NUM_THREADS", "0"}}).err, HasSubstr("OMP_NUM_THREADS='0'"));
+    EXPECT_THAT(knlp({"config", "embedded"}, {{"OMP_NUM_THREADS", "0"}}).err,
+                HasSubstr("OMP_NUM_THREADS='0'"));
 }
 
 }  // namespace

@@ -18,7 +18,8 @@ TEST_F(Version, JsonNamesWhatTheBinaryIsMadeOf) {
     EXPECT_EQ(v["cuda"], config::built("USE_CUDA") == "y");
     EXPECT_EQ(v["isa"], name_of(isa()));
     EXPECT_EQ(v["gemm_backends"].size(), 2u);
-    for (const char* key : {"version", "git_commit", "compiler", "fmt", "json"}) EXPECT_TRUE(v[key].is_string()) << key;
+    for (const char* key : {"version", "git_commit", "compiler", "fmt", "json"})
+        EXPECT_TRUE(v[key].is_string()) << key;
     EXPECT_TRUE(v["git_dirty"].is_boolean());
     EXPECT_THAT(v["features"].get<std::vector<std::string>>(), testing::Contains("MODEL_GPT2"));
 }
@@ -28,18 +29,22 @@ TEST_F(Version, TextHasTheSameFacts) {
     EXPECT_EQ(done.status, 0);
     for (const std::string part : {"knlp ", "LibTorch", "ISA", "OpenMP        1 runtime"})
         EXPECT_THAT(done.out, testing::HasSubstr(part));
-    EXPECT_THAT(done.out, testing::HasSubstr(std::string(config::build_info().build_config_sha256)));
+    EXPECT_THAT(done.out,
+                testing::HasSubstr(std::string(config::build_info().build_config_sha256)));
 }
 
 TEST_F(Version, InstructionSetCanBeForcedDown) {
     const Finished done = knlp({"--version", "--json"}, {{"KNLP_ISA", "scalar"}});
     EXPECT_EQ(nlohmann::json::parse(done.out)["isa"], "scalar");
-    expect_failure({"--version"}, 2, "E_USAGE", {"KNLP_ISA='sse9'", "avx2"}, {{"KNLP_ISA", "sse9"}});
+    expect_failure({"--version"}, 2, "E_USAGE", {"KNLP_ISA='sse9'", "avx2"},
+                   {{"KNLP_ISA", "sse9"}});
 }
 
 TEST_F(Version, InstructionSetCannotBeForcedUp) {
-    if (isa() == Isa::kAvx512) GTEST_SKIP() << "this CPU has every instruction set that can be forced";
-    expect_failure({"--version"}, 5, "E_NOT_AVAILABLE", {"this CPU has no AVX-512"}, {{"KNLP_ISA", "avx512"}});
+    if (isa() == Isa::kAvx512)
+        GTEST_SKIP() << "this CPU has every instruction set that can be forced";
+    expect_failure({"--version"}, 5, "E_NOT_AVAILABLE", {"this CPU has no AVX-512"},
+                   {{"KNLP_ISA", "avx512"}});
 }
 
 }  // namespace

@@ -18,7 +18,8 @@ TEST(BuildInfo, OnlyBuildSymbolsAreEmbedded) {
     const std::string text(embedded_build_config());
     for (const SymbolInfo& symbol : symbols()) {
         if (symbol.build || !symbol.env.empty()) continue;
-        EXPECT_EQ(text.find("CONFIG_" + std::string(symbol.name) + "="), std::string::npos) << symbol.name;
+        EXPECT_EQ(text.find("CONFIG_" + std::string(symbol.name) + "="), std::string::npos)
+            << symbol.name;
         EXPECT_EQ(built(symbol.name), "n") << symbol.name;
     }
 }
@@ -26,7 +27,8 @@ TEST(BuildInfo, OnlyBuildSymbolsAreEmbedded) {
 TEST(BuildInfo, BuiltSaysWhatTheLinesSay) {
     EXPECT_EQ(built("MODEL_GPT2"), "y");
     int types = 0;
-    for (const char* name : {"BUILD_RELEASE", "BUILD_DEBUG", "BUILD_RELWITHDEBINFO"}) types += built(name) == "y";
+    for (const char* name : {"BUILD_RELEASE", "BUILD_DEBUG", "BUILD_RELWITHDEBINFO"})
+        types += built(name) == "y";
     EXPECT_EQ(types, 1);
     EXPECT_EQ(built("NO_SUCH_SYMBOL"), "n");
 }

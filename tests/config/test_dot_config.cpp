@@ -17,7 +17,9 @@ std::string code_of(const std::string& line) {
     return "";
 }
 
-std::string value_of(const std::string& line) { return parse_dot_config(line, "f").at(0).value; }
+std::string value_of(const std::string& line) {
+    return parse_dot_config(line, "f").at(0).value;
+}
 
 TEST(DotConfig, EveryFormOfASettingIsRead) {
     EXPECT_EQ(value_of("CONFIG_GPT2_BIAS=y"), "y");
@@ -27,7 +29,8 @@ TEST(DotConfig, EveryFormOfASettingIsRead) {
     EXPECT_EQ(value_of("CONFIG_LEARNING_RATE=\"6e-4\""), "6e-4");
     EXPECT_EQ(value_of("CONFIG_OUTPUT_DIR=\"a \\\"b\\\" \\\\ # c ü\""), "a \"b\" \\ # c ü");
     EXPECT_EQ(value_of("CONFIG_SEED=7\r\n"), "7");
-    EXPECT_TRUE(parse_dot_config("\n  \n# a remark\n#\n# CONFIG_ is not set up here\n", "f").empty());
+    EXPECT_TRUE(
+        parse_dot_config("\n  \n# a remark\n#\n# CONFIG_ is not set up here\n", "f").empty());
 }
 
 TEST(DotConfig, LinesComeOutAsTheyWentIn) {
@@ -60,9 +63,10 @@ TEST(DotConfig, BlanksCommentsAndQuotesAreSyntaxErrorsWithTheRightLine) {
 }
 
 TEST(DotConfig, ValuesOfAnotherTypeAreRefused) {
-    for (const char* line : {"CONFIG_SEED=abc", "CONFIG_SEED=", "CONFIG_SEED=012", "CONFIG_SEED=99999999999999999999",
-                             "CONFIG_GPT2_BIAS=Y", "CONFIG_GPT2_BIAS=1", "CONFIG_GPT2_BIAS=m",
-                             "CONFIG_LEARNING_RATE=\"fast\"", "CONFIG_LOG_LEVEL=\"LOUD\"", "CONFIG_DEVICE=\"tpu\""})
+    for (const char* line :
+         {"CONFIG_SEED=abc", "CONFIG_SEED=", "CONFIG_SEED=012", "CONFIG_SEED=99999999999999999999",
+          "CONFIG_GPT2_BIAS=Y", "CONFIG_GPT2_BIAS=1", "CONFIG_GPT2_BIAS=m",
+          "CONFIG_LEARNING_RATE=\"fast\"", "CONFIG_LOG_LEVEL=\"LOUD\"", "CONFIG_DEVICE=\"tpu\""})
         EXPECT_EQ(code_of(line), "E_TYPE") << line;
     EXPECT_EQ(code_of("CONFIG_GPT2_DROPOUT=\"1.0\""), "E_RANGE");
 }

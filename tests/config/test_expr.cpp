@@ -15,12 +15,17 @@ Operand look_up(std::string_view name) {
         {"S", {"text", SymbolType::kString, true}}, {"<choice C>", {"n", SymbolType::kBool, true}},
     };
     const auto found = known.find(name);
-    return found == known.end() ? Operand{std::string(name), SymbolType::kString, false} : found->second;
+    return found == known.end() ? Operand{std::string(name), SymbolType::kString, false}
+                                : found->second;
 }
 
-bool value(std::string_view text) { return evaluate_expression(text, look_up); }
+bool value(std::string_view text) {
+    return evaluate_expression(text, look_up);
+}
 
-TEST(Expression, EmptyIsYes) { EXPECT_TRUE(value("")); }
+TEST(Expression, EmptyIsYes) {
+    EXPECT_TRUE(value(""));
+}
 
 TEST(Expression, AndBindsTighterThanOrAndNotTighterThanBoth) {
     EXPECT_TRUE(value("A || B && B"));
@@ -55,7 +60,9 @@ TEST(Expression, NumberOrStringAloneIsNo) {
     EXPECT_FALSE(value("n"));
 }
 
-TEST(Expression, ChoiceIsAskedByItsName) { EXPECT_TRUE(value("!<choice C>")); }
+TEST(Expression, ChoiceIsAskedByItsName) {
+    EXPECT_TRUE(value("!<choice C>"));
+}
 
 TEST(Expression, FailingOperandsNameWhatStandsInTheWay) {
     EXPECT_THAT(failing_operands("A && B && N > 20", look_up),

@@ -22,17 +22,20 @@ namespace {
 
 constexpr int kConfigurations = 200;
 
-/// Symbols that rules across symbols constrain; their defaults are kept so that loading is possible.
-const std::set<std::string_view> kBoundByRules = {"GPT2_N_EMBD", "GPT2_N_HEAD", "GPT2_MAX_ITERS", "GPT2_VOCAB_SIZE",
-                                                  "GPT2_PAD_VOCAB", "GPT2_BPE_VOCAB", "SPAM_WARMUP_STEPS"};
+/// Symbols that rules across symbols constrain; their defaults are kept so that loading is
+/// possible.
+const std::set<std::string_view> kBoundByRules = {
+    "GPT2_N_EMBD",    "GPT2_N_HEAD",    "GPT2_MAX_ITERS",   "GPT2_VOCAB_SIZE",
+    "GPT2_PAD_VOCAB", "GPT2_BPE_VOCAB", "SPAM_WARMUP_STEPS"};
 
 class KconfigAgreement : public testing::Test {
 protected:
     /// kconfig-conf on the tree, with dir_/config as its .config. Its words on stderr are failures.
     std::string conf(const std::string& mode, bool cuda) {
-        const test::Finished done = test::run_program(
-            {"kconfig-conf", "-s", mode, "Kconfig"},
-            {{"KCONFIG_CONFIG", config()}, {"KNLP_HAVE_CUDA", cuda ? "y" : "n"}, {"KCONFIG_SEED", std::to_string(seed_)}});
+        const test::Finished done = test::run_program({"kconfig-conf", "-s", mode, "Kconfig"},
+                                                      {{"KCONFIG_CONFIG", config()},
+                                                       {"KNLP_HAVE_CUDA", cuda ? "y" : "n"},
+                                                       {"KCONFIG_SEED", std::to_string(seed_)}});
         EXPECT_EQ(done.status, 0) << mode << done.err;
         return done.out;
     }
@@ -46,7 +49,8 @@ protected:
         std::string text;
         for (Setting& setting : settings()) {
             const SymbolInfo& symbol = *find_symbol(setting.name);
-            if (symbol.type == SymbolType::kInt && !symbol.ranges.empty() && random() % 2 && !kBoundByRules.contains(symbol.name))
+            if (symbol.type == SymbolType::kInt && !symbol.ranges.empty() && random() % 2 &&
+                !kBoundByRules.contains(symbol.name))
                 setting.value = std::to_string(random_in(symbol.ranges.front(), random));
             if (setting.name == "SPAM_INTERVAL") setting.value = random() % 2 ? "0" : "100000";
             if (setting.name == "GPT2_CUSTOM_DATASET_PATH") setting.value = "text.txt";
@@ -60,10 +64,13 @@ protected:
     /// Plain: hundreds of fsyncs would take seconds.
     void write(const std::string& text) const { std::ofstream(config(), std::ios::binary) << text; }
 
-    std::vector<Setting> settings() const { return parse_dot_config(read_file(config()), config()); }
+    std::vector<Setting> settings() const {
+        return parse_dot_config(read_file(config()), config());
+    }
 
     static int64_t random_in(const SymbolInfo::Range& range, std::mt19937& random) {
-        return std::uniform_int_distribution<int64_t>(parse_int(range.low).value(), parse_int(range.high).value())(random);
+        return std::uniform_int_distribution<int64_t>(parse_int(range.low).value(),
+                                                      parse_int(range.high).value())(random);
     }
 
     int seed_ = 0;
@@ -73,7 +80,8 @@ protected:
 Values user_values(const std::vector<Setting>& settings) {
     Values user;
     for (const Setting& setting : settings)
-        if (setting.value == "y" || find_symbol(setting.name)->choice.empty()) user[setting.name] = setting.value;
+        if (setting.value == "y" || find_symbol(setting.name)->choice.empty())
+            user[setting.name] = setting.value;
     return user;
 }
 
@@ -94,8 +102,8 @@ TEST_F(KconfigAgreement, ValuesAndVisibilityOfRandomConfigurations) {
             ASSERT_EQ(ours.of(symbol.name).value, line->second) << symbol.name;
         }
 
-        // With the minimal file, kconfig-conf lists what the user could still set; what the file sets is
-        // visible too. Members of choices are not listed.
+        // With the minimal file, kconfig-conf lists what the user could still set; what the file
+        // sets is visible too. Members of choices are not listed.
         const Symbols loaded = Symbols::load_for_any_build(config());
         conf("--savedefconfig=" + config() + ".min", cuda);
         ASSERT_EQ(loaded.defconfig(), read_file(config() + ".min"));
@@ -106,7 +114,8 @@ TEST_F(KconfigAgreement, ValuesAndVisibilityOfRandomConfigurations) {
         for (std::string name; std::getline(listed, name);) visible.insert(name.substr(7));
         for (const SymbolInfo& symbol : symbols()) {
             if (!symbol.choice.empty()) continue;
-            ASSERT_EQ(ours.of(symbol.name).visible, visible.contains(std::string(symbol.name))) << symbol.name;
+            ASSERT_EQ(ours.of(symbol.name).visible, visible.contains(std::string(symbol.name)))
+                << symbol.name;
         }
     }
 }
@@ -116,7 +125,8 @@ TEST_F(KconfigAgreement, LoadedRandomConfigurationKeepsEveryLine) {
         SCOPED_TRACE("KCONFIG_SEED=" + std::to_string(seed_));
         const std::vector<Setting> file = random_config(false);
         const Symbols loaded = Symbols::load_for_any_build(config());
-        for (const Setting& setting : file) EXPECT_EQ(loaded.values().at(setting.name), setting.value) << setting.name;
+        for (const Setting& setting : file)
+            EXPECT_EQ(loaded.values().at(setting.name), setting.value) << setting.name;
         // Our own file loads to the same again, in kconfig-conf's eyes too.
         write(loaded.dot_config());
         conf("--olddefconfig", false);

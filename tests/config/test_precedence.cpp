@@ -27,22 +27,28 @@ TEST(Precedence, EachLevelWinsOverTheOnesBelowAndIsRecorded) {
     const Variable make("KNLP_MAKE_SET", "NUM_THREADS=4 GPT2_MAX_ITERS=4 SEED=4");
     std::vector<Symbols::Override> overrides = collect_overrides({"GPT2_MAX_ITERS=5", "SEED=5"});
     overrides.push_back({"SEED", "6", Origin::kFlag});
-    const Symbols symbols = Symbols::from_values({{"GPT2_EVAL_INTERVAL", "2"}, {"GPT2_LOG_INTERVAL", "2"},
-                                                  {"NUM_THREADS", "2"}, {"GPT2_MAX_ITERS", "2"}, {"SEED", "2"}},
+    const Symbols symbols = Symbols::from_values({{"GPT2_EVAL_INTERVAL", "2"},
+                                                  {"GPT2_LOG_INTERVAL", "2"},
+                                                  {"NUM_THREADS", "2"},
+                                                  {"GPT2_MAX_ITERS", "2"},
+                                                  {"SEED", "2"}},
                                                  overrides);
     struct Row {
         const char* name;
         int64_t value;
         Origin origin;
     };
-    for (const Row& row : {Row{"CHECKPOINT_KEEP", 3, Origin::kDefault}, Row{"GPT2_EVAL_INTERVAL", 2, Origin::kDotConfig},
-                           Row{"GPT2_LOG_INTERVAL", 3, Origin::kEnvironment}, Row{"NUM_THREADS", 4, Origin::kMake},
-                           Row{"GPT2_MAX_ITERS", 5, Origin::kCommandLine}, Row{"SEED", 6, Origin::kFlag}}) {
+    for (const Row& row :
+         {Row{"CHECKPOINT_KEEP", 3, Origin::kDefault},
+          Row{"GPT2_EVAL_INTERVAL", 2, Origin::kDotConfig},
+          Row{"GPT2_LOG_INTERVAL", 3, Origin::kEnvironment}, Row{"NUM_THREADS", 4, Origin::kMake},
+          Row{"GPT2_MAX_ITERS", 5, Origin::kCommandLine}, Row{"SEED", 6, Origin::kFlag}}) {
         EXPECT_EQ(symbols.integer(row.name), row.value) << row.name;
         EXPECT_EQ(symbols.origin(row.name), row.origin) << row.name;
     }
     const nlohmann::json resolved = nlohmann::json::parse(symbols.resolved_json());
-    EXPECT_EQ(resolved["SEED"], nlohmann::json::parse(R"({"value":6,"type":"int","origin":"flag"})"));
+    EXPECT_EQ(resolved["SEED"],
+              nlohmann::json::parse(R"({"value":6,"type":"int","origin":"flag"})"));
     EXPECT_EQ(resolved["GPT2_MAX_ITERS"]["origin"], "cli");
     EXPECT_EQ(resolved["NUM_THREADS"]["origin"], "make");
     EXPECT_EQ(resolved["GPT2_LOG_INTERVAL"]["origin"], "env");
@@ -63,7 +69,8 @@ TEST(Precedence, LastOfTwoOnOneLevelWins) {
 
 TEST(Precedence, HigherLevelMayTakeAnotherMemberOfAChoice) {
     const Variable env("KNLP_SET", "GPT2_MODEL_TINY=y");
-    EXPECT_TRUE(Symbols::from_values({}, collect_overrides({"GPT2_MODEL_NANO=y"})).on("GPT2_MODEL_NANO"));
+    EXPECT_TRUE(
+        Symbols::from_values({}, collect_overrides({"GPT2_MODEL_NANO=y"})).on("GPT2_MODEL_NANO"));
 }
 
 TEST(Overrides, QuotesKeepBlanksTogether) {
@@ -75,7 +82,8 @@ TEST(Overrides, QuotesKeepBlanksTogether) {
 }
 
 TEST(Overrides, TextWithoutEqualsIsWrongUsage) {
-    test::expect_error(kUsage, {"--set", "'SEED'", "NAME=VALUE"}, [] { collect_overrides({"SEED"}); });
+    test::expect_error(kUsage, {"--set", "'SEED'", "NAME=VALUE"},
+                       [] { collect_overrides({"SEED"}); });
     test::expect_error(kUsage, {"--set"}, [] { collect_overrides({"=3"}); });
     const Variable env("KNLP_SET", "A=\"open");
     test::expect_error(kUsage, {"KNLP_SET", "quote"}, [] { collect_overrides({}); });

@@ -14,7 +14,8 @@ namespace {
 
 TEST(Record, HashIgnoresWhatMayChangeOnResume) {
     const Symbols base = Symbols::from_values({});
-    EXPECT_EQ(Symbols::from_values({{"GPT2_MAX_ITERS", "77"}, {"LOG_LEVEL", "DEBUG"}}).hash(), base.hash());
+    EXPECT_EQ(Symbols::from_values({{"GPT2_MAX_ITERS", "77"}, {"LOG_LEVEL", "DEBUG"}}).hash(),
+              base.hash());
     EXPECT_NE(Symbols::from_values({{"LEARNING_RATE", "1e-3"}}).hash(), base.hash());
     EXPECT_NE(Symbols::from_values({{"SEED", "2"}}).hash(), base.hash());
 }
@@ -36,13 +37,17 @@ TEST(Record, HashIsThatOfTheSortedLines) {
 
 TEST(Record, DifferencesNameWhatAResumeRefuses) {
     const Symbols base = Symbols::from_values({});
-    EXPECT_TRUE(base.differences(Symbols::from_values({{"GPT2_MAX_ITERS", "77"}, {"OUTPUT_DIR", "else"}})).empty());
+    EXPECT_TRUE(
+        base.differences(Symbols::from_values({{"GPT2_MAX_ITERS", "77"}, {"OUTPUT_DIR", "else"}}))
+            .empty());
     EXPECT_THAT(base.differences(Symbols::from_values({{"SEED", "2"}, {"GPT2_DROPOUT", "0.2"}})),
                 testing::ElementsAre("GPT2_DROPOUT", "SEED"));
 }
 
 TEST(Record, DifferencesSeeSymbolsThatOneSideLacks) {
-    const Symbols base = Symbols::from_values({}), spam = Symbols::from_values({{"ENABLE_SPAM", "y"}, {"OPTIMIZER_SELECT_ADAMWSPAM", "y"}});
+    const Symbols base = Symbols::from_values({}),
+                  spam = Symbols::from_values(
+                      {{"ENABLE_SPAM", "y"}, {"OPTIMIZER_SELECT_ADAMWSPAM", "y"}});
     EXPECT_THAT(base.differences(spam), testing::Contains("SPAM_THETA"));
     EXPECT_EQ(base.differences(spam), spam.differences(base));
 }
@@ -57,7 +62,8 @@ TEST(Record, WhatTheProgramChoseIsShownAndChangesNothingElse) {
     EXPECT_EQ(symbols.integer("NUM_THREADS"), 0);
     EXPECT_EQ(symbols.origin("NUM_THREADS"), Origin::kAuto);
     const nlohmann::json resolved = nlohmann::json::parse(symbols.resolved_json());
-    EXPECT_EQ(resolved["NUM_THREADS"], nlohmann::json::parse(R"({"value":2,"type":"int","origin":"auto"})"));
+    EXPECT_EQ(resolved["NUM_THREADS"],
+              nlohmann::json::parse(R"({"value":2,"type":"int","origin":"auto"})"));
     EXPECT_EQ(resolved["GEMM_ROUTE"]["value"], "onednn");
 }
 
@@ -70,9 +76,11 @@ TEST(Record, ResolvedValuesHaveTheirJsonTypes) {
 }
 
 TEST(Record, DefconfigHoldsOnlyWhatDiffers) {
-    const std::string text =
-        Symbols::from_values({{"GPT2_MODEL_NANO", "y"}, {"SEED", "4"}, {"GPT2_BIAS", "n"}, {"LEARNING_RATE", "6e-4"}})
-            .defconfig();
+    const std::string text = Symbols::from_values({{"GPT2_MODEL_NANO", "y"},
+                                                   {"SEED", "4"},
+                                                   {"GPT2_BIAS", "n"},
+                                                   {"LEARNING_RATE", "6e-4"}})
+                                 .defconfig();
     EXPECT_THAT(text, testing::HasSubstr("CONFIG_GPT2_MODEL_NANO=y\n"));
     EXPECT_THAT(text, testing::HasSubstr("# CONFIG_GPT2_BIAS is not set\n"));
     EXPECT_THAT(text, testing::HasSubstr("CONFIG_SEED=4\n"));

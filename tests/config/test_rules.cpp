@@ -5,20 +5,25 @@
 namespace knlp::config {
 namespace {
 
-void refuse(const std::map<std::string, std::string>& values, std::initializer_list<std::string> parts) {
+void refuse(const std::map<std::string, std::string>& values,
+            std::initializer_list<std::string> parts) {
     test::expect_error(kConfig, parts, [&] { Symbols::from_values(values); });
 }
 
 TEST(Rules, WidthIsAMultipleOfHeads) {
     refuse({{"GPT2_MODEL_CUSTOM", "y"}, {"GPT2_N_EMBD", "130"}, {"GPT2_N_HEAD", "12"}},
            {"GPT2_N_EMBD=130", "GPT2_N_HEAD=12", "120 or 132"});
-    EXPECT_NO_THROW(Symbols::from_values({{"GPT2_MODEL_CUSTOM", "y"}, {"GPT2_N_EMBD", "132"}, {"GPT2_N_HEAD", "12"}}));
+    EXPECT_NO_THROW(Symbols::from_values(
+        {{"GPT2_MODEL_CUSTOM", "y"}, {"GPT2_N_EMBD", "132"}, {"GPT2_N_HEAD", "12"}}));
 }
 
 TEST(Rules, VocabularyHoldsTheTokenizer) {
-    refuse({{"GPT2_TOKENIZER_BPE_TRAINED", "y"}, {"GPT2_BPE_VOCAB", "8192"}, {"GPT2_VOCAB_SIZE", "8000"}},
+    refuse({{"GPT2_TOKENIZER_BPE_TRAINED", "y"},
+            {"GPT2_BPE_VOCAB", "8192"},
+            {"GPT2_VOCAB_SIZE", "8000"}},
            {"GPT2_VOCAB_SIZE=8000", "8192"});
-    refuse({{"GPT2_TOKENIZER_GPT2", "y"}, {"GPT2_VOCAB_SIZE", "50256"}}, {"GPT2_VOCAB_SIZE=50256", "50257"});
+    refuse({{"GPT2_TOKENIZER_GPT2", "y"}, {"GPT2_VOCAB_SIZE", "50256"}},
+           {"GPT2_VOCAB_SIZE=50256", "50257"});
     refuse({{"GPT2_TOKENIZER_BYTE", "y"}, {"GPT2_VOCAB_SIZE", "300"}, {"GPT2_PAD_VOCAB", "512"}},
            {"GPT2_PAD_VOCAB=512", "GPT2_VOCAB_SIZE=300"});
 }
@@ -30,21 +35,29 @@ TEST(Rules, SomeBudgetIsSet) {
 }
 
 TEST(Rules, LearningRateFallsNotRises) {
-    refuse({{"LEARNING_RATE", "1e-4"}, {"GPT2_MIN_LR", "2e-4"}}, {"GPT2_MIN_LR=2e-4", "LEARNING_RATE=1e-4"});
+    refuse({{"LEARNING_RATE", "1e-4"}, {"GPT2_MIN_LR", "2e-4"}},
+           {"GPT2_MIN_LR=2e-4", "LEARNING_RATE=1e-4"});
     EXPECT_NO_THROW(Symbols::from_values({{"LEARNING_RATE", "1e-4"}, {"GPT2_MIN_LR", "1e-4"}}));
 }
 
 TEST(Rules, SpamWarmupEndsByTheNextReset) {
-    refuse({{"ENABLE_SPAM", "y"}, {"OPTIMIZER_SELECT_ADAMWSPAM", "y"}, {"SPAM_INTERVAL", "100"}, {"SPAM_WARMUP_STEPS", "101"}},
+    refuse({{"ENABLE_SPAM", "y"},
+            {"OPTIMIZER_SELECT_ADAMWSPAM", "y"},
+            {"SPAM_INTERVAL", "100"},
+            {"SPAM_WARMUP_STEPS", "101"}},
            {"SPAM_WARMUP_STEPS=101", "SPAM_INTERVAL=100", "0..100"});
-    EXPECT_NO_THROW(Symbols::from_values({{"ENABLE_SPAM", "y"}, {"OPTIMIZER_SELECT_ADAMWSPAM", "y"},
-                                          {"SPAM_INTERVAL", "100"}, {"SPAM_WARMUP_STEPS", "100"}}));
-    EXPECT_NO_THROW(Symbols::from_values({{"ENABLE_SPAM", "y"}, {"OPTIMIZER_SELECT_ADAMWSPAM", "y"}, {"SPAM_INTERVAL", "0"}}));
+    EXPECT_NO_THROW(Symbols::from_values({{"ENABLE_SPAM", "y"},
+                                          {"OPTIMIZER_SELECT_ADAMWSPAM", "y"},
+                                          {"SPAM_INTERVAL", "100"},
+                                          {"SPAM_WARMUP_STEPS", "100"}}));
+    EXPECT_NO_THROW(Symbols::from_values(
+        {{"ENABLE_SPAM", "y"}, {"OPTIMIZER_SELECT_ADAMWSPAM", "y"}, {"SPAM_INTERVAL", "0"}}));
 }
 
 TEST(Rules, CustomDataHasAPath) {
     refuse({{"GPT2_DATASET_CUSTOM", "y"}}, {"GPT2_CUSTOM_DATASET_PATH"});
-    EXPECT_NO_THROW(Symbols::from_values({{"GPT2_DATASET_CUSTOM", "y"}, {"GPT2_CUSTOM_DATASET_PATH", "my.txt"}}));
+    EXPECT_NO_THROW(Symbols::from_values(
+        {{"GPT2_DATASET_CUSTOM", "y"}, {"GPT2_CUSTOM_DATASET_PATH", "my.txt"}}));
 }
 
 }  // namespace

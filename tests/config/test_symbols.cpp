@@ -25,13 +25,15 @@ protected:
         return Symbols::load(path(), overrides);
     }
 
-    void refuse(const std::string& text, const std::string& code, std::initializer_list<std::string> parts) {
+    void refuse(const std::string& text, const std::string& code,
+                std::initializer_list<std::string> parts) {
         try {
             load(text);
             ADD_FAILURE() << "loaded, " << code << " expected";
         } catch (const Error& error) {
             EXPECT_EQ(error.code(), code) << error.what();
-            for (const std::string& part : parts) EXPECT_THAT(error.what(), testing::HasSubstr(part));
+            for (const std::string& part : parts)
+                EXPECT_THAT(error.what(), testing::HasSubstr(part));
         }
         EXPECT_EQ(read_file(path()), text) << "the file was changed";
     }
@@ -42,7 +44,8 @@ protected:
 };
 
 TEST_F(SymbolsFile, WhatWasWrittenLoadsToTheSameValues) {
-    const Symbols first = Symbols::from_values({{"GPT2_MODEL_NANO", "y"}, {"LEARNING_RATE", "1e-3"}, {"SEED", "9"}});
+    const Symbols first =
+        Symbols::from_values({{"GPT2_MODEL_NANO", "y"}, {"LEARNING_RATE", "1e-3"}, {"SEED", "9"}});
     const Symbols second = load(first.dot_config());
     EXPECT_EQ(second.values(), first.values());
     EXPECT_EQ(second.hash(), first.hash());
@@ -59,17 +62,21 @@ TEST_F(SymbolsFile, OriginTellsDefaultsFromSettings) {
 }
 
 TEST_F(SymbolsFile, RangeNamesLineSymbolAndBounds) {
-    refuse(changed("CONFIG_SEED=1\n", "CONFIG_SEED=-3\n"), "E_RANGE", {"my.config:", "SEED=-3", "0..2147483647"});
+    refuse(changed("CONFIG_SEED=1\n", "CONFIG_SEED=-3\n"), "E_RANGE",
+           {"my.config:", "SEED=-3", "0..2147483647"});
     refuse(changed("CONFIG_SEED=1\n", "CONFIG_SEED=2147483648\n"), "E_RANGE", {"SEED=2147483648"});
 }
 
 TEST_F(SymbolsFile, UnmetDependencyNamesExpressionOperandAndFix) {
-    const std::string off = changed("CONFIG_SAVE_CHECKPOINT=y", "# CONFIG_SAVE_CHECKPOINT is not set");
-    refuse(off, "E_DEPENDS", {"my.config:", "CHECKPOINT_", "SAVE_CHECKPOINT is n", "set SAVE_CHECKPOINT=y"});
+    const std::string off =
+        changed("CONFIG_SAVE_CHECKPOINT=y", "# CONFIG_SAVE_CHECKPOINT is not set");
+    refuse(off, "E_DEPENDS",
+           {"my.config:", "CHECKPOINT_", "SAVE_CHECKPOINT is n", "set SAVE_CHECKPOINT=y"});
 }
 
 TEST_F(SymbolsFile, ChoiceTakesOneMember) {
-    const std::string two = changed("# CONFIG_GPT2_TOKENIZER_CHAR is not set", "CONFIG_GPT2_TOKENIZER_CHAR=y");
+    const std::string two =
+        changed("# CONFIG_GPT2_TOKENIZER_CHAR is not set", "CONFIG_GPT2_TOKENIZER_CHAR=y");
     refuse(two, "E_CHOICE", {"GPT2_TOKENIZER_CHAR", "GPT2_TOKENIZER", "keep one of them"});
     const std::string none = changed("CONFIG_GPT2_TOKENIZER_BPE_TRAINED=y",
                                      "# CONFIG_GPT2_TOKENIZER_BPE_TRAINED is not set");
@@ -78,14 +85,17 @@ TEST_F(SymbolsFile, ChoiceTakesOneMember) {
 
 TEST_F(SymbolsFile, DerivedSymbolIsNotTheUsersToSet) {
     for (const SymbolInfo& symbol : symbols()) {
-        if (!symbol.prompt.empty() || !symbol.env.empty() || symbol.type != SymbolType::kBool || symbol.build) continue;
+        if (!symbol.prompt.empty() || !symbol.env.empty() || symbol.type != SymbolType::kBool ||
+            symbol.build)
+            continue;
         test::expect_error(kConfig, {"is derived"}, [&] {
             const bool on = Symbols::from_values({}).on(symbol.name);
             Symbols::from_values({{std::string(symbol.name), on ? "n" : "y"}});
         });
     }
     test::expect_error(kConfig, {"HAVE_CUDA_TOOLKIT"}, [] {
-        Symbols::from_values({}, {{"HAVE_CUDA_TOOLKIT", built("HAVE_CUDA_TOOLKIT") == "y" ? "n" : "y"}});
+        Symbols::from_values(
+            {}, {{"HAVE_CUDA_TOOLKIT", built("HAVE_CUDA_TOOLKIT") == "y" ? "n" : "y"}});
     });
 }
 
@@ -93,7 +103,8 @@ TEST_F(SymbolsFile, AnotherBuildIsRefusedUnlessTheBinaryHasMore) {
     // Whatever this test was built as, the other build type is another build.
     const bool debug = built("BUILD_DEBUG") == "y";
     const Symbols other = Symbols::from_values({{debug ? "BUILD_RELEASE" : "BUILD_DEBUG", "y"}});
-    refuse(other.dot_config(), "E_BUILD_MISMATCH", {"my.config", debug ? "BUILD_RELEASE=y" : "BUILD_DEBUG=y"});
+    refuse(other.dot_config(), "E_BUILD_MISMATCH",
+           {"my.config", debug ? "BUILD_RELEASE=y" : "BUILD_DEBUG=y"});
     EXPECT_NO_THROW(Symbols::load_for_any_build(path()));
 
     const bool werror = built("WERROR") == "y";
@@ -105,8 +116,10 @@ TEST_F(SymbolsFile, AnotherBuildIsRefusedUnlessTheBinaryHasMore) {
 }
 
 TEST_F(SymbolsFile, MissingOrForeignFileIsAConfigurationError) {
-    test::expect_error(kConfig, {"nowhere", "make menuconfig"}, [&] { Symbols::load(dir_.file("nowhere"), {}); });
-    test::expect_error(kConfig, {"my.config:1"}, [&] { load(std::string("\x7f") + "ELF\x02\x01\x01"); });
+    test::expect_error(kConfig, {"nowhere", "make menuconfig"},
+                       [&] { Symbols::load(dir_.file("nowhere"), {}); });
+    test::expect_error(kConfig, {"my.config:1"},
+                       [&] { load(std::string("\x7f") + "ELF\x02\x01\x01"); });
 }
 
 TEST_F(SymbolsFile, NewSymbolsTakeTheirDefaults) {
@@ -118,25 +131,29 @@ TEST_F(SymbolsFile, NewSymbolsTakeTheirDefaults) {
 TEST(Symbols, DefaultsFollowAnOverrideThatMovesThem) {
     const Symbols base = Symbols::from_values({});
     EXPECT_EQ(base.integer("GPT2_BLOCK_SIZE"), 1024);
-    const Symbols nano = Symbols::from_values(base.values().empty() ? std::map<std::string, std::string>{}
-                                                                    : std::map<std::string, std::string>(
-                                                                          base.values().begin(), base.values().end()),
-                                              {{"GPT2_MODEL_NANO", "y"}});
+    const Symbols nano = Symbols::from_values(
+        base.values().empty()
+            ? std::map<std::string, std::string>{}
+            : std::map<std::string, std::string>(base.values().begin(), base.values().end()),
+        {{"GPT2_MODEL_NANO", "y"}});
     EXPECT_EQ(nano.integer("GPT2_BLOCK_SIZE"), 128);
     EXPECT_EQ(nano.origin("GPT2_BLOCK_SIZE"), Origin::kDefault);
-    EXPECT_EQ(Symbols::from_values({{"GPT2_BLOCK_SIZE", "512"}}, {{"GPT2_MODEL_NANO", "y"}}).integer("GPT2_BLOCK_SIZE"),
+    EXPECT_EQ(Symbols::from_values({{"GPT2_BLOCK_SIZE", "512"}}, {{"GPT2_MODEL_NANO", "y"}})
+                  .integer("GPT2_BLOCK_SIZE"),
               512);
 }
 
 TEST(Symbols, OverrideOfAChoiceMemberPutsTheOthersAside) {
-    const Symbols symbols = Symbols::from_values({{"GPT2_MODEL_TINY", "y"}}, {{"GPT2_MODEL_NANO", "y"}});
+    const Symbols symbols =
+        Symbols::from_values({{"GPT2_MODEL_TINY", "y"}}, {{"GPT2_MODEL_NANO", "y"}});
     EXPECT_TRUE(symbols.on("GPT2_MODEL_NANO"));
     EXPECT_FALSE(symbols.on("GPT2_MODEL_TINY"));
     test::expect_error(kConfig, {"GPT2_MODEL_NANO=y", "GPT2_MODEL_TINY=y", "--set"}, [] {
         Symbols::from_values({}, {{"GPT2_MODEL_NANO", "y"}, {"GPT2_MODEL_TINY", "y"}});
     });
-    test::expect_error(kConfig, {"GPT2_MODEL_124M=n", "one member of choice"},
-                       [] { Symbols::from_values({}, {{"GPT2_MODEL_124M", "n"}}); });
+    test::expect_error(kConfig, {"GPT2_MODEL_124M=n", "one member of choice"}, [] {
+        Symbols::from_values({}, {{"GPT2_MODEL_124M", "n"}});
+    });
 }
 
 TEST(Symbols, OverridesAreCheckedLikeTheFile) {
@@ -160,33 +177,41 @@ TEST(Symbols, OverridesAreCheckedLikeTheFile) {
 }
 
 TEST(Symbols, DependencyMetByAnotherOverrideIsMet) {
-    const Symbols symbols = Symbols::from_values({{"ENABLE_SPAM", "y"}}, {{"SPAM_THETA", "70"}, {"OPTIMIZER_SELECT_ADAMWSPAM", "y"}});
+    const Symbols symbols = Symbols::from_values(
+        {{"ENABLE_SPAM", "y"}}, {{"SPAM_THETA", "70"}, {"OPTIMIZER_SELECT_ADAMWSPAM", "y"}});
     EXPECT_EQ(symbols.text("SPAM_THETA"), "70");
 }
 
 TEST(Symbols, SettingsOfAFeatureThatAnOverrideSwitchesOffAreLeftOut) {
-    const Symbols symbols = Symbols::from_values({{"ENABLE_SPAM", "y"}, {"OPTIMIZER_SELECT_ADAMWSPAM", "y"}, {"SPAM_THETA", "70"}},
-                                                 {{"OPTIMIZER_SELECT_ADAMW", "y"}});
+    const Symbols symbols = Symbols::from_values(
+        {{"ENABLE_SPAM", "y"}, {"OPTIMIZER_SELECT_ADAMWSPAM", "y"}, {"SPAM_THETA", "70"}},
+        {{"OPTIMIZER_SELECT_ADAMW", "y"}});
     EXPECT_FALSE(symbols.has("SPAM_THETA"));
 }
 
 TEST(Symbols, BuildSymbolsCannotBeOverridden) {
-    test::expect_error(kConfig, {"WERROR", "make menuconfig"}, [] { Symbols::from_values({}, {{"WERROR", "n"}}); });
+    test::expect_error(kConfig, {"WERROR", "make menuconfig"}, [] {
+        Symbols::from_values({}, {{"WERROR", "n"}});
+    });
     if (built("USE_CUDA") != "y")
-        test::expect_error(kNotAvailable, {"built without CONFIG_USE_CUDA"},
-                           [] { Symbols::from_values({}, {{"USE_CUDA", "y"}}); });
+        test::expect_error(kNotAvailable, {"built without CONFIG_USE_CUDA"}, [] {
+            Symbols::from_values({}, {{"USE_CUDA", "y"}});
+        });
 }
 
 TEST(Symbols, FeatureThatWasNotBuiltIsNamedWithTheWayToGetIt) {
     // The binary of this test may have the feature, so the file says it has not.
-    test::expect_error(kNotAvailable, {"OPTIMIZER_SELECT_ADAMWSPAM=y", "CONFIG_ENABLE_SPAM", "make menuconfig"}, [] {
-        Symbols::from_values({{"ENABLE_SPAM", "n"}}, {{"OPTIMIZER_SELECT_ADAMWSPAM", "y"}});
-    });
+    test::expect_error(
+        kNotAvailable, {"OPTIMIZER_SELECT_ADAMWSPAM=y", "CONFIG_ENABLE_SPAM", "make menuconfig"},
+        [] {
+            Symbols::from_values({{"ENABLE_SPAM", "n"}}, {{"OPTIMIZER_SELECT_ADAMWSPAM", "y"}});
+        });
 }
 
 TEST(Symbols, ListsAreSplit) {
     // No symbol is a list yet; the getters refuse what is none of their type.
-    const Symbols symbols = Symbols::from_values({{"OUTPUT_DIR", "1, 32,128"}, {"DATA_DIR", "a,b"}});
+    const Symbols symbols =
+        Symbols::from_values({{"OUTPUT_DIR", "1, 32,128"}, {"DATA_DIR", "a,b"}});
     EXPECT_EQ(symbols.integers("OUTPUT_DIR"), (std::vector<int64_t>{1, 32, 128}));
     EXPECT_EQ(symbols.words("DATA_DIR"), (std::vector<std::string>{"a", "b"}));
     EXPECT_THROW(symbols.integers("DATA_DIR"), Error);
@@ -195,7 +220,8 @@ TEST(Symbols, ListsAreSplit) {
 TEST(Symbols, RealChecksTheRangeOfTheCaller) {
     const Symbols symbols = Symbols::from_values({{"GPT2_DROPOUT", "0"}});
     EXPECT_EQ(symbols.real("GPT2_DROPOUT", {.min = 0.0, .below = 1.0}), 0.0);
-    test::expect_error(kConfig, {"GPT2_DROPOUT=0", "(0,"}, [&] { symbols.real("GPT2_DROPOUT", {.above = 0.0}); });
+    test::expect_error(kConfig, {"GPT2_DROPOUT=0", "(0,"},
+                       [&] { symbols.real("GPT2_DROPOUT", {.above = 0.0}); });
 }
 
 TEST(Symbols, ReadingWhatIsNotThereIsOurMistake) {

@@ -16,7 +16,8 @@ namespace {
 
 using test::TempDir;
 
-/// A shared library as small as it can be: header, two program headers, dynamic section, string table.
+/// A shared library as small as it can be: header, two program headers, dynamic section, string
+/// table.
 std::string library(const std::vector<std::string>& needed, const std::string& runpath) {
     std::string strings(1, '\0');
     std::vector<Elf64_Dyn> dynamic;
@@ -47,7 +48,9 @@ std::string library(const std::vector<std::string>& needed, const std::string& r
     dyn.p_offset = at_dynamic;
     dyn.p_filesz = dynamic.size() * sizeof(Elf64_Dyn);
     std::string bytes;
-    const auto put = [&bytes](const void* data, size_t size) { bytes.append(static_cast<const char*>(data), size); };
+    const auto put = [&bytes](const void* data, size_t size) {
+        bytes.append(static_cast<const char*>(data), size);
+    };
     put(&header, sizeof(header));
     put(&load, sizeof(load));
     put(&dyn, sizeof(dyn));
@@ -71,7 +74,8 @@ TEST(Elf, MissingLibrariesAreFoundThroughThoseThatAreThere) {
     const TempDir dir;
     write(dir.file("liba.so"), library({"libb.so", "libgone.so.1"}, "$ORIGIN"));
     write(dir.file("libb.so"), library({"liba.so", "libdeep.so.2"}, "$ORIGIN"));
-    EXPECT_THAT(unresolved_libraries(dir.file("liba.so")), testing::ElementsAre("libdeep.so.2", "libgone.so.1"));
+    EXPECT_THAT(unresolved_libraries(dir.file("liba.so")),
+                testing::ElementsAre("libdeep.so.2", "libgone.so.1"));
 }
 
 TEST(Elf, AgreesWithTheLinkersListOfThisProgram) {
@@ -80,13 +84,15 @@ TEST(Elf, AgreesWithTheLinkersListOfThisProgram) {
     if (dumped.status != 0) GTEST_SKIP() << "readelf is not installed";
     const ElfNeeds needs = read_elf_needs(self);
     EXPECT_FALSE(needs.needed.empty());
-    for (const std::string& name : needs.needed) EXPECT_THAT(dumped.out, testing::HasSubstr("[" + name + "]"));
+    for (const std::string& name : needs.needed)
+        EXPECT_THAT(dumped.out, testing::HasSubstr("[" + name + "]"));
 }
 
 TEST(Elf, DamagedFilesAreDataErrors) {
     const TempDir dir;
     const std::string whole = library({"libb.so"}, "$ORIGIN");
-    write(dir.file("text"), "not a library, but long enough to hold the header of one: " + std::string(100, '.'));
+    write(dir.file("text"),
+          "not a library, but long enough to hold the header of one: " + std::string(100, '.'));
     test::expect_error(kData, {"text", "ELF"}, [&] { read_elf_needs(dir.file("text")); });
     for (size_t length = 0; length < whole.size(); length += 7) {
         write(dir.file("cut"), whole.substr(0, length));

@@ -17,13 +17,16 @@ inline std::filesystem::path knlp_binary() {
 }
 
 /// The environment of make and of the user's shell must not reach the binary under test.
-inline std::map<std::string, std::string> clean_environment(std::map<std::string, std::string> environment) {
-    for (const char* name : {"KCONFIG_CONFIG", "KNLP_SET", "KNLP_MAKE_SET", "KNLP_ISA", "OMP_NUM_THREADS", "NO_COLOR"})
+inline std::map<std::string, std::string> clean_environment(
+    std::map<std::string, std::string> environment) {
+    for (const char* name :
+         {"KCONFIG_CONFIG", "KNLP_SET", "KNLP_MAKE_SET", "KNLP_ISA", "OMP_NUM_THREADS", "NO_COLOR"})
         environment.emplace(name, "");
     return environment;
 }
 
-/// Runs knlp with these arguments in `directory`; stdin is empty. `environment` is added to a clean one.
+/// Runs knlp with these arguments in `directory`; stdin is empty. `environment` is added to a clean
+/// one.
 inline Finished run_knlp(std::vector<std::string> arguments, const std::filesystem::path& directory,
                          const std::map<std::string, std::string>& environment = {}) {
     arguments.insert(arguments.begin(), knlp_binary().string());

@@ -21,7 +21,8 @@ void add_options_of(const CLI::App& app, Words& words) {
     for (const CLI::Option* option : app.get_options()) {
         for (const std::string& lname : option->get_lnames()) {
             const std::string name = "--" + lname;
-            const bool known = std::any_of(words.begin(), words.end(), [&](const auto& word) { return word.first == name; });
+            const bool known = std::any_of(words.begin(), words.end(),
+                                           [&](const auto& word) { return word.first == name; });
             if (!known) words.emplace_back(name, option->get_description());
         }
     }
@@ -34,7 +35,8 @@ void collect(CLI::App& app, const std::string& path, std::map<std::string, Words
         collect(*sub, path + " " + sub->get_name(), tree);
     }
     // A nested subcommand takes its verb's options as well.
-    for (const CLI::App* one = &app; one && (one == &app || one->get_parent()); one = one->get_parent())
+    for (const CLI::App* one = &app; one && (one == &app || one->get_parent());
+         one = one->get_parent())
         add_options_of(*one, words);
 }
 
@@ -104,7 +106,8 @@ _knlp() {{
     fi
     for word in ${{words[2,CURRENT-1]}}; do
         case "$path_ $word" in
-)", fmt::join(settable_symbols(), " "));
+)",
+                                   fmt::join(settable_symbols(), " "));
     std::vector<std::string> paths;
     for (const auto& [path, words] : tree)
         if (path != "knlp") paths.push_back("'" + path + "'");
@@ -124,7 +127,7 @@ if [[ $funcstack[1] == _knlp ]]; then _knlp "$@"; else compdef _knlp knlp; fi
 
 int run(const Common&) {
     Cli cli;
-    const std::string wanted = shell;          // building the tree again clears the options
+    const std::string wanted = shell;  // building the tree again clears the options
     build_cli(cli);
     std::map<std::string, Words> tree;
     collect(cli.app, "knlp", tree);
@@ -135,7 +138,10 @@ int run(const Common&) {
 
 std::function<int(const Common&)> add_options(CLI::App& app) {
     shell.clear();
-    app.add_option("shell", shell, "bash or zsh")->required()->check(CLI::IsMember({"bash", "zsh"}))->type_name("SHELL");
+    app.add_option("shell", shell, "bash or zsh")
+        ->required()
+        ->check(CLI::IsMember({"bash", "zsh"}))
+        ->type_name("SHELL");
     return run;
 }
 

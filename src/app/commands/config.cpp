@@ -20,27 +20,34 @@ using config::SymbolInfo;
 using config::Symbols;
 
 struct Options {
-    CLI::App *list = nullptr, *explain = nullptr, *check = nullptr, *diff = nullptr, *embedded = nullptr,
-             *export_defconfig = nullptr;
+    CLI::App *list = nullptr, *explain = nullptr, *check = nullptr, *diff = nullptr,
+             *embedded = nullptr, *export_defconfig = nullptr;
     std::string pattern = "*", symbol, file, first, second;
 };
 Options options;
 
-void put(const std::string& text) { std::fwrite(text.data(), 1, text.size(), stdout); }
+void put(const std::string& text) {
+    std::fwrite(text.data(), 1, text.size(), stdout);
+}
 
 /// The configuration in force, or the defaults where there is none.
 Symbols current(const Common& common) {
-    return config_path(common).empty() ? Symbols::from_values({}, config::collect_overrides(common.set))
-                                       : load_symbols(common);
+    return config_path(common).empty()
+               ? Symbols::from_values({}, config::collect_overrides(common.set))
+               : load_symbols(common);
 }
 
 std::string type_text(const SymbolInfo& symbol) {
     if (!symbol.semantic.empty()) return std::string(symbol.semantic);
     switch (symbol.type) {
-        case config::SymbolType::kBool: return "bool";
-        case config::SymbolType::kInt: return "int";
-        case config::SymbolType::kHex: return "hex";
-        case config::SymbolType::kString: return "string";
+        case config::SymbolType::kBool:
+            return "bool";
+        case config::SymbolType::kInt:
+            return "int";
+        case config::SymbolType::kHex:
+            return "hex";
+        case config::SymbolType::kString:
+            return "string";
     }
     return "";
 }
@@ -56,8 +63,13 @@ nlohmann::json facts(const SymbolInfo& symbol, const Symbols& symbols) {
     if (active) value = value_text(symbols, symbol.name);
     nlohmann::json origin;
     if (active) origin = config::name_of(symbols.origin(symbol.name));
-    return {{"name", symbol.name}, {"value", value}, {"origin", origin}, {"type", type_text(symbol)},
-            {"prompt", symbol.prompt}, {"menu", symbol.menu_path}, {"time", symbol.build ? "build" : "run"}};
+    return {{"name", symbol.name},
+            {"value", value},
+            {"origin", origin},
+            {"type", type_text(symbol)},
+            {"prompt", symbol.prompt},
+            {"menu", symbol.menu_path},
+            {"time", symbol.build ? "build" : "run"}};
 }
 
 int list(const Common& common) {
@@ -66,7 +78,9 @@ int list(const Common& common) {
     std::string text;
     for (const SymbolInfo& symbol : config::symbols()) {
         const std::string name(symbol.name);
-        if (symbol.prompt.empty() || ::fnmatch(options.pattern.c_str(), name.c_str(), FNM_CASEFOLD) != 0) continue;
+        if (symbol.prompt.empty() ||
+            ::fnmatch(options.pattern.c_str(), name.c_str(), FNM_CASEFOLD) != 0)
+            continue;
         rows.push_back(facts(symbol, symbols));
         const bool active = symbols.has(name);
         std::string value = value_text(symbols, name);
@@ -77,7 +91,8 @@ int list(const Common& common) {
     if (rows.empty()) {
         std::vector<std::string> names;
         for (const SymbolInfo& symbol : config::symbols()) names.emplace_back(symbol.name);
-        fail(kUsage, "no symbol matches '{}'{}", options.pattern, did_you_mean(options.pattern, names));
+        fail(kUsage, "no symbol matches '{}'{}", options.pattern,
+             did_you_mean(options.pattern, names));
     }
     put(common.json ? canonical_json(rows) + "\n" : text);
     return 0;
@@ -92,14 +107,16 @@ nlohmann::json conditional_json(std::span<const SymbolInfo::Conditional> rows) {
 std::string conditional_text(std::span<const SymbolInfo::Conditional> rows) {
     std::vector<std::string> parts;
     for (const auto& row : rows)
-        parts.push_back(fmt::format("{}{}{}", row.value, row.condition.empty() ? "" : " if ", row.condition));
+        parts.push_back(
+            fmt::format("{}{}{}", row.value, row.condition.empty() ? "" : " if ", row.condition));
     return fmt::format("{}", fmt::join(parts, "\n              "));
 }
 
 std::string range_text(const SymbolInfo& symbol) {
     std::vector<std::string> parts;
     for (const auto& row : symbol.ranges)
-        parts.push_back(fmt::format("{}..{}{}{}", row.low, row.high, row.condition.empty() ? "" : " if ", row.condition));
+        parts.push_back(fmt::format("{}..{}{}{}", row.low, row.high,
+                                    row.condition.empty() ? "" : " if ", row.condition));
     return fmt::format("{}", fmt::join(parts, "\n              "));
 }
 
@@ -117,12 +134,13 @@ const SymbolInfo& wanted_symbol() {
     if (const SymbolInfo* symbol = config::find_symbol(config::alias_of(name))) return *symbol;
     std::vector<std::string> names;
     for (const SymbolInfo& symbol : config::symbols()) names.emplace_back(symbol.name);
-    fail_code(kConfig, "E_UNKNOWN_SYMBOL", "unknown symbol {}{} (knlp config list shows all)", options.symbol,
-              did_you_mean(name, names));
+    fail_code(kConfig, "E_UNKNOWN_SYMBOL", "unknown symbol {}{} (knlp config list shows all)",
+              options.symbol, did_you_mean(name, names));
 }
 
 std::string explanation(const SymbolInfo& symbol, const Symbols& symbols) {
-    std::string text = fmt::format("{}: {}\n\n", symbol.name, symbol.prompt.empty() ? "(derived)" : symbol.prompt);
+    std::string text =
+        fmt::format("{}: {}\n\n", symbol.name, symbol.prompt.empty() ? "(derived)" : symbol.prompt);
     const auto row = [&text](std::string_view title, std::string_view value) {
         if (!value.empty()) text += fmt::format("  {:<11} {}\n", title, value);
     };
@@ -139,7 +157,8 @@ std::string explanation(const SymbolInfo& symbol, const Symbols& symbols) {
     if (const config::ChoiceInfo* choice = choice_of(symbol))
         row("one of", fmt::format("{} ({})", choice->name, fmt::join(choice->members, ", ")));
     row("menu", symbol.menu_path);
-    row("takes effect", symbol.build ? "when knlp is built (make menuconfig, then make)" : "when knlp runs");
+    row("takes effect",
+        symbol.build ? "when knlp is built (make menuconfig, then make)" : "when knlp runs");
     row("on resume", symbol.resume_free ? "may change" : "must stay");
     row("declared at", symbol.location);
     return text + fmt::format("\n{}\n", symbol.help);
@@ -154,7 +173,8 @@ int explain(const Common& common) {
     }
     nlohmann::json value = facts(symbol, symbols);
     nlohmann::json ranges = nlohmann::json::array();
-    for (const auto& row : symbol.ranges) ranges.push_back({{"low", row.low}, {"high", row.high}, {"if", row.condition}});
+    for (const auto& row : symbol.ranges)
+        ranges.push_back({{"low", row.low}, {"high", row.high}, {"if", row.condition}});
     value["range"] = ranges;
     value["default"] = conditional_json(symbol.defaults);
     value["depends"] = symbol.depends;
@@ -174,13 +194,19 @@ int check(const Common& common) {
     const Symbols symbols = load_symbols(other);
     const std::string path = config_path(other);
     int64_t changed = 0;
-    for (const auto& [name, value] : symbols.values()) changed += symbols.origin(name) != config::Origin::kDefault;
+    for (const auto& [name, value] : symbols.values())
+        changed += symbols.origin(name) != config::Origin::kDefault;
     const size_t total = symbols.values().size();
     if (common.json)
-        put(canonical_json({{"file", path}, {"ok", true}, {"symbols", total}, {"changed", changed},
-                            {"hash", symbols.hash()}}) + "\n");
+        put(canonical_json({{"file", path},
+                            {"ok", true},
+                            {"symbols", total},
+                            {"changed", changed},
+                            {"hash", symbols.hash()}}) +
+            "\n");
     else
-        put(fmt::format("{}: in order, {} symbols, {} differ from their default\n", path, total, changed));
+        put(fmt::format("{}: in order, {} symbols, {} differ from their default\n", path, total,
+                        changed));
     return 0;
 }
 
@@ -197,7 +223,8 @@ int diff(const Common& common) {
         const std::string x = value_text(a, symbol.name), y = value_text(b, symbol.name);
         if (x == y) continue;
         rows.push_back({{"name", symbol.name}, {"a", x}, {"b", y}});
-        text += fmt::format("{:<28} {} -> {}\n", symbol.name, x.empty() ? "-" : x, y.empty() ? "-" : y);
+        text +=
+            fmt::format("{:<28} {} -> {}\n", symbol.name, x.empty() ? "-" : x, y.empty() ? "-" : y);
     }
     put(common.json ? canonical_json(rows) + "\n" : text);
     return rows.empty() ? 0 : 1;
@@ -237,32 +264,41 @@ std::function<int(const Common&)> add_options(CLI::App& app) {
     options = {};
     app.require_subcommand(1);
     options.list = app.add_subcommand("list", "symbols with value, origin and prompt");
-    options.list->add_option("pattern", options.pattern, "names to show, such as 'GPT2_*'")->type_name("GLOB");
+    options.list->add_option("pattern", options.pattern, "names to show, such as 'GPT2_*'")
+        ->type_name("GLOB");
     options.explain = app.add_subcommand("explain", "all that is known about one symbol");
-    options.explain->add_option("symbol", options.symbol, "name, with or without CONFIG_")->required()->type_name("SYMBOL");
+    options.explain->add_option("symbol", options.symbol, "name, with or without CONFIG_")
+        ->required()
+        ->type_name("SYMBOL");
     options.check = app.add_subcommand("check", "is a configuration in order? (default: .config)");
-    options.check->add_option("file", options.file, "configuration file or run directory")->type_name("FILE");
-    options.diff = app.add_subcommand("diff", "symbols that differ between two configurations; status 1 if any");
-    options.diff->add_option("a", options.first, "configuration file or run directory")->required()->type_name("A");
-    options.diff->add_option("b", options.second, "configuration file or run directory")->required()->type_name("B");
+    options.check->add_option("file", options.file, "configuration file or run directory")
+        ->type_name("FILE");
+    options.diff = app.add_subcommand(
+        "diff", "symbols that differ between two configurations; status 1 if any");
+    options.diff->add_option("a", options.first, "configuration file or run directory")
+        ->required()
+        ->type_name("A");
+    options.diff->add_option("b", options.second, "configuration file or run directory")
+        ->required()
+        ->type_name("B");
     options.embedded = app.add_subcommand("embedded", "build symbols compiled into this binary");
-    options.export_defconfig =
-        app.add_subcommand("export-defconfig", "settings beyond the defaults, to stdout or --out FILE");
+    options.export_defconfig = app.add_subcommand(
+        "export-defconfig", "settings beyond the defaults, to stdout or --out FILE");
     return run;
 }
 
 }  // namespace
 
 extern const Command cmd_config;
-const Command cmd_config = {
-    .name = "config",
-    .summary = "show, explain, check and compare configurations",
-    .needs = "",
-    .add_options = add_options,
-    .examples = "knlp config list 'GPT2_*'\n"
-                "knlp config explain LEARNING_RATE\n"
-                "knlp config check --set GPT2_MAX_ITERS=200\n"
-                "knlp config diff .config results/runs/NAME\n"
-                "knlp config export-defconfig --out defconfigs/mine"};
+const Command cmd_config = {.name = "config",
+                            .summary = "show, explain, check and compare configurations",
+                            .needs = "",
+                            .add_options = add_options,
+                            .examples =
+                                "knlp config list 'GPT2_*'\n"
+                                "knlp config explain LEARNING_RATE\n"
+                                "knlp config check --set GPT2_MAX_ITERS=200\n"
+                                "knlp config diff .config results/runs/NAME\n"
+                                "knlp config export-defconfig --out defconfigs/mine"};
 
 }  // namespace knlp::app

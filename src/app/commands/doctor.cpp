@@ -18,9 +18,12 @@ struct Word {
 
 Word word_of(Check::State state) {
     switch (state) {
-        case Check::State::kOk: return {"ok", "\033[32m"};
-        case Check::State::kNote: return {"note", "\033[33m"};
-        case Check::State::kMissing: return {"missing", "\033[31m"};
+        case Check::State::kOk:
+            return {"ok", "\033[32m"};
+        case Check::State::kNote:
+            return {"note", "\033[33m"};
+        case Check::State::kMissing:
+            return {"missing", "\033[31m"};
     }
     return {"", ""};
 }
@@ -37,8 +40,11 @@ void print_text(const std::vector<Group>& groups, bool ready) {
         for (const Check& check : group.checks) {
             const Word word = word_of(check.state);
             std::fputs(fmt::format("  {}{:<8}{}{:<22} {}\n", color ? word.color : "", word.text,
-                                   color ? "\033[0m" : "", check.name, check.found).c_str(), stdout);
-            if (!check.fix.empty()) std::fputs(fmt::format("{:33}fix: {}\n", "", check.fix).c_str(), stdout);
+                                   color ? "\033[0m" : "", check.name, check.found)
+                           .c_str(),
+                       stdout);
+            if (!check.fix.empty())
+                std::fputs(fmt::format("{:33}fix: {}\n", "", check.fix).c_str(), stdout);
         }
     }
     std::fputs(ready ? "ready\n" : "not ready: see the lines marked missing\n", stdout);
@@ -48,8 +54,12 @@ void print_json(const std::vector<Group>& groups, bool ready) {
     nlohmann::json rows = nlohmann::json::array();
     for (const Group& group : groups)
         for (const Check& check : group.checks)
-            rows.push_back({{"group", group.title}, {"name", check.name}, {"state", word_of(check.state).text},
-                            {"found", check.found}, {"fix", check.fix}, {"required", check.required}});
+            rows.push_back({{"group", group.title},
+                            {"name", check.name},
+                            {"state", word_of(check.state).text},
+                            {"found", check.found},
+                            {"fix", check.fix},
+                            {"required", check.required}});
     std::fputs((canonical_json({{"ready", ready}, {"checks", rows}}) + "\n").c_str(), stdout);
 }
 
@@ -60,7 +70,8 @@ int run(const Common& common) {
                                        {"Project", check_project(common)}};
     bool ready = true;
     for (const Group& group : groups)
-        for (const Check& check : group.checks) ready = ready && !(check.required && check.state == Check::State::kMissing);
+        for (const Check& check : group.checks)
+            ready = ready && !(check.required && check.state == Check::State::kMissing);
     if (common.json)
         print_json(groups, ready);
     else
@@ -68,7 +79,9 @@ int run(const Common& common) {
     return ready ? 0 : 1;
 }
 
-std::function<int(const Common&)> add_options(CLI::App&) { return run; }
+std::function<int(const Common&)> add_options(CLI::App&) {
+    return run;
+}
 
 }  // namespace
 

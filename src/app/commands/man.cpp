@@ -10,9 +10,12 @@
 namespace knlp::app {
 namespace {
 
-/// Next character of UTF-8 text as "[uXXXX]"'s number, `bytes` long; malformed bytes stand for themselves.
+/// Next character of UTF-8 text as "[uXXXX]"'s number, `bytes` long; malformed bytes stand for
+/// themselves.
 uint32_t code_point(std::string_view text, size_t& bytes) {
-    const auto byte = [&](size_t i) { return static_cast<uint32_t>(static_cast<unsigned char>(text[i])); };
+    const auto byte = [&](size_t i) {
+        return static_cast<uint32_t>(static_cast<unsigned char>(text[i]));
+    };
     bytes = byte(0) >= 0xf0 ? 4 : byte(0) >= 0xe0 ? 3 : byte(0) >= 0xc0 ? 2 : 1;
     if (bytes > text.size()) bytes = 1;
     if (bytes == 1) return byte(0);
@@ -54,7 +57,7 @@ std::string options_text(const CLI::App& app, bool common) {
     std::string text;
     for (const CLI::Option* option : app.get_options()) {
         if ((option->get_group() == kCommonGroup) != common) continue;
-        if (!common && option->check_lname("help")) continue;      // every verb has it; said once
+        if (!common && option->check_lname("help")) continue;  // every verb has it; said once
         text += fmt::format(".TP\n{}\n{}\n", option_term(*option), roff(option->get_description()));
     }
     return text;
@@ -66,11 +69,12 @@ std::string examples_text(std::string_view examples) {
 }
 
 std::string command_text(const Cli::Verb& verb) {
-    std::string text = fmt::format(".SS knlp {}\n{}.\n", roff(verb.command->name), roff(verb.command->summary));
+    std::string text =
+        fmt::format(".SS knlp {}\n{}.\n", roff(verb.command->name), roff(verb.command->summary));
     text += options_text(*verb.app, false);
     for (const CLI::App* sub : verb.app->get_subcommands({})) {
-        text += fmt::format(".TP\n\\fBknlp {} {}\\fR\n{}\n", roff(verb.command->name), roff(sub->get_name()),
-                            roff(sub->get_description()));
+        text += fmt::format(".TP\n\\fBknlp {} {}\\fR\n{}\n", roff(verb.command->name),
+                            roff(sub->get_name()), roff(sub->get_description()));
         const std::string options = options_text(*sub, false);
         if (!options.empty()) text += ".RS\n" + options + ".RE\n";
     }
@@ -84,8 +88,8 @@ file, made by
 .B make menuconfig
 or
 .BR "make defconfig-NAME" ,
-and one native binary runs it. What comes out is a run directory that can be checked, resumed, compared and
-shown. The binary never uses the network.
+and one native binary runs it. What comes out is a run directory that can be checked, resumed,
+compared and shown. The binary never uses the network.
 )";
 
 constexpr std::string_view kEnvironment =
@@ -104,16 +108,21 @@ When set, no colours.
 )";
 
 std::string page(Cli& cli) {
-    std::string text = fmt::format(".TH KNLP 1 \"\" \"knlp {}\" \"knlp\"\n", config::build_info().version);
+    std::string text =
+        fmt::format(".TH KNLP 1 \"\" \"knlp {}\" \"knlp\"\n", config::build_info().version);
     text += ".SH NAME\nknlp \\- train, evaluate and study language models from a Kconfig\n";
-    text += ".SH SYNOPSIS\n.B knlp\n.I command\n.RI [ options ]\n.br\n.B knlp \\-\\-version\n.RB [ \\-\\-json ]\n";
+    text +=
+        ".SH SYNOPSIS\n.B knlp\n.I command\n.RI [ options ]\n.br\n.B knlp \\-\\-version\n.RB [ "
+        "\\-\\-json ]\n";
     text += fmt::format(".SH DESCRIPTION\n{}.SH COMMANDS\n", kDescription);
     for (const Cli::Verb& verb : cli.verbs) text += command_text(verb);
     text += ".SH OPTIONS OF ALL COMMANDS\n" + options_text(*cli.verbs.front().app, true);
     text += fmt::format(".SH ENVIRONMENT\n{}.SH EXIT STATUS\n", kEnvironment);
-    for (const ExitStatus& row : exit_statuses()) text += fmt::format(".TP\n.B {}\n{}\n", row.status, roff(row.meaning));
+    for (const ExitStatus& row : exit_statuses())
+        text += fmt::format(".TP\n.B {}\n{}\n", row.status, roff(row.meaning));
     text += ".SH FILES\n.TP\n.I .config\nConfiguration in the current directory.\n";
-    text += ".TP\n.I results/runs/\nRun directories; each keeps its configuration in\n.IR config .\n";
+    text +=
+        ".TP\n.I results/runs/\nRun directories; each keeps its configuration in\n.IR config .\n";
     return text;
 }
 
@@ -125,16 +134,17 @@ int run(const Common&) {
     return 0;
 }
 
-std::function<int(const Common&)> add_options(CLI::App&) { return run; }
+std::function<int(const Common&)> add_options(CLI::App&) {
+    return run;
+}
 
 }  // namespace
 
 extern const Command cmd_man;
-const Command cmd_man = {
-    .name = "man",
-    .summary = "print the manual page (roff)",
-    .needs = "",
-    .add_options = add_options,
-    .examples = "knlp man | man -l -"};
+const Command cmd_man = {.name = "man",
+                         .summary = "print the manual page (roff)",
+                         .needs = "",
+                         .add_options = add_options,
+                         .examples = "knlp man | man -l -"};
 
 }  // namespace knlp::app
