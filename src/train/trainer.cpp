@@ -42,6 +42,13 @@ void write_configuration(const track::RunDir& run, config::Symbols& symbols, con
     write_file_atomic(run.file("config.resolved.json"), symbols.resolved_json() + "\n");
 }
 
+/// The tokenizer's files, so that the run directory can be used alone.
+void write_tokenizer(const track::RunDir& run, const Session& s) {
+    if (!s.tokenizer) return;
+    fs::create_directories(run.file("tokenizer"));
+    s.tokenizer->save(run.file("tokenizer"));
+}
+
 void write_eval_windows(const track::RunDir& run, const EvalResult& result) {
     AtomicFile file(run.file("eval_windows.f32"));
     file.write(std::as_bytes(std::span(result.window_loss)));
@@ -126,7 +133,7 @@ TrainOutcome start_run(config::Symbols& symbols, const TrainRequest& request) {
     run.lock();
     log::open_run_log(run.file("output.log"));
     write_configuration(run, symbols, s.choices);
-    if (s.tokenizer) s.tokenizer->save(run.file("tokenizer"));
+    write_tokenizer(run, s);
     print_substitute(s);
     print_banner(s, run.path().string(), 0);
     const std::string hash = symbols.hash();
@@ -197,7 +204,7 @@ TrainOutcome go_on(config::Symbols& symbols, const TrainRequest& request) {
     log::open_run_log(run.file("output.log"));
     if (!checkpoint) log::warn("{}: no checkpoint to go on from; beginning again", run.path().string());
     write_configuration(run, symbols, s.choices);
-    if (s.tokenizer) s.tokenizer->save(run.file("tokenizer"));
+    write_tokenizer(run, s);
     print_substitute(s);
     print_banner(s, run.path().string(), state.step);
     const std::string hash = symbols.hash();

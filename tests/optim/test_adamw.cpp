@@ -132,6 +132,15 @@ TEST(AdamW, GradientThatIsNotFiniteLeavesEverythingAndNamesTheParameter) {
     EXPECT_EQ(optimizer->scalars(), scalars);
 }
 
+TEST(AdamW, StepRaisesTheVersionOfEveryWeight) {
+    auto parameters = make_parameters({8});
+    auto optimizer = make(options(), parameters);
+    set_gradients(parameters, 1);
+    const auto before = parameters[0].value._version();
+    optimizer->step(1e-3);
+    EXPECT_GT(parameters[0].value._version(), before);
+}
+
 TEST(AdamW, ParameterWithoutGradientStaysAsItIs) {
     auto parameters = make_parameters({4, 4});
     const at::Tensor before = parameters[0].value.detach().clone();

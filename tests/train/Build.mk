@@ -1,4 +1,3 @@
 test-y := test_batch_plan test_preflight test_text test_state test_checkpoint_store test_training test_records \
-	test_resume test_failures test_train_command test_crash
-test-torch-y := test_evaluator test_laws
+	test_resume test_failures
 needs-y := train optim model data track config core kernels

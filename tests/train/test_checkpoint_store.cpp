@@ -75,7 +75,9 @@ TEST(CheckpointStore, EveryTruncationIsFoundAndListedNowhere) {
     const fs::path checkpoint = run.path() / "checkpoints" / "step-00000005";
     for (const char* name : {"model.safetensors", "optim.safetensors", "state.json", "MANIFEST.json"}) {
         const std::string whole = read_file(checkpoint / name);
-        for (size_t length = 0; length < whole.size(); length += name == std::string("MANIFEST.json") ? 7 : 1) {
+        // The manifest ends with a line break, which JSON does not need.
+        const bool manifest = name == std::string("MANIFEST.json");
+        for (size_t length = 0; length + (manifest ? 1 : 0) < whole.size(); length += manifest ? 7 : 1) {
             std::ofstream(checkpoint / name, std::ios::binary) << whole.substr(0, length);
             EXPECT_NE(verify_checkpoint(checkpoint), "") << name << " " << length;
             EXPECT_TRUE(list_checkpoints(run.path()).empty()) << name << " " << length;

@@ -1,0 +1,80 @@
+#include "src/train/record.h"
+
+#include "knlp/core/file.h"
+#include "knlp/core/json.h"
+#include "knlp/core/log.h"
+#include "tests/support/temp_dir.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include <cmath>
+#include <fstream>
+#include <limits>
+
+namespace {
+
+using namespace knlp;
+using namespace knlp::train;
+
+struct Recorded {
+    test::TempDir dir;
+    track::RunDir run = track::RunDir::create(dir.path(), "x", dir.path() / "run");
+    Recorder recorder{run, {.command_line = "knlp train"}, R"({"memory":{"estimate_bytes":7}})", false};
+};
+
+TEST(Recorder, MergesDetailsIntoTheManifest) {
+    Recorded r;
+    r.recorder.begin(0);
+    const auto manifest = read_json(r.run.file("manifest.json"));
+    EXPECT_EQ(manifest["memory"]["estimate_bytes"], 7);
+    EXPECT_EQ(manifest["state"], "running");
+}
+
+TEST(Recorder, BeginCutsEventsAfterTheCheckpoint) {
+    Recorded r;
+    r.recorder.begin(0);
+    r.recorder.checkpoint(3);
+    const int64_t offset = r.recorder.metrics_bytes();
+    r.recorder.checkpoint(6);
+    Recorder again(r.run, {}, "{}", false);
+    again.begin(offset);
+    EXPECT_EQ(track::read_metrics(r.run.path()).size(), 1u);
+    EXPECT_EQ(again.metrics_bytes(), offset);
+}
+
+TEST(Recorder, FailureKeepsTheErrorTheCommandAndTheLastLines) {
+    Recorded r;
+    r.recorder.begin(0);
+    std::ofstream(r.run.file("output.log")) << "first line\nlast line\n";
+    r.recorder.failed(4, "out of luck");
+    const std::string text = read_file(r.run.file("error.txt"));
+    for (const char* part : {"command: knlp train", "status: 4", "error: out of luck", "last line"})
+        EXPECT_THAT(text, testing::HasSubstr(part));
+    EXPECT_EQ(read_json(r.run.file("status.json"))["state"], "failed");
+    EXPECT_EQ(read_json(r.run.file("manifest.json"))["state"], "failed");
+}
+
+TEST(Recorder, ValuesThatAreNotFiniteStayReadable) {
+    Recorded r;
+    r.recorder.begin(0);
+    r.recorder.eval({.step = 1, .train_loss = std::nan(""), .val_loss = 2.0,
+                     .val_se = std::numeric_limits<double>::infinity(), .batches_sha256 = "x"});
+    const auto event = track::read_metrics(r.run.path()).at(0);
+    EXPECT_EQ(event["train_loss"], "nan");
+    EXPECT_EQ(event["val_se"], "inf");
+    EXPECT_DOUBLE_EQ(event["val_ppl"].get<double>(), std::exp(2.0));
+}
+
+TEST(Recorder, ParentsOfAManifestAreFound) {
+    test::TempDir dir;
+    track::RunDir run = track::RunDir::create(dir.path(), "x", dir.path() / "run");
+    track::Manifest manifest;
+    manifest.parents = {{.kind = "init_from", .path = "/models/a"}};
+    track::write_manifest(run, manifest);
+    EXPECT_EQ(manifest_parent(run.path(), "init_from"), "/models/a");
+    EXPECT_EQ(manifest_parent(run.path(), "baseline"), "");
+}
+
+}  // namespace

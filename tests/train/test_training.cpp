@@ -1,0 +1,208 @@
+#include "tiny_run.h"
+
+#include "knlp/core/json.h"
+#include "knlp/core/safetensors.h"
+#include "knlp/data/tokenizer.h"
+#include "knlp/model/model_files.h"
+#include "tests/support/expect_error.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace {
+
+using namespace knlp;
+using namespace knlp::test;
+namespace fs = std::filesystem;
+
+std::vector<int64_t> steps_of(const std::vector<nlohmann::json>& all) {
+    std::vector<int64_t> steps;
+    for (const auto& event : all) steps.push_back(event["step"]);
+    return steps;
+}
+
+TEST(Training, EventsStandWhereTheIntervalsSay) {
+    TinyRuns runs;
+    EXPECT_EQ(runs.train("a").status, 0);
+    EXPECT_EQ(steps_of(events(runs.run("a"), "train")), (std::vector<int64_t>{0, 3, 6, 9}));
+    EXPECT_EQ(steps_of(events(runs.run("a"), "eval")), (std::vector<int64_t>{0, 4, 8, 10}));
+    EXPECT_EQ(steps_of(events(runs.run("a"), "final")), (std::vector<int64_t>{10}));
+    for (const auto& event : events(runs.run("a"), "train"))
+        EXPECT_EQ(event["tokens"], event["step"].get<int64_t>() * 2 * 3 * 16);
+}
+
+TEST(Training, FirstLearningRateIsTheHighestDividedByWarmUp) {
+    TinyRuns runs;
+    runs.train("a", {{"GPT2_WARMUP_STEPS", "4"}, {"LEARNING_RATE", "2e-3"}});
+    EXPECT_DOUBLE_EQ(events(runs.run("a"), "train")[0]["lr"].get<double>(), 2e-3 / 4);
+}
+
+TEST(Training, LastStepIsLoggedAndEvaluatedWhateverTheIntervals) {
+    TinyRuns runs;
+    runs.train("a", {{"GPT2_MAX_ITERS", "6"}, {"GPT2_EVAL_INTERVAL", "100"}, {"GPT2_LOG_INTERVAL", "4"}});
+    EXPECT_EQ(steps_of(events(runs.run("a"), "train")), (std::vector<int64_t>{0, 4, 5}));
+    EXPECT_EQ(steps_of(events(runs.run("a"), "eval")), (std::vector<int64_t>{0, 6}));
+}
+
+TEST(Training, SameSeedGivesTheSameRecordAndAnotherSeedAnother) {
+    TinyRuns runs;
+    runs.train("a");
+    runs.train("b");
+    runs.train("c", {{"SEED", "2"}});
+    EXPECT_EQ(events(runs.run("a")), events(runs.run("b")));
+    EXPECT_TRUE(same_bytes(newest(runs.run("a")) / "model.safetensors", newest(runs.run("b")) / "model.safetensors"));
+    EXPECT_NE(events(runs.run("a"), "train"), events(runs.run("c"), "train"));
+}
+
+TEST(Training, EvaluationIntervalDoesNotChangeTheTraining) {
+    TinyRuns runs;
+    runs.train("often", {{"GPT2_EVAL_INTERVAL", "1"}});
+    runs.train("never", {{"GPT2_EVAL_INTERVAL", "1000"}});
+    EXPECT_EQ(events(runs.run("often"), "train"), events(runs.run("never"), "train"));
+    EXPECT_TRUE(same_bytes(newest(runs.run("often")) / "model.safetensors", newest(runs.run("never")) / "model.safetensors"));
+}
+
+TEST(Training, BestCheckpointIsThatOfTheLowestEvaluation) {
+    TinyRuns runs;
+    runs.train("a", {{"GPT2_MAX_ITERS", "12"}, {"CHECKPOINT_KEEP", "1"}, {"GPT2_EVAL_INTERVAL", "3"}});
+    double best = 1e9;
+    int64_t step = -1;
+    for (const auto& event : events(runs.run("a"), "eval")) {
+        if (event["step"] == 0) continue;
+        EXPECT_EQ(event["best"].get<bool>(), event["val_loss"].get<double>() < best);
+        if (event["best"]) step = event["step"];
+        best = std::min(best, event["val_loss"].get<double>());
+    }
+    const auto all = train::list_checkpoints(runs.run("a"));
+    ASSERT_FALSE(all.empty());
+    EXPECT_LE(all.size(), 2u);
+    EXPECT_TRUE(std::any_of(all.begin(), all.end(), [&](const auto& info) { return info.best && info.step == step; }));
+    EXPECT_EQ(all.back().step, 12);
+    for (const auto& info : all) EXPECT_EQ(train::verify_checkpoint(info.path), "");
+}
+
+TEST(Training, LossFallsOnTextWithStructure) {
+    TinyRuns runs;
+    runs.train("a", {{"GPT2_MAX_ITERS", "60"}, {"BATCH_SIZE", "8"}, {"GRADIENT_ACCUMULATION", "1"},
+                     {"GPT2_DROPOUT", "0"}, {"GPT2_EVAL_INTERVAL", "60"}});
+    const auto evals = events(runs.run("a"), "eval");
+    EXPECT_NEAR(evals.front()["val_loss"].get<double>(), std::log(257.0), 0.15);
+    EXPECT_LT(evals.back()["val_loss"].get<double>(), 0.75 * evals.front()["val_loss"].get<double>());
+}
+
+TEST(Training, RunDirectoryIsCompleteAndUsableAlone) {
+    TinyRuns runs;
+    runs.train("a");
+    for (const char* name : {"config", "config.resolved.json", "manifest.json", "metrics.jsonl", "summary.json",
+                             "status.json", "samples.txt", "output.log", "eval_windows.f32", "tokenizer"})
+        EXPECT_TRUE(fs::exists(runs.run("a") / name)) << name;
+    EXPECT_EQ(data::load_tokenizer(runs.run("a") / "tokenizer")->vocab_size(), 257);
+    const model::ModelSource source = model::find_model(runs.run("a"));
+    EXPECT_EQ(source.model.d_model, 16);
+    EXPECT_EQ(fs::canonical(source.tokenizer), fs::canonical(runs.run("a") / "tokenizer"));
+    EXPECT_EQ(fs::file_size(runs.run("a") / "eval_windows.f32"), 4 * 256 / 16);
+    EXPECT_EQ(read_json(runs.run("a") / "status.json")["state"], "done");
+}
+
+TEST(Training, ChoicesOfTheMachineAreRecorded) {
+    TinyRuns runs;
+    runs.train("a", {{"HYPER_PARAM_AUTO", "y"}, {"TARGET_EFFECTIVE_BATCH", "6"}, {"BATCH_SIZE", ""},
+                     {"GRADIENT_ACCUMULATION", ""}});
+    const auto state = read_json(newest(runs.run("a")) / "state.json");
+    EXPECT_EQ(state["batch"].get<int64_t>() * state["accumulation"].get<int64_t>(), 6);
+    EXPECT_EQ(state["gemm"], "aten");
+    EXPECT_EQ(state["threads"], 1);
+    EXPECT_THAT(state["isa"].get<std::string>(), testing::AnyOf("scalar", "avx2", "avx512"));
+    const auto resolved = read_json(runs.run("a") / "config.resolved.json");
+    EXPECT_EQ(resolved["BATCH_SIZE"]["origin"], "auto");
+    EXPECT_EQ(resolved["NUM_THREADS"]["origin"], "auto");
+}
+
+TEST(Training, OptimizerStateIsSavedUnderTheNamesOfTheParameters) {
+    TinyRuns runs;
+    runs.train("a", {{"OPTIMIZER_SELECT_ADAMWSPAM", "y"}, {"SPAM_MODE_KNLP", "y"}, {"GPT2_MAX_ITERS", "2"}});
+    const SafetensorsFile weights(newest(runs.run("a")) / "model.safetensors");
+    const SafetensorsFile optimizer(newest(runs.run("a")) / "optim.safetensors");
+    EXPECT_EQ(optimizer.tensors().size(), 3 * weights.tensors().size());
+    for (const TensorView& tensor : weights.tensors())
+        for (const char* suffix : {".exp_avg", ".exp_avg_sq", ".max_exp_avg_sq"})
+            EXPECT_NE(optimizer.find(tensor.name + suffix), nullptr) << tensor.name << suffix;
+}
+
+TEST(Training, TokenBudgetStopsAtTheStepThatReachesIt) {
+    TinyRuns runs;
+    runs.train("a", {{"GPT2_MAX_ITERS", "0"}, {"GPT2_MAX_TOKENS", "300"}});     // 96 tokens a step
+    const auto last = events(runs.run("a"), "final").at(0);
+    EXPECT_EQ(last["step"], 4);
+    EXPECT_EQ(last["exit"], "max_tokens");
+}
+
+TEST(Training, SanityCheckLeavesTheRunAsItWouldHaveBeen) {
+    TinyRuns runs;
+    runs.train("plain", {{"GPT2_MAX_ITERS", "4"}});
+    runs.train("checked", {{"GPT2_MAX_ITERS", "4"}, {"SANITY_OVERFIT", "y"}});
+    EXPECT_EQ(events(runs.run("plain")), events(runs.run("checked")));
+    for (const char* name : {"model.safetensors", "optim.safetensors"})
+        EXPECT_TRUE(same_bytes(newest(runs.run("plain")) / name, newest(runs.run("checked")) / name));
+}
+
+TEST(Training, FineTuningStartsFromTheWeightsWithAFreshOptimizer) {
+    TinyRuns runs;
+    runs.train("a");
+    train::TrainRequest request;
+    request.init_from = runs.run("a");
+    runs.train("b", {{"GPT2_MAX_ITERS", "3"}}, request);
+    const auto evals = events(runs.run("b"), "eval");
+    EXPECT_EQ(evals.front()["step"], 0);
+    double best = 1e9;
+    for (const auto& event : events(runs.run("a"), "eval")) best = std::min(best, event["val_loss"].get<double>());
+    EXPECT_DOUBLE_EQ(evals.front()["val_loss"].get<double>(), best);
+    EXPECT_EQ(read_json(newest(runs.run("b")) / "state.json")["optimizer_scalars"]["step"], 3);
+}
+
+TEST(Training, FineTuningRefusesAnotherShape) {
+    TinyRuns runs;
+    runs.train("a", {{"GPT2_MAX_ITERS", "2"}});
+    train::TrainRequest request;
+    request.init_from = runs.run("a");
+    expect_error(kData, {"d_model is 16 there and 32"}, [&] { runs.train("b", {{"GPT2_N_EMBD", "32"}}, request); });
+    expect_error(kData, {"n_head is 2 there and 4"}, [&] { runs.train("b", {{"GPT2_N_HEAD", "4"}}, request); });
+    EXPECT_FALSE(fs::exists(runs.run("b")));
+}
+
+TEST(Training, DryRunWritesNothing) {
+    TinyRuns runs;
+    train::TrainRequest request;
+    request.dry_run = true;
+    const auto outcome = runs.train("a", {}, request);
+    EXPECT_EQ(outcome.status, 0);
+    EXPECT_TRUE(outcome.run_directory.empty());
+    EXPECT_FALSE(fs::exists(runs.run("a")));
+    EXPECT_FALSE(fs::exists(runs.path() / "results"));
+}
+
+TEST(Training, VocabularySmallerThanTheTokenizersIsRefused) {
+    TinyRuns runs;
+    expect_error(kConfig, {"GPT2_VOCAB_SIZE=100", "257"}, [&] { runs.train("a", {{"GPT2_VOCAB_SIZE", "100"}}); });
+    EXPECT_FALSE(fs::exists(runs.run("a")));
+}
+
+TEST(Training, WithoutAnyBudgetIsRefused) {
+    TinyRuns runs;
+    expect_error(kConfig, {"GPT2_MAX_ITERS"}, [&] { runs.train("a", {{"GPT2_MAX_ITERS", "0"}}); });
+}
+
+TEST(Training, ScheduleThatCannotCompleteWarnsAndStrictRefuses) {
+    TinyRuns runs;
+    const Values changes = {{"GPT2_WARMUP_STEPS", "100"}, {"GPT2_MAX_ITERS", "3"}};
+    EXPECT_EQ(runs.train("a", changes).status, 0);
+    const auto manifest = read_json(runs.run("a") / "manifest.json");
+    EXPECT_EQ(manifest["schedule_incomplete"], true);
+    EXPECT_FALSE(manifest["warnings"].empty());
+    train::TrainRequest strict;
+    strict.strict = true;
+    expect_error(kRun, {"schedule cannot complete", "STRICT"}, [&] { runs.train("b", changes, strict); });
+    EXPECT_FALSE(fs::exists(runs.run("b")));
+}
+
+}  // namespace
