@@ -176,6 +176,16 @@ TEST(Symbols, OverridesAreCheckedLikeTheFile) {
     EXPECT_EQ(code("LEARNING_RATE", "\"3e-4\""), "");
 }
 
+TEST(Symbols, OldNameOfASymbolIsTakenInAnOverrideAndNamedInAFile) {
+    ASSERT_EQ(alias_of("GPT2_GRADIENT_ACCUMULATION"), "GRADIENT_ACCUMULATION");
+    const Symbols symbols = Symbols::from_values({}, {{"GPT2_GRADIENT_ACCUMULATION", "4"}});
+    EXPECT_EQ(symbols.integer("GRADIENT_ACCUMULATION"), 4);
+    test::expect_error(
+        kConfig, {"GPT2_GRADIENT_ACCUMULATION", "its name here is GRADIENT_ACCUMULATION"}, [] {
+            Symbols::from_values({{"GPT2_GRADIENT_ACCUMULATION", "4"}});
+        });
+}
+
 TEST(Symbols, DependencyMetByAnotherOverrideIsMet) {
     const Symbols symbols = Symbols::from_values(
         {{"ENABLE_SPAM", "y"}}, {{"SPAM_THETA", "70"}, {"OPTIMIZER_SELECT_ADAMWSPAM", "y"}});
