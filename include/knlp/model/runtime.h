@@ -21,8 +21,9 @@ int64_t runtime_threads();
 /// one: Error{kNotAvailable} "no CUDA device (driver not found)".
 at::Device resolve_device(const std::string& name);
 
-/// GEMM route of linear layers: "aten" or "onednn"; "auto" times both on the given shapes [M, N, K]
-/// for at most 200 ms. Returns the choice; linear() uses it from then on.
+/// GEMM route of linear layers: "aten" or "onednn"; "auto" times both on the given shapes [M, N,
+/// K], on one thread by its CPU time, for about 200 ms. Returns the choice; linear layers use it
+/// from then on.
 std::string choose_gemm_route(const std::string& wanted,
                               const std::vector<std::array<int64_t, 3>>& shapes);
 void set_gemm_route(const std::string& route);
