@@ -39,7 +39,10 @@ fs::path output_dir(const Common& common) {
     return config::read_general(symbols).output_dir;
 }
 
-json number(double value) { return std::isfinite(value) ? json(value) : json(); }
+/// The index has 0 where a run recorded nothing.
+bool recorded(double value) { return std::isfinite(value) && value != 0; }
+
+json number(double value) { return recorded(value) ? json(value) : json(); }
 
 json row_json(const track::IndexedRun& run) {
     return {{"run_id", run.run_id}, {"path", run.path}, {"state", run.state}, {"started", run.started},
@@ -49,7 +52,7 @@ json row_json(const track::IndexedRun& run) {
             {"wall_s", number(run.wall_s)}, {"substituted", run.substituted}, {"synthetic", run.synthetic}};
 }
 
-std::string loss_text(double loss) { return std::isfinite(loss) ? fmt::format("{:.4f}", loss) : "-"; }
+std::string loss_text(double loss) { return recorded(loss) ? fmt::format("{:.4f}", loss) : "-"; }
 
 std::string table(const std::vector<track::IndexedRun>& runs) {
     size_t width = 3;
@@ -57,9 +60,9 @@ std::string table(const std::vector<track::IndexedRun>& runs) {
     std::string out = fmt::format("{:<{}}  {:<9}  {:>8}  {:>8}  {:>8}  {:>9}  {}\n", "run", width, "state",
                                   "step", "val loss", "best", "tokens/s", "data");
     for (const track::IndexedRun& run : runs)
-        out += fmt::format("{:<{}}  {:<9}  {:>8}  {:>8}  {:>8}  {:>9.0f}  {}{}\n", run.run_id, width, run.state,
+        out += fmt::format("{:<{}}  {:<9}  {:>8}  {:>8}  {:>8}  {:>9}  {}{}\n", run.run_id, width, run.state,
                            run.step, loss_text(run.val_loss), loss_text(run.best_val_loss),
-                           std::isfinite(run.tokens_per_s) ? run.tokens_per_s : 0.0, run.dataset,
+                           recorded(run.tokens_per_s) ? fmt::format("{:.0f}", run.tokens_per_s) : "-", run.dataset,
                            run.synthetic ? " (synthetic)" : run.substituted ? " (substitute)" : "");
     return out;
 }
