@@ -109,7 +109,8 @@ IndexedRun read_row(const fs::path& output_dir, const fs::path& directory) {
     run.tokens_per_s = number_at(summary, "/tokens_per_s");
     run.wall_s = number_at(summary, "/total_time");
     run.substituted = !text_at(manifest, "/data/substitute").empty();
-    run.synthetic = manifest.value(json::json_pointer("/data/synthetic"), false);
+    const json::json_pointer synthetic("/data/synthetic");
+    run.synthetic = manifest.contains(synthetic) && manifest[synthetic] == true;
     if (!summary.empty()) return run;
     // Interrupted: what the log says so far.
     try {

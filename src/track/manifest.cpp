@@ -165,7 +165,9 @@ void write_manifest(const RunDir& run, const Manifest& manifest) {
                           {"command_line", known(manifest.command_line)},
                           {"git_commit", whole["git_commit"]},
                           {"binary_sha256", whole["binary_sha256"]}};
-    if (attempts.empty() || attempts.back().value("process", "") != me) attempts.push_back(attempt);
+    const bool mine = !attempts.empty() && attempts.back().is_object() && attempts.back().contains("process") &&
+                      attempts.back()["process"] == me;
+    if (!mine) attempts.push_back(attempt);
     whole["attempts"] = std::move(attempts);
     whole["started"] = started.empty() ? utc_now() : started;
     write_file_atomic(run.file("manifest.json"), pretty_json(whole));

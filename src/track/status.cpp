@@ -19,6 +19,12 @@ namespace {
 
 json or_null(const std::string& text) { return text.empty() ? json(nullptr) : json(text); }
 
+/// The whole number at `name`, 0 when it is absent or something else: a damaged file stops no run.
+int64_t whole_at(const json& object, const char* name) {
+    const auto found = object.find(name);
+    return found != object.end() && found->is_number_integer() ? found->get<int64_t>() : 0;
+}
+
 }  // namespace
 
 void write_status(const RunDir& run, const std::string& state, int exit_code, int signal, const std::string& reason) {
@@ -31,8 +37,8 @@ void write_status(const RunDir& run, const std::string& state, int exit_code, in
         before = json::object();                 // none yet, or damaged by a crash of the machine
     }
     // Another process means another attempt at the same run.
-    const bool same = before.contains("pid") && before["pid"] == pid && before.value("boot_id", "") == host().boot_id;
-    const int64_t attempt = before.value("attempt", int64_t{0}) + (same ? 0 : 1);
+    const bool same = whole_at(before, "pid") == pid && before.contains("boot_id") && before["boot_id"] == host().boot_id;
+    const int64_t attempt = whole_at(before, "attempt") + (same ? 0 : 1);
     const bool ended = state != "running" && state != "pending";
     const json status = {{"state", state},
                          {"pid", pid},
@@ -54,7 +60,7 @@ json read_status(const RunDir& run) {
     if (status["state"] != "running") return status;
     // A process that was killed could not say so: it is dead when its pid is gone or belongs to another boot.
     const bool here = status.contains("boot_id") && status["boot_id"] == host().boot_id;
-    const int64_t pid = status.contains("pid") && status["pid"].is_number_integer() ? status["pid"].get<int64_t>() : 0;
+    const int64_t pid = whole_at(status, "pid");
     const bool other_host = status.contains("host") && status["host"].is_string() && status["host"] != host().hostname;
     const bool alive = here && pid > 0 && (kill(static_cast<pid_t>(pid), 0) == 0 || errno == EPERM);
     if (!alive && !other_host) {

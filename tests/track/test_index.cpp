@@ -1,0 +1,172 @@
+#include "knlp/core/file.h"
+#include "knlp/track/index.h"
+#include "knlp/track/manifest.h"
+#include "tests/support/expect_error.h"
+#include "tests/support/temp_dir.h"
+
+#include <nlohmann/json.hpp>
+#include <sqlite3.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+namespace knlp::track {
+namespace {
+
+namespace fs = std::filesystem;
+using test::TempDir;
+
+/// A finished run with this validation loss.
+RunDir make_run(const TempDir& dir, const std::string& name, double val_loss, const std::string& started) {
+    RunDir run = RunDir::create(dir.path(), name, dir.file("runs/" + name));
+    Manifest m;
+    m.model = "gpt2";
+    m.seeds = {{"seed", 3}};
+    m.data.name = "linuxdoc";
+    m.data.substitute = "the default text stands in";
+    m.started = started;
+    write_manifest(run, m);
+    Summary s;
+    s.final_val_loss = s.best_val_loss = val_loss;
+    s.steps = 20;
+    s.tokens = 5120;
+    s.tokens_per_s = 100;
+    s.total_time_s = 51.2;
+    write_summary(run, s);
+    write_status(run, "done");
+    return run;
+}
+
+void expect_same_rows(const std::vector<IndexedRun>& a, const std::vector<IndexedRun>& b) {
+    ASSERT_EQ(a.size(), b.size());
+    for (size_t i = 0; i < a.size(); ++i) {
+        EXPECT_EQ(a[i].run_id, b[i].run_id);
+        EXPECT_EQ(a[i].path, b[i].path);
+        EXPECT_EQ(a[i].state, b[i].state);
+        EXPECT_EQ(a[i].started, b[i].started);
+        EXPECT_EQ(a[i].step, b[i].step);
+        EXPECT_EQ(a[i].val_loss, b[i].val_loss);
+        EXPECT_EQ(a[i].substituted, b[i].substituted);
+    }
+}
+
+TEST(Index, ShowsWhatTheRunsFilesSay) {
+    const TempDir dir;
+    EXPECT_TRUE(list_runs(dir.path()).empty());
+    index_run(dir.path(), make_run(dir, "a", 2.5, "2026-01-01T00:00:00Z").path());
+    const std::vector<IndexedRun> runs = list_runs(dir.path());
+    ASSERT_EQ(runs.size(), 1u);
+    EXPECT_EQ(runs[0].run_id, "a");
+    EXPECT_EQ(runs[0].path, "runs/a");
+    EXPECT_EQ(runs[0].state, "done");
+    EXPECT_EQ(runs[0].model, "gpt2");
+    EXPECT_EQ(runs[0].dataset, "linuxdoc");
+    EXPECT_EQ(runs[0].seed, 3u);
+    EXPECT_EQ(runs[0].step, 20);
+    EXPECT_EQ(runs[0].tokens, 5120);
+    EXPECT_EQ(runs[0].val_loss, 2.5);
+    EXPECT_EQ(runs[0].wall_s, 51.2);
+    EXPECT_TRUE(runs[0].substituted);
+    EXPECT_FALSE(runs[0].synthetic);
+}
+
+TEST(Index, TheSameRunIsOneRowAndTheNewestComesFirst) {
+    const TempDir dir;
+    const RunDir a = make_run(dir, "a", 2.5, "2026-01-01T00:00:00Z");
+    index_run(dir.path(), a.path());
+    index_run(dir.path(), make_run(dir, "b", 2.0, "2026-01-02T00:00:00Z").path());
+    index_run(dir.path(), a.path());
+    const std::vector<IndexedRun> runs = list_runs(dir.path());
+    ASSERT_EQ(runs.size(), 2u);
+    EXPECT_EQ(runs[0].run_id, "b");
+}
+
+TEST(Index, RebuildingFromTheDirectoriesGivesTheSameRows) {
+    const TempDir dir;
+    index_run(dir.path(), make_run(dir, "a", 2.5, "2026-01-01T00:00:00Z").path());
+    index_run(dir.path(), make_run(dir, "b", 2.0, "2026-01-02T00:00:00Z").path());
+    const std::vector<IndexedRun> before = list_runs(dir.path());
+    for (const char* name : {"index.sqlite", "index.sqlite-wal", "index.sqlite-shm"}) fs::remove(dir.file(name));
+    rebuild_index(dir.path());
+    expect_same_rows(before, list_runs(dir.path()));
+    fs::remove_all(dir.file("runs/a"));
+    rebuild_index(dir.path());
+    EXPECT_EQ(list_runs(dir.path()).size(), 1u);
+}
+
+TEST(Index, AnInterruptedRunShowsItsLastMetrics) {
+    const TempDir dir;
+    const RunDir run = RunDir::create(dir.path(), "x", dir.file("runs/x"));
+    {
+        MetricsLog log(run);
+        log.append("train", {{"step", 10}, {"tokens", 100}});
+        log.append("eval", {{"step", 10}, {"val_loss", 3.0}});
+        log.append("eval", {{"step", 20}, {"tokens", 200}, {"val_loss", 3.5}});
+    }
+    index_run(dir.path(), run.path());
+    const std::vector<IndexedRun> runs = list_runs(dir.path());
+    ASSERT_EQ(runs.size(), 1u);
+    EXPECT_EQ(runs[0].step, 20);
+    EXPECT_EQ(runs[0].tokens, 200);
+    EXPECT_EQ(runs[0].val_loss, 3.5);
+    EXPECT_EQ(runs[0].best_val_loss, 3.0);
+}
+
+TEST(Index, ProcessesThatWriteTogetherLoseNothing) {
+    const TempDir dir;
+    for (int i = 0; i < 6; ++i) make_run(dir, "r" + std::to_string(i), 2.0, "2026-01-01T00:00:00Z");
+    for (int i = 0; i < 6; ++i) {
+        if (::fork() != 0) continue;
+        index_run(dir.path(), dir.file("runs/r" + std::to_string(i)));
+        ::_exit(0);
+    }
+    while (::wait(nullptr) > 0) {
+    }
+    EXPECT_EQ(list_runs(dir.path()).size(), 6u);
+}
+
+TEST(Index, ADamagedFileWarnsOnWritingAndNamesItselfOnReading) {
+    const TempDir dir;
+    const RunDir run = make_run(dir, "a", 2.5, "2026-01-01T00:00:00Z");
+    dir.write("index.sqlite", std::string(4096, 'x'));
+    EXPECT_NO_THROW(index_run(dir.path(), run.path()));
+    test::expect_error(kRun, {"index.sqlite", "only a cache"}, [&] { list_runs(dir.path()); });
+}
+
+TEST(Index, ARunWithDamagedFilesIsStillARow) {
+    const TempDir dir;
+    make_run(dir, "a", 2.5, "2026-01-01T00:00:00Z");
+    dir.write("runs/a/manifest.json", R"({"data":{"synthetic":"maybe","substitute":3},"seeds":[],"model":{}})");
+    dir.write("runs/a/summary.json", "{");
+    dir.write("runs/a/status.json", "");
+    rebuild_index(dir.path());
+    const std::vector<IndexedRun> runs = list_runs(dir.path());
+    ASSERT_EQ(runs.size(), 1u);
+    EXPECT_EQ(runs[0].state, "unknown");
+    EXPECT_FALSE(runs[0].synthetic);
+}
+
+TEST(Index, AFileOfAnotherVersionIsMadeAnew) {
+    const TempDir dir;
+    index_run(dir.path(), make_run(dir, "a", 2.5, "2026-01-01T00:00:00Z").path());
+    sqlite3* db = nullptr;
+    ASSERT_EQ(sqlite3_open(dir.file("index.sqlite").c_str(), &db), SQLITE_OK);
+    ASSERT_EQ(sqlite3_exec(db, "DROP TABLE run; CREATE TABLE run (other TEXT); PRAGMA user_version=99", nullptr,
+                           nullptr, nullptr),
+              SQLITE_OK);
+    sqlite3_close(db);
+    EXPECT_TRUE(list_runs(dir.path()).empty());
+    rebuild_index(dir.path());
+    EXPECT_EQ(list_runs(dir.path()).size(), 1u);
+}
+
+TEST(Index, ColumnsAreStrictlyTyped) {
+    const TempDir dir;
+    index_run(dir.path(), make_run(dir, "a", 2.5, "2026-01-01T00:00:00Z").path());
+    sqlite3* db = nullptr;
+    ASSERT_EQ(sqlite3_open(dir.file("index.sqlite").c_str(), &db), SQLITE_OK);
+    EXPECT_EQ(sqlite3_exec(db, "UPDATE run SET step='many'", nullptr, nullptr, nullptr), SQLITE_CONSTRAINT);
+    sqlite3_close(db);
+}
+
+}  // namespace
+}  // namespace knlp::track
