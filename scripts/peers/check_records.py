@@ -14,17 +14,17 @@ def tensorboard(peers):
 
     run = peers.scratch / "run-events"
     metrics = peers.train(run, peers.dataset(), "GPT2_MAX_ITERS=30", "GPT2_EVAL_INTERVAL=10", "GPT2_LOG_INTERVAL=5",
-                          "TRACK_TENSORBOARD=y")
+                          "ENABLE_TENSORBOARD=y")
     events = sorted(run.rglob("events.out.tfevents.*"))
     peers.equal("TensorBoard event files", [len(events)], [1], "one in the run directory")
     reader = EventAccumulator(str(events[0].parent), size_guidance={"scalars": 0})
     reader.Reload()
     tags = reader.Tags()["scalars"]
-    for event, field in (("train", "loss"), ("train", "lr"), ("eval", "val_loss")):
+    for tag, event, field in (("train_loss", "train", "loss"), ("learning_rate", "train", "lr"),
+                              ("grad_norm", "train", "grad_norm"), ("val_loss", "eval", "val_loss")):
         wanted = {m["step"]: m[field] for m in metrics if m["event"] == event}
-        tag = next((t for t in tags if t in (field, f"{event}/{field}") or t.endswith("/" + field)), None)
-        if tag is None:
-            raise RuntimeError(f"no tag for {field} among {tags}")
+        if tag not in tags:
+            raise RuntimeError(f"no tag {tag} among {tags}")
         found = {s.step: s.value for s in reader.Scalars(tag)}
         peers.equal(f"TensorBoard {tag}: steps", sorted(found), sorted(wanted), f"{len(wanted)} steps")
         worst = max(abs(found[s] - wanted[s]) / abs(wanted[s]) for s in wanted)

@@ -54,7 +54,7 @@ def philox(counter, key):
 def window_start(seed, batch, row, n_tokens, n_ctx):
     key = xxh3_9_to_16(b"data/train") ^ splitmix(seed)
     words = philox([batch & 0xFFFFFFFF, batch >> 32, row & 0xFFFFFFFF, row >> 32], [key & 0xFFFFFFFF, key >> 32])
-    return (words[0] | words[1] << 32) * (n_tokens - n_ctx) >> 64
+    return (words[0] | words[1] << 32) % (n_tokens - n_ctx)
 
 
 def learning_rate(step, a):

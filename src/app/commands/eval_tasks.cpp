@@ -69,6 +69,11 @@ nlohmann::json number_or_null(std::optional<double> value) {
     return value && !std::isnan(*value) ? nlohmann::json(*value) : nlohmann::json();
 }
 
+/// " ± 0.012300"; nothing where one window leaves the error unknown.
+std::string error_text(double standard_error) {
+    return std::isnan(standard_error) ? "" : fmt::format(" ± {:.6f}", standard_error);
+}
+
 std::string bits_text(double bits) {
     return std::isnan(bits) ? "" : fmt::format(", {:.4f} bits per byte", bits);
 }
@@ -93,7 +98,9 @@ EvalReport eval_loss(model::LoadedModel& model, const EvalOptions& options) {
     const std::string precision = precision_of(options, manifest);
     const train::EvalResult result = train::evaluate_windows(
         model.gpt2(), data.tokens, starts, batch_of(options, manifest),
-        precision == "bfloat16" ? config::Precision::kBfloat16 : config::Precision::kFloat32);
+        precision == "bfloat16" ? config::Precision::kBfloat16 : config::Precision::kFloat32,
+        [] { return stop_signal() != 0; });
+    if (!result.complete) return {};
     const int64_t bytes = window_bytes(model, data.tokens, starts, n_ctx);
     const double nats = result.loss * static_cast<double>(result.tokens);
     const double bits = bytes > 0 ? nats / (std::numbers::ln2 * static_cast<double>(bytes)) : NAN;
@@ -108,9 +115,10 @@ EvalReport eval_loss(model::LoadedModel& model, const EvalOptions& options) {
                            {"precision", precision}, {"seconds", result.seconds}});
     report.full = report.summary;
     report.full["window_loss"] = result.window_loss;
-    report.text = fmt::format("loss {:.6f} ± {:.6f} nats per token, perplexity {:.4f}{}\n"
+    report.text = fmt::format("loss {:.6f}{} nats per token, perplexity {:.4f}{}\n"
                               "{} tokens in {} windows of {}: {}\n",
-                              result.loss, result.standard_error, std::exp(result.loss), bits_text(bits),
+                              result.loss, error_text(result.standard_error), std::exp(result.loss),
+                              bits_text(bits),
                               result.tokens, starts.size(), n_ctx, data.path);
     return report;
 }
@@ -135,9 +143,9 @@ EvalReport eval_perplexity(model::LoadedModel& model, const EvalOptions& options
                            {"n_ctx", model.config().n_ctx}, {"precision", precision},
                            {"seconds", steady_seconds() - started}});
     report.full = report.summary;
-    report.text = fmt::format("perplexity {:.4f}, loss {:.6f} ± {:.6f} nats per token{}\n"
+    report.text = fmt::format("perplexity {:.4f}, loss {:.6f}{} nats per token{}\n"
                               "{} tokens scored in {} windows of {}, {}: {}\n",
-                              result.perplexity(), result.loss(), result.standard_error,
+                              result.perplexity(), result.loss(), error_text(result.standard_error),
                               bits_text(result.bits_per_byte()), result.tokens, result.windows,
                               model.config().n_ctx,
                               stride > 0 ? fmt::format("stride {}", stride) : "disjoint", data.path);
