@@ -29,6 +29,8 @@ known-variables += PCH_DIR      ## where the precompiled header goes
 known-variables += YES          ## 1 answers questions
 known-variables += PEERS        ## part of check-peers: tests models use records tokenizers training
 known-variables += BUNDLE       ## 1 builds in a bundle
+known-variables += FUZZ_SECONDS ## time of each target of make fuzz
+known-variables += FUZZ_CXX     ## clang++ with libFuzzer
 
 given-variables := $(foreach v,$(filter-out -% MAKE% .%,$(.VARIABLES)),$(if $(filter command,$(origin $(v))),$(v)))
 unknown-variable := $(firstword $(filter-out $(known-variables),$(given-variables)))
