@@ -4,8 +4,8 @@ make-set := $(strip $(if $(TIME),GPT2_MAX_TIME=$(TIME)) $(if $(MAX_ITERS),GPT2_M
 	$(if $(MAX_TOKENS),GPT2_MAX_TOKENS=$(MAX_TOKENS)) $(if $(SEED),SEED=$(SEED)) $(SET))
 export KNLP_MAKE_SET := $(make-set)
 train-flags = $(if $(OUT),--out '$(OUT)') $(if $(filter-out 0 n,$(STRICT)),--strict) \
-	$(if $(filter-out 0 n,$(DRY_RUN)),--dry-run) $(EXTRA_ARGS)
-text-flags = $(if $(TEXT),--set GPT2_DATASET_CUSTOM=y --set 'GPT2_CUSTOM_DATASET_PATH=$(TEXT)')
+	$(if $(filter-out 0 n,$(DRY_RUN)),--dry-run) $(EXTRA_ARGS) \
+	$(if $(TEXT),--set GPT2_DATASET_CUSTOM=y --set 'GPT2_CUSTOM_DATASET_PATH=$(TEXT)')
 
 ##@ Runs
 .PHONY: all run train continue quickstart smoke report
@@ -13,7 +13,7 @@ all: build ## build if needed, then do what .config says
 	$(if $(CONFIG_RUN_BUILD_ONLY),@:,@exec $(KNLP) train --config $(O)/.config $(train-flags))
 run: all ## the same
 train: build ## train as .config says
-	@exec $(KNLP) train --config $(O)/.config $(train-flags) $(text-flags)
+	@exec $(KNLP) train --config $(O)/.config $(train-flags)
 continue: ## go on with the newest interrupted run
 	@[ -x $(KNLP) ] || { echo '*** $(KNLP) is not built; run "make build"' >&2; exit 2; }
 	@exec $(KNLP) train --resume $(if $(TARGET),'$(TARGET)') $(EXTRA_ARGS)
@@ -28,18 +28,20 @@ quickstart-run:
 	@[ -e $(O)/.config ] || $(MAKE) defconfig-gpt2-nano-cpu
 	@$(MAKE) build
 	@mkdir -p $(B)/quickstart && $(MAKE) -s O=$(B)/quickstart defconfig-gpt2-nano-cpu
-	@exec $(KNLP) train --config $(B)/quickstart/.config $(train-flags) $(text-flags)
+	@exec $(KNLP) train --config $(B)/quickstart/.config $(train-flags)
 smoke: build ## the smoke preset, end to end, in a minute
 	@mkdir -p $(B)/smoke && $(MAKE) -s O=$(B)/smoke defconfig-smoke-gpt2
 	@exec $(KNLP) train --config $(B)/smoke/.config $(train-flags)
 
 ##@ Setting up and cleaning
-.PHONY: setup deps clean mrproper distclean data-clean doctor
+.PHONY: setup deps clean mrproper distclean data-clean doctor man
 setup: ## install what is missing (packages, LibTorch); says what it does
 	@TORCH_VERSION=$(TORCH_VERSION) TORCH_DIR='$(torch-given)' sh scripts/setup.sh $(if $(filter-out 0 n,$(DRY_RUN)),--dry-run)
 deps: setup
 doctor: ## what is missing or odd on this machine, and the command that mends it
 	@exec scripts/doctor $(KNLP)
+man: build ## show the manual page
+	@mkdir -p $(B) && $(KNLP) man > $(B)/knlp.1 && exec man -l $(B)/knlp.1
 clean: ## remove objects, keep the configuration and the binary
 	$(call say,CLEAN,$(B))
 	$(Q)rm -rf $(B)

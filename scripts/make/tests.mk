@@ -39,7 +39,8 @@ $(foreach d,$(test-dirs),$(eval $(call test_binary,$(d))))
 test-binaries: $(KNLP) $(test-bins)
 
 # Checking happens in a build of its own, so that the user's .config is neither needed nor touched.
-check-o := $(B)/check
+CHECK_DIR ?= $(B)/check
+check-o = $(CHECK_DIR)
 check-make = +@mkdir -p $(check-o) && $(MAKE) O=$(check-o) PCH_DIR=$(abspath $(PCH_DIR))
 test-jobs := $(shell nproc 2>/dev/null || echo 2)
 
@@ -71,6 +72,6 @@ check-slow-builds: setup ## build five random configurations
 	+@scripts/check-random-builds 5
 check-torch-versions: ## build and test with the oldest and the newest LibTorch
 	+@for version in 2.11.0 2.15.0; do echo "  LIBTORCH $$version"; \
-	  $(MAKE) TORCH_VERSION=$$version TORCH_DIR= B=$(B)/torch-$$version check || exit 1; done
+	  $(MAKE) TORCH_VERSION=$$version TORCH_DIR= CHECK_DIR=$(B)/torch-$$version check || exit 1; done
 check-cuda: setup ## build with USE_CUDA=y where nvcc is, and start it without a driver
 	+@scripts/check-cuda

@@ -26,6 +26,7 @@ known-variables += NVCC         ## CUDA compiler that is not on PATH
 known-variables += CXX          ## another C++ compiler
 known-variables += NO_CCACHE    ## 1 compiles without ccache
 known-variables += PCH_DIR      ## where the precompiled header goes
+known-variables += CHECK_DIR    ## where make check builds
 known-variables += YES          ## 1 answers questions
 known-variables += PEERS        ## part of check-peers: tests models use records tokenizers training
 known-variables += BUNDLE       ## 1 builds in a bundle
