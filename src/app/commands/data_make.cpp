@@ -95,9 +95,13 @@ private:
 };
 
 PrepareOptions prepare_options(const Common& common, const DataOptions& options) {
-    const bool bpe = options.tokenizer == "bpe" || options.tokenizer == "gpt2";
-    if (!options.tokenizer_files.empty() && !bpe)
-        fail(kUsage, "--tokenizer-files is for --tokenizer bpe or gpt2, not {}", options.tokenizer);
+    const bool token_files = options.format == "tokens" || options.format == "llmc";
+    const bool takes_files = options.tokenizer == "bpe" || options.tokenizer == "gpt2" ||
+                             (options.tokenizer == "char" && token_files);
+    if (!options.tokenizer_files.empty() && !takes_files)
+        fail(kUsage,
+             "--tokenizer-files is for --tokenizer bpe or gpt2, or char with token files, not {}",
+             options.tokenizer);
     PrepareOptions result{
         .name = options.name,
         .tokenizer = options.tokenizer,
