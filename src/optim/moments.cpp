@@ -162,8 +162,8 @@ void Moments::update(const Update& u) {
             kernel(args);
         }
     });
-    // The kernel writes behind the back of autograd; whoever keeps a copy of a weight (in bfloat16, say)
-    // sees by the version that it is old.
+    // The kernel writes behind the back of autograd; whoever keeps a copy of a weight (in bfloat16,
+    // say) sees by the version that it is old.
     for (Slot& slot : slots_) slot.parameter->value.unsafeGetTensorImpl()->bump_version();
     for (size_t i = 0; i < slots_.size(); ++i) {
         if (!gradients[i].defined() || gradients[i].is_cpu()) continue;

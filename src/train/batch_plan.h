@@ -15,15 +15,16 @@ struct BatchPlan {
 
 /// What limits the micro-batch.
 struct BatchLimits {
-    std::function<int64_t(int64_t)> run_bytes;       // memory of the whole run with this micro-batch
-    std::function<int64_t(int64_t)> layer_bytes;     // activations of one layer
+    std::function<int64_t(int64_t)> run_bytes;    // memory of the whole run with this micro-batch
+    std::function<int64_t(int64_t)> layer_bytes;  // activations of one layer
     int64_t run_budget = 0;
-    int64_t layer_budget = 0;                        // 0 = no limit
+    int64_t layer_budget = 0;  // 0 = no limit
 };
 
 std::vector<int64_t> divisors_descending(int64_t n);
 
-/// Largest divisor of `effective` within the limits; 1 when none is. Pure function of its arguments.
+/// Largest divisor of `effective` within the limits; 1 when none is. Pure function of its
+/// arguments.
 BatchPlan choose_batch(int64_t effective, const BatchLimits& limits);
 
 }  // namespace knlp::train

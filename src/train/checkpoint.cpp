@@ -37,14 +37,16 @@ std::vector<ListedFile> read_manifest(const fs::path& checkpoint) {
                             .sha256 = entry.at("sha256").get<std::string>(),
                             .bytes = entry.at("bytes").get<int64_t>()};
             if (file.name.empty() || fs::path(file.name).has_parent_path())
-                fail(kData, "{}: '{}' is not the name of a file beside it", path.string(), file.name);
+                fail(kData, "{}: '{}' is not the name of a file beside it", path.string(),
+                     file.name);
             files.push_back(std::move(file));
         }
     } catch (const nlohmann::json::exception& error) {
         fail(kData, "{}: not a list of files: {}", path.string(), error.what());
     }
     for (const std::string_view needed : {"model.safetensors", "optim.safetensors", "state.json"})
-        if (std::none_of(files.begin(), files.end(), [&](const ListedFile& f) { return f.name == needed; }))
+        if (std::none_of(files.begin(), files.end(),
+                         [&](const ListedFile& f) { return f.name == needed; }))
             fail(kData, "{}: {} is not listed", path.string(), needed);
     return files;
 }
@@ -56,8 +58,8 @@ std::string compare_sizes(const fs::path& checkpoint, const std::vector<ListedFi
         const auto size = static_cast<int64_t>(fs::file_size(checkpoint / file.name, error));
         if (error) return fmt::format("{} is missing", (checkpoint / file.name).string());
         if (size != file.bytes)
-            return fmt::format("{} has {} bytes, MANIFEST.json says {}", (checkpoint / file.name).string(),
-                               size, file.bytes);
+            return fmt::format("{} has {} bytes, MANIFEST.json says {}",
+                               (checkpoint / file.name).string(), size, file.bytes);
     }
     return "";
 }
@@ -79,11 +81,14 @@ std::optional<int64_t> checkpoint_step(const std::string& name) {
     const char *first = name.data() + kPrefix.size(), *last = name.data() + name.size();
     if (!name.starts_with(kPrefix) || first == last) return std::nullopt;
     const auto [end, error] = std::from_chars(first, last, step);
-    if (error != std::errc() || end != last || step < 0 || checkpoint_name(step) != name) return std::nullopt;
+    if (error != std::errc() || end != last || step < 0 || checkpoint_name(step) != name)
+        return std::nullopt;
     return step;
 }
 
-std::string checkpoint_name(int64_t step) { return fmt::format("step-{:08}", step); }
+std::string checkpoint_name(int64_t step) {
+    return fmt::format("step-{:08}", step);
+}
 
 std::string hash_file(const fs::path& path) {
     const MappedFile file(path);
@@ -97,7 +102,8 @@ std::vector<CheckpointInfo> list_checkpoints(const fs::path& run_directory) {
     std::error_code error;
     for (const auto& entry : fs::directory_iterator(run_directory / "checkpoints", error)) {
         const std::optional<int64_t> step = checkpoint_step(entry.path().filename().string());
-        if (step && incomplete(entry.path()).empty()) found.push_back({.path = entry.path(), .step = *step});
+        if (step && incomplete(entry.path()).empty())
+            found.push_back({.path = entry.path(), .step = *step});
     }
     std::sort(found.begin(), found.end(),
               [](const CheckpointInfo& a, const CheckpointInfo& b) { return a.step < b.step; });
@@ -106,7 +112,8 @@ std::vector<CheckpointInfo> list_checkpoints(const fs::path& run_directory) {
         const nlohmann::json state = read_json(found.back().path / "state.json");
         const auto best = state.find("best_step");
         for (CheckpointInfo& info : found)
-            info.best = best != state.end() && best->is_number_integer() && best->get<int64_t>() == info.step;
+            info.best = best != state.end() && best->is_number_integer() &&
+                        best->get<int64_t>() == info.step;
     } catch (const Error&) {
         // A damaged state.json is for verify_checkpoint to report; none is marked best then.
     }
@@ -119,7 +126,8 @@ std::string verify_checkpoint(const fs::path& checkpoint) {
         if (std::string wrong = compare_sizes(checkpoint, files); !wrong.empty()) return wrong;
         for (const ListedFile& file : files)
             if (hash_file(checkpoint / file.name) != file.sha256)
-                return fmt::format("{}: SHA-256 differs from MANIFEST.json", (checkpoint / file.name).string());
+                return fmt::format("{}: SHA-256 differs from MANIFEST.json",
+                                   (checkpoint / file.name).string());
         return "";
     } catch (const Error& error) {
         return error.what();
@@ -141,8 +149,8 @@ std::optional<CheckpointInfo> newest_checkpoint(const fs::path& run_directory) {
                 if (listed.step == info.step) info.best = listed.best;
             return info;
         }
-        log::warn("checkpoint {} is damaged, going back to the one before: {}", info.path.filename().string(),
-                  wrong);
+        log::warn("checkpoint {} is damaged, going back to the one before: {}",
+                  info.path.filename().string(), wrong);
     }
     return std::nullopt;
 }

@@ -32,7 +32,8 @@ void rename_or_fail(const fs::path& from, const fs::path& to) {
 
 void write_manifest(const fs::path& directory) {
     std::vector<fs::path> names;
-    for (const auto& entry : fs::directory_iterator(directory)) names.push_back(entry.path().filename());
+    for (const auto& entry : fs::directory_iterator(directory))
+        names.push_back(entry.path().filename());
     std::sort(names.begin(), names.end());
     nlohmann::json files = nlohmann::json::array();
     for (const fs::path& name : names)
@@ -46,7 +47,8 @@ void write_manifest(const fs::path& directory) {
 
 fs::path write_checkpoint(const fs::path& run_directory, int64_t step,
                           const std::function<void(const fs::path&)>& fill) {
-    const fs::path parent = run_directory / "checkpoints", final_path = parent / checkpoint_name(step);
+    const fs::path parent = run_directory / "checkpoints",
+                   final_path = parent / checkpoint_name(step);
     const fs::path partial = parent / ("." + checkpoint_name(step) + kPartial);
     const fs::path replaced = parent / ("." + checkpoint_name(step) + kReplaced);
     std::error_code error;
@@ -69,7 +71,8 @@ fs::path write_checkpoint(const fs::path& run_directory, int64_t step,
         io_error(partial, failure.code());
     } catch (...) {
         fs::remove_all(partial, error);
-        if (fs::exists(replaced, error) && !fs::exists(final_path, error)) fs::rename(replaced, final_path, error);
+        if (fs::exists(replaced, error) && !fs::exists(final_path, error))
+            fs::rename(replaced, final_path, error);
         throw;
     }
     return final_path;
@@ -87,10 +90,12 @@ void prune_checkpoints(const fs::path& run_directory, int64_t keep, int64_t best
         if (all[i].step == best_step) continue;
         std::error_code error;
         // Renamed first: a kill in between leaves no directory that looks like a checkpoint.
-        const fs::path doomed = all[i].path.parent_path() / ("." + all[i].path.filename().string() + kReplaced);
+        const fs::path doomed =
+            all[i].path.parent_path() / ("." + all[i].path.filename().string() + kReplaced);
         fs::rename(all[i].path, doomed, error);
         fs::remove_all(doomed, error);
-        if (error) log::warn("{}: old checkpoint not removed: {}", all[i].path.string(), error.message());
+        if (error)
+            log::warn("{}: old checkpoint not removed: {}", all[i].path.string(), error.message());
     }
 }
 
@@ -103,9 +108,13 @@ void clean_checkpoints(const fs::path& run_directory, int64_t from_step) {
         const std::string name = path.filename().string();
         if (name.starts_with(".step-") && name.ends_with(kReplaced)) {
             // A kill between the two renames of a replacement: the old one is still the only one.
-            const fs::path original = path.parent_path() / name.substr(1, name.size() - 1 - std::string(kReplaced).size());
-            if (!fs::exists(original, error) && verify_checkpoint(path).empty()) fs::rename(path, original, error);
-            else fs::remove_all(path, error);
+            const fs::path original =
+                path.parent_path() /
+                name.substr(1, name.size() - 1 - std::string(kReplaced).size());
+            if (!fs::exists(original, error) && verify_checkpoint(path).empty())
+                fs::rename(path, original, error);
+            else
+                fs::remove_all(path, error);
         } else if (name.starts_with(".step-") && name.ends_with(kPartial)) {
             fs::remove_all(path, error);
         } else if (const auto step = checkpoint_step(name); step && *step > from_step) {

@@ -16,10 +16,14 @@ namespace {
 
 const char* name_of(config::Schedule schedule) {
     switch (schedule) {
-        case config::Schedule::kCosine: return "cosine";
-        case config::Schedule::kLinear: return "linear";
-        case config::Schedule::kWsd: return "wsd";
-        case config::Schedule::kConstant: break;
+        case config::Schedule::kCosine:
+            return "cosine";
+        case config::Schedule::kLinear:
+            return "linear";
+        case config::Schedule::kWsd:
+            return "wsd";
+        case config::Schedule::kConstant:
+            break;
     }
     return "constant";
 }
@@ -49,11 +53,16 @@ std::string budget_text(const config::Train& train) {
 
 nlohmann::json spam_json(const config::Optimizer& o) {
     if (o.name != "adamw_spam") return nullptr;
-    return {{"mode", o.spam_knlp ? "knlp" : "paper"}, {"theta", o.spam_theta},
-            {"clip", o.spam_clip},                    {"interval", o.spam_interval},
-            {"warmup_steps", o.spam_warmup_steps},    {"grace_steps", o.spam_grace_steps},
-            {"reset_bias", o.spam_reset_bias},        {"amsgrad", o.spam_amsgrad},
-            {"zscore", o.spam_zscore},                {"spike_threshold", o.spam_spike_threshold},
+    return {{"mode", o.spam_knlp ? "knlp" : "paper"},
+            {"theta", o.spam_theta},
+            {"clip", o.spam_clip},
+            {"interval", o.spam_interval},
+            {"warmup_steps", o.spam_warmup_steps},
+            {"grace_steps", o.spam_grace_steps},
+            {"reset_bias", o.spam_reset_bias},
+            {"amsgrad", o.spam_amsgrad},
+            {"zscore", o.spam_zscore},
+            {"spike_threshold", o.spam_spike_threshold},
             {"zscore_window", o.spam_zscore_window}};
 }
 
@@ -65,11 +74,18 @@ nlohmann::json optimizer_json(const Session& s) {
                           {"tensors", group.tensors},
                           {"elements", group.elements},
                           {"weight_decay", group.weight_decay}});
-    return {{"name", o.name},       {"beta1", o.beta1},         {"beta2", o.beta2}, {"epsilon", o.epsilon},
-            {"weight_decay", o.weight_decay}, {"clip_norm", o.clip_norm}, {"spam", spam_json(o)}, {"groups", groups}};
+    return {{"name", o.name},
+            {"beta1", o.beta1},
+            {"beta2", o.beta2},
+            {"epsilon", o.epsilon},
+            {"weight_decay", o.weight_decay},
+            {"clip_norm", o.clip_norm},
+            {"spam", spam_json(o)},
+            {"groups", groups}};
 }
 
-void add_file(track::Manifest::Data& data, const char* role, const data::TokenFile& file, const std::string& sha256) {
+void add_file(track::Manifest::Data& data, const char* role, const data::TokenFile& file,
+              const std::string& sha256) {
     for (const std::filesystem::path& path : file.paths()) {
         std::error_code error;
         const auto bytes = static_cast<int64_t>(std::filesystem::file_size(path, error));
@@ -93,7 +109,10 @@ track::Manifest::Data describe_data(const Session& s) {
     add_file(data, "train", s.dataset().train, meta.train_sha256);
     add_file(data, "val", s.dataset().val, meta.val_sha256);
     for (const data::DatasetMeta::Source& source : meta.sources)
-        data.files.push_back({.role = "source", .path = source.path, .sha256 = source.sha256, .bytes = source.bytes});
+        data.files.push_back({.role = "source",
+                              .path = source.path,
+                              .sha256 = source.sha256,
+                              .bytes = source.bytes});
     data.train_tokens = s.dataset().train.size();
     data.val_tokens = s.dataset().val.size();
     return data;
@@ -111,7 +130,8 @@ std::string run_name(const Session& s) {
                        s.dataset().meta.synthetic ? "-SYNTH" : "");
 }
 
-track::Manifest describe(const Session& s, const TrainRequest& request, const std::string& config_sha256) {
+track::Manifest describe(const Session& s, const TrainRequest& request,
+                         const std::string& config_sha256) {
     track::Manifest m;
     m.command_line = request.command_line;
     m.preset = request.preset;
@@ -131,7 +151,8 @@ track::Manifest describe(const Session& s, const TrainRequest& request, const st
                        .vocab_size = s.tokenizer->vocab_size()};
     m.parameters.total = m.parameters.trainable = model::parameter_count(s.model);
     for (const model::Parameter& parameter : s.gpt2->parameters())
-        m.parameters.modules[module_of(parameter.spec.name)] += model::element_count(parameter.spec);
+        m.parameters.modules[module_of(parameter.spec.name)] +=
+            model::element_count(parameter.spec);
     m.batch = {.effective = s.batch.effective(),
                .micro = s.batch.micro,
                .accumulation = s.batch.accumulation,
@@ -140,7 +161,8 @@ track::Manifest describe(const Session& s, const TrainRequest& request, const st
                  .max_tokens = if_set(s.train.max_tokens),
                  .max_time_s = if_set(s.train.max_time_s)};
     if (!request.init_from.empty())
-        m.parents.push_back({.kind = "init_from", .path = std::filesystem::absolute(request.init_from).string()});
+        m.parents.push_back(
+            {.kind = "init_from", .path = std::filesystem::absolute(request.init_from).string()});
     m.warnings = s.warnings;
     m.batches_sha256 = s.eval_sha256;
     m.eval_windows = std::ssize(s.eval_starts);
@@ -156,31 +178,34 @@ std::string describe_details(const Session& s) {
     nlohmann::json terms = nlohmann::json::object();
     for (const MemoryTerm& term : s.memory.terms) terms[term.name] = term.bytes;
     const config::Train& t = s.train;
-    nlohmann::json details = {
-        {"model_config", model},
-        {"optimizer_config", optimizer_json(s)},
-        {"schedule",
-         {{"kind", schedule_name(t)},
-          {"learning_rate", t.learning_rate},
-          {"min_lr", t.min_lr},
-          {"warmup_steps", t.warmup_steps},
-          {"warmup_fraction", t.warmup_fraction},
-          {"wallclock", t.max_time_s > 0},
-          {"incomplete", !s.time.incomplete.empty()}}},
-        {"schedule_incomplete", !s.time.incomplete.empty()},
-        {"eval",
-         {{"windows", std::ssize(s.eval_starts)},
-          {"tokens", std::ssize(s.eval_starts) * s.model.n_ctx},
-          {"n_ctx", s.model.n_ctx},
-          {"precision", name_of(t.eval_precision)},
-          {"interval", t.eval_interval},
-          {"sha256", s.eval_sha256}}},
-        {"batch_automatic", s.batch.automatic},
-        {"memory",
-         {{"estimate_bytes", s.memory.total()}, {"available_bytes", s.memory.available}, {"terms", terms}}},
-        {"estimate",
-         {{"step_s", s.time.step_s}, {"steps", s.time.steps}, {"total_s", s.time.total_s},
-          {"nearest_preset", s.time.nearest_preset}}}};
+    nlohmann::json details = {{"model_config", model},
+                              {"optimizer_config", optimizer_json(s)},
+                              {"schedule",
+                               {{"kind", schedule_name(t)},
+                                {"learning_rate", t.learning_rate},
+                                {"min_lr", t.min_lr},
+                                {"warmup_steps", t.warmup_steps},
+                                {"warmup_fraction", t.warmup_fraction},
+                                {"wallclock", t.max_time_s > 0},
+                                {"incomplete", !s.time.incomplete.empty()}}},
+                              {"schedule_incomplete", !s.time.incomplete.empty()},
+                              {"eval",
+                               {{"windows", std::ssize(s.eval_starts)},
+                                {"tokens", std::ssize(s.eval_starts) * s.model.n_ctx},
+                                {"n_ctx", s.model.n_ctx},
+                                {"precision", name_of(t.eval_precision)},
+                                {"interval", t.eval_interval},
+                                {"sha256", s.eval_sha256}}},
+                              {"batch_automatic", s.batch.automatic},
+                              {"memory",
+                               {{"estimate_bytes", s.memory.total()},
+                                {"available_bytes", s.memory.available},
+                                {"terms", terms}}},
+                              {"estimate",
+                               {{"step_s", s.time.step_s},
+                                {"steps", s.time.steps},
+                                {"total_s", s.time.total_s},
+                                {"nearest_preset", s.time.nearest_preset}}}};
     return details.dump();
 }
 
@@ -196,28 +221,34 @@ void print_substitute(const Session& s) {
 void print_banner(const Session& s, const std::string& run_path, int64_t from_step) {
     const config::Model& m = s.model;
     const data::DatasetMeta& meta = s.dataset().meta;
-    log::info("run      {}{}", run_path, from_step > 0 ? fmt::format(", from step {}", from_step) : "");
-    log::info("model    {} {}: {} layers, {} heads, width {}, context {}, vocabulary {}; {} parameters", m.name,
-              m.size, m.n_layer, m.n_head, m.d_model, m.n_ctx, m.vocab_size,
-              count_text(model::parameter_count(m)));
+    log::info("run      {}{}", run_path,
+              from_step > 0 ? fmt::format(", from step {}", from_step) : "");
+    log::info(
+        "model    {} {}: {} layers, {} heads, width {}, context {}, vocabulary {}; {} parameters",
+        m.name, m.size, m.n_layer, m.n_head, m.d_model, m.n_ctx, m.vocab_size,
+        count_text(model::parameter_count(m)));
     for (const optim::Group& group :
          optim::parameter_groups(s.gpt2->parameters(), s.optimizer_options.weight_decay))
-        log::info("group    {}: {} tensors, {} elements, weight decay {}", group.name, group.tensors,
-                  count_text(group.elements), group.weight_decay);
+        log::info("group    {}: {} tensors, {} elements, weight decay {}", group.name,
+                  group.tensors, count_text(group.elements), group.weight_decay);
     log::info("data     {}, {} tokenizer: {} training and {} validation tokens", meta.name,
               s.tokenizer ? std::string(s.tokenizer->kind()) : meta.tokenizer,
               count_text(s.dataset().train.size()), count_text(s.dataset().val.size()));
-    log::info("batch    {} sequences = {} x {} accumulated x 1 rank, {} tokens a step", s.batch.effective(),
-              s.batch.micro, s.batch.accumulation, count_text(s.tokens_per_step()));
-    log::info("machine  {}, {} threads, {}, GEMM by {}, {}", s.device.str(), s.choices.threads, s.choices.isa,
-              s.choices.gemm, name_of(s.train.precision));
-    log::info("budget   {}; {} from {:g}", budget_text(s.train), schedule_name(s.train), s.train.learning_rate);
-    log::info("memory   about {} of {}", bytes_text(s.memory.total()), bytes_text(s.memory.available));
-    log::info("time     about {} a step; {} steps, {} tokens, in about {}", duration_text(s.time.step_s),
-              count_text(s.time.steps), count_text(s.time.steps * s.tokens_per_step()),
-              duration_text(s.time.total_s));
+    log::info("batch    {} sequences = {} x {} accumulated x 1 rank, {} tokens a step",
+              s.batch.effective(), s.batch.micro, s.batch.accumulation,
+              count_text(s.tokens_per_step()));
+    log::info("machine  {}, {} threads, {}, GEMM by {}, {}", s.device.str(), s.choices.threads,
+              s.choices.isa, s.choices.gemm, name_of(s.train.precision));
+    log::info("budget   {}; {} from {:g}", budget_text(s.train), schedule_name(s.train),
+              s.train.learning_rate);
+    log::info("memory   about {} of {}", bytes_text(s.memory.total()),
+              bytes_text(s.memory.available));
+    log::info("time     about {} a step; {} steps, {} tokens, in about {}",
+              duration_text(s.time.step_s), count_text(s.time.steps),
+              count_text(s.time.steps * s.tokens_per_step()), duration_text(s.time.total_s));
     if (!s.time.nearest_preset.empty())
-        log::info("         this machine is better matched by: make defconfig-{}", s.time.nearest_preset);
+        log::info("         this machine is better matched by: make defconfig-{}",
+                  s.time.nearest_preset);
     for (const std::string& warning : s.warnings) log::warn("{}", warning);
 }
 

@@ -15,8 +15,8 @@ std::string run_name(const Session& session);
 track::Manifest describe(const Session& session, const TrainRequest& request,
                          const std::string& config_sha256);
 
-/// What the manifest's own fields do not hold, as a JSON object: model_config, optimizer_config, schedule,
-/// eval, memory, estimate.
+/// What the manifest's own fields do not hold, as a JSON object: model_config, optimizer_config,
+/// schedule, eval, memory, estimate.
 std::string describe_details(const Session& session);
 
 /// Prints the plan of the run: model, groups, data, batch, budget, memory, time.

@@ -14,8 +14,8 @@ namespace knlp::train {
 
 namespace {
 
-// An evaluation before the first step is cheap when it costs less than about this many steps: a forward
-// pass is a third of a step.
+// An evaluation before the first step is cheap when it costs less than about this many steps: a
+// forward pass is a third of a step.
 constexpr int64_t kCheapSteps = 32;
 
 }  // namespace
@@ -29,7 +29,9 @@ Loop::Loop(Session& session, RunState& state, Recorder& recorder, const TrainReq
       config_sha256_(std::move(config_sha256)),
       start_step_(state.step) {}
 
-double Loop::elapsed() const { return steady_seconds() - start_s_; }
+double Loop::elapsed() const {
+    return steady_seconds() - start_s_;
+}
 
 bool Loop::out_of_time() const {
     return session_.train.max_time_s > 0 && elapsed() >= session_.train.max_time_s;
@@ -47,14 +49,16 @@ int64_t Loop::planned_steps() const {
     if (train.max_time_s > 0) return 0;
     int64_t steps = train.max_iters;
     if (train.max_tokens > 0) {
-        const int64_t a_step = session_.tokens_per_step(), by_tokens = (train.max_tokens + a_step - 1) / a_step;
+        const int64_t a_step = session_.tokens_per_step(),
+                      by_tokens = (train.max_tokens + a_step - 1) / a_step;
         steps = steps > 0 ? std::min(steps, by_tokens) : by_tokens;
     }
     return steps;
 }
 
 bool Loop::evaluation_due() const {
-    if (state_.last_eval_step == state_.step || state_.step % session_.train.eval_interval != 0) return false;
+    if (state_.last_eval_step == state_.step || state_.step % session_.train.eval_interval != 0)
+        return false;
     const int64_t eval_tokens = std::ssize(session_.eval_starts) * session_.model.n_ctx;
     return state_.step > 0 || eval_tokens <= kCheapSteps * session_.tokens_per_step();
 }
@@ -62,7 +66,8 @@ bool Loop::evaluation_due() const {
 int Loop::run() {
     const config::Train& train = session_.train;
     data::BatchLoader loader(session_.dataset().train, session_.general.seed, state_.step,
-                             session_.batch.micro, session_.batch.accumulation, session_.model.n_ctx);
+                             session_.batch.micro, session_.batch.accumulation,
+                             session_.model.n_ctx);
     start_s_ = steady_seconds() - state_.elapsed_s;
     if (start_step_ > 0) last_saved_ = start_step_;
     for (;;) {
@@ -70,13 +75,17 @@ int Loop::run() {
         if (evaluation_due() && !evaluate()) return stop();
         const bool new_best = state_.best.step != best_before;
         const bool due = state_.step > 0 && state_.step % train.checkpoint_interval == 0;
-        if (train.save_checkpoint && (due || new_best) && last_saved_ != state_.step) save(true, state_);
+        if (train.save_checkpoint && (due || new_best) && last_saved_ != state_.step)
+            save(true, state_);
         if (const std::string reason = reached(); !reason.empty()) return finish(reason);
         if (stop_signal() != 0) return stop();
         switch (take_step(loader)) {
-            case StepEnd::kDone: break;
-            case StepEnd::kSignal: return stop();
-            case StepEnd::kTimeUp: return finish("max_time");
+            case StepEnd::kDone:
+                break;
+            case StepEnd::kSignal:
+                return stop();
+            case StepEnd::kTimeUp:
+                return finish("max_time");
         }
     }
 }
@@ -95,7 +104,7 @@ std::optional<double> Loop::accumulate(data::BatchLoader& loader, StepEnd& why) 
         const data::Batch batch = loader.next();
         const double fetched = steady_seconds();
         spent_.data += fetched - begin;
-        if (!std::isfinite(loss)) continue;              // keeps the loader in step with the run
+        if (!std::isfinite(loss)) continue;  // keeps the loader in step with the run
         const DeviceBatch ids = to_device(batch, session_.device);
         model::ForwardContext context{.training = true,
                                       .seed = session_.general.seed,
@@ -109,7 +118,8 @@ std::optional<double> Loop::accumulate(data::BatchLoader& loader, StepEnd& why) 
         spent_.forward += forwarded - fetched;
         if (std::isfinite(loss)) part.backward();
         spent_.backward += steady_seconds() - forwarded;
-        show_progress(loss * static_cast<double>(plan.accumulation) / static_cast<double>(micro + 1));
+        show_progress(loss * static_cast<double>(plan.accumulation) /
+                      static_cast<double>(micro + 1));
     }
     return loss;
 }
@@ -122,7 +132,7 @@ Loop::StepEnd Loop::take_step(data::BatchLoader& loader) {
     StepEnd why = StepEnd::kDone;
     const std::optional<double> loss = accumulate(loader, why);
     if (!loss) {
-        clear_gradients(*session_.gpt2);                 // replayed on resume
+        clear_gradients(*session_.gpt2);  // replayed on resume
         return why;
     }
     const double accumulated = steady_seconds();
@@ -150,14 +160,17 @@ void Loop::skip_step(double loss, double lr, const std::string& first_bad) {
     ++state_.bad_in_a_row;
     ++state_.bad_total;
     if (state_.bad_in_a_row >= session_.train.max_bad_steps) diverged(loss, lr, first_bad);
-    recorder_.warn(state_.step, fmt::format("step {} skipped, its {} is not finite ({} in a row, {} stop the run)",
-                                            state_.step, std::isfinite(loss) ? "gradient of " + first_bad : "loss",
-                                            state_.bad_in_a_row, session_.train.max_bad_steps));
+    recorder_.warn(
+        state_.step,
+        fmt::format("step {} skipped, its {} is not finite ({} in a row, {} stop the run)",
+                    state_.step, std::isfinite(loss) ? "gradient of " + first_bad : "loss",
+                    state_.bad_in_a_row, session_.train.max_bad_steps));
 }
 
 void Loop::log_train(int64_t step, int64_t tokens) {
     const double steps = static_cast<double>(std::max<int64_t>(timed_steps_, 1));
-    const double speed = step_time_ > 0 ? steps * static_cast<double>(session_.tokens_per_step()) / step_time_ : 0;
+    const double speed =
+        step_time_ > 0 ? steps * static_cast<double>(session_.tokens_per_step()) / step_time_ : 0;
     const double loss = state_.since_log.mean();
     recorder_.train({.step = step,
                      .tokens = tokens,
@@ -171,8 +184,8 @@ void Loop::log_train(int64_t step, int64_t tokens) {
                      .ms = {1e3 * spent_.data / steps, 1e3 * spent_.forward / steps,
                             1e3 * spent_.backward / steps, 1e3 * spent_.optimizer / steps}});
     if (!progress_.live())
-        log::info("step {:>6}  loss {:.4f}  lr {:.2e}  norm {:.2f}  {} tokens/s", step, loss, lr_, grad_norm_,
-                  count_text(static_cast<int64_t>(speed)));
+        log::info("step {:>6}  loss {:.4f}  lr {:.2e}  norm {:.2f}  {} tokens/s", step, loss, lr_,
+                  grad_norm_, count_text(static_cast<int64_t>(speed)));
     last_train_loss_ = loss;
     state_.since_log = {};
     state_.last_logged_step = step;

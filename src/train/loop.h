@@ -27,8 +27,8 @@ public:
 private:
     enum class StepEnd { kDone, kSignal, kTimeUp };
     StepEnd take_step(data::BatchLoader& loader);
-    /// Mean loss of the step's micro-batches, gradients accumulated; not finite: later ones are only
-    /// fetched. No value when interrupted.
+    /// Mean loss of the step's micro-batches, gradients accumulated; not finite: later ones are
+    /// only fetched. No value when interrupted.
     std::optional<double> accumulate(data::BatchLoader& loader, StepEnd& why);
     void skip_step(double loss, double lr, const std::string& first_bad);
     [[noreturn]] void diverged(double loss, double lr, const std::string& first_bad);
@@ -36,11 +36,11 @@ private:
     void show_progress(double loss);
 
     bool evaluation_due() const;
-    EvalResult measure_eval();           // incomplete when a signal comes
+    EvalResult measure_eval();  // incomplete when a signal comes
     void record_eval(EvalResult result);
-    bool evaluate();                     // false: a signal came first
+    bool evaluate();  // false: a signal came first
     void save(bool scheduled, const RunState& resume);
-    std::string reached() const;         // budget used up, or ""
+    std::string reached() const;  // budget used up, or ""
     double elapsed() const;
     int stop();
     int finish(const std::string& reason);
@@ -53,7 +53,7 @@ private:
     const TrainRequest& request_;
     std::string config_sha256_;
     ProgressLine progress_;
-    double start_s_ = 0;                 // steady clock at elapsed 0
+    double start_s_ = 0;  // steady clock at elapsed 0
     int64_t start_step_ = 0;
     int64_t last_saved_ = -1, save_failures_ = 0;
     std::optional<EvalResult> last_eval_;
@@ -61,8 +61,8 @@ private:
     Phases spent_;
     int64_t timed_steps_ = 0;
     double step_time_ = 0;
-    double lr_ = 0, grad_norm_ = 0, clip_ = 1;       // of the last step
-    double last_train_loss_ = std::numeric_limits<double>::quiet_NaN();      // as last logged
+    double lr_ = 0, grad_norm_ = 0, clip_ = 1;                           // of the last step
+    double last_train_loss_ = std::numeric_limits<double>::quiet_NaN();  // as last logged
 };
 
 }  // namespace knlp::train

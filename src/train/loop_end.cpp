@@ -84,19 +84,21 @@ void Loop::save(bool scheduled, const RunState& resume) {
                    .git = std::string(config::build_info().git_commit),
                    .schedule = session_.train.max_time_s > 0 ? "wallclock" : "steps",
                    .seed = session_.general.seed};
-    if (&resume == &state_) file.resume = state_;        // with this offset and time
+    if (&resume == &state_) file.resume = state_;  // with this offset and time
     try {
         write_checkpoint(directory, state_.step, [&](const std::filesystem::path& into) {
             model::save_weights(into / "model.safetensors", *session_.gpt2, "", {});
-            write_optimizer(into / "optim.safetensors", *session_.optimizer, session_.optimizer_options.name);
+            write_optimizer(into / "optim.safetensors", *session_.optimizer,
+                            session_.optimizer_options.name);
             write_file_atomic(into / "state.json", state_text(file));
         });
     } catch (const Error& error) {
         if (error.code() != "E_IO") throw;
         ++save_failures_;
-        const std::string text =
-            fmt::format("checkpoint of step {} not saved ({} of {} failures in a row allowed): {}; older "
-                        "checkpoints are intact", state_.step, save_failures_, kMaxSaveFailures - 1, error.what());
+        const std::string text = fmt::format(
+            "checkpoint of step {} not saved ({} of {} failures in a row allowed): {}; older "
+            "checkpoints are intact",
+            state_.step, save_failures_, kMaxSaveFailures - 1, error.what());
         if (save_failures_ >= kMaxSaveFailures) fail_code(kRun, "E_IO", "{}", text);
         log::warn("{}", text);
         return;
@@ -109,68 +111,81 @@ void Loop::save(bool scheduled, const RunState& resume) {
 
 void Loop::diverged(double loss, double lr, const std::string& first_bad) {
     const std::filesystem::path& directory = recorder_.run().path();
-    const std::filesystem::path batch = directory / fmt::format("bad-batch-step-{:08}.safetensors", state_.step);
+    const std::filesystem::path batch =
+        directory / fmt::format("bad-batch-step-{:08}.safetensors", state_.step);
     write_batch(batch, session_, state_.step);
     std::string tensor = first_bad_parameter(*session_.gpt2);
     tensor = !tensor.empty()      ? "weight " + tensor
              : !first_bad.empty() ? "gradient of " + first_bad
                                   : "the loss itself (weights are finite)";
     const std::vector<CheckpointInfo> good = list_checkpoints(directory);
-    fail_code(kRun, "E_DIVERGED",
-              "training diverged: loss {} at step {}, lr {:.3e}, {} bad steps in a row; first bad tensor: {}; "
-              "last good checkpoint: {}; batch saved as {}; lower LEARNING_RATE or GRADIENT_CLIP_NORM",
-              loss, state_.step, lr, state_.bad_in_a_row, tensor,
-              good.empty() ? "none" : good.back().path.string(), batch.string());
+    fail_code(
+        kRun, "E_DIVERGED",
+        "training diverged: loss {} at step {}, lr {:.3e}, {} bad steps in a row; first bad "
+        "tensor: {}; "
+        "last good checkpoint: {}; batch saved as {}; lower LEARNING_RATE or GRADIENT_CLIP_NORM",
+        loss, state_.step, lr, state_.bad_in_a_row, tensor,
+        good.empty() ? "none" : good.back().path.string(), batch.string());
 }
 
 int Loop::stop() {
     const int signal = stop_signal(), status = stop_exit_status(signal);
     state_.elapsed_s = elapsed();
-    if (session_.train.save_checkpoint && last_saved_ != state_.step && state_.step > 0) save(false, state_);
+    if (session_.train.save_checkpoint && last_saved_ != state_.step && state_.step > 0)
+        save(false, state_);
     recorder_.stopped(signal, status, state_);
-    log::info("stopped by signal {} after step {}; go on with: knlp train --resume {}", signal, state_.step,
-              recorder_.run().path().string());
+    log::info("stopped by signal {} after step {}; go on with: knlp train --resume {}", signal,
+              state_.step, recorder_.run().path().string());
     return status;
 }
 
 int Loop::finish(const std::string& reason) {
     state_.elapsed_s = elapsed();
     state_.metrics_offset = recorder_.metrics_bytes();
-    const RunState before = state_;      // a larger budget goes on from here as if there had been no end
+    const RunState before =
+        state_;  // a larger budget goes on from here as if there had been no end
     const bool evaluated = state_.last_eval_step == state_.step;
     EvalResult result = evaluated && last_eval_ ? std::move(*last_eval_) : measure_eval();
     if (!result.complete) return stop();
     const int64_t last = state_.step - 1;
     if (state_.since_log.steps > 0 && state_.last_logged_step != last)
         log_train(last, state_.tokens - session_.tokens_per_step());
-    if (evaluated) last_eval_ = std::move(result);
-    else record_eval(std::move(result));
-    if (session_.train.save_checkpoint && state_.step > 0 && (!evaluated || last_saved_ != state_.step)) {
+    if (evaluated)
+        last_eval_ = std::move(result);
+    else
+        record_eval(std::move(result));
+    if (session_.train.save_checkpoint && state_.step > 0 &&
+        (!evaluated || last_saved_ != state_.step)) {
         save(false, before);
         if (last_saved_ != state_.step)
-            fail_code(kRun, "E_IO", "{}: the trained model could not be saved; make room and go on with "
-                      "knlp train --resume", recorder_.run().path().string());
+            fail_code(kRun, "E_IO",
+                      "{}: the trained model could not be saved; make room and go on with "
+                      "knlp train --resume",
+                      recorder_.run().path().string());
     }
     const data::DatasetMeta& meta = session_.dataset().meta;
-    const double bytes_per_token =
-        meta.val_tokens > 0 ? static_cast<double>(meta.val_bytes) / static_cast<double>(meta.val_tokens) : 0;
+    const double bytes_per_token = meta.val_tokens > 0 ? static_cast<double>(meta.val_bytes) /
+                                                             static_cast<double>(meta.val_tokens)
+                                                       : 0;
     const double trained = static_cast<double>(state_.tokens);
     int64_t cache_bytes = 0;
     for (const model::CacheSpec& spec : model::cache_specs(session_.model))
         cache_bytes += model::cache_bytes_per_token(spec);
-    recorder_.finish({.step = state_.step,
-                      .tokens = state_.tokens,
-                      .parameters = model::parameter_count(session_.model),
-                      .cache_bytes_per_token = cache_bytes,
-                      .train_loss = before.since_log.steps > 0 ? before.since_log.mean() : last_train_loss_,
-                      .val_loss = last_eval_->loss,
-                      .val_se = last_eval_->standard_error,
-                      .wall_s = elapsed(),
-                      .tokens_per_s = trained / std::max(elapsed(), 1e-9),
-                      .bits_per_byte = bytes_per_token > 0 ? last_eval_->loss / std::numbers::ln2 / bytes_per_token
-                                                           : std::nan(""),
-                      .best = state_.best,
-                      .exit = reason});
+    recorder_.finish(
+        {.step = state_.step,
+         .tokens = state_.tokens,
+         .parameters = model::parameter_count(session_.model),
+         .cache_bytes_per_token = cache_bytes,
+         .train_loss = before.since_log.steps > 0 ? before.since_log.mean() : last_train_loss_,
+         .val_loss = last_eval_->loss,
+         .val_se = last_eval_->standard_error,
+         .wall_s = elapsed(),
+         .tokens_per_s = trained / std::max(elapsed(), 1e-9),
+         .bits_per_byte = bytes_per_token > 0
+                              ? last_eval_->loss / std::numbers::ln2 / bytes_per_token
+                              : std::nan(""),
+         .best = state_.best,
+         .exit = reason});
     return 0;
 }
 

@@ -13,16 +13,17 @@ namespace knlp::train {
 
 namespace {
 
-constexpr double kOptimizerBytes_per_s = 8e9;        // a slow memory; the step is small beside the rest
-constexpr double kLongMicro_s = 4;                   // then one measurement has to do
+constexpr double kOptimizerBytes_per_s = 8e9;  // a slow memory; the step is small beside the rest
+constexpr double kLongMicro_s = 4;             // then one measurement has to do
 
 /// Seconds of one forward and backward pass.
 double time_micro_batch(Session& s, const DeviceBatch& batch, int64_t step) {
     const double start = steady_seconds();
-    model::ForwardContext context{.training = true, .seed = s.general.seed, .step = step, .bf16 = s.bf16()};
+    model::ForwardContext context{
+        .training = true, .seed = s.general.seed, .step = step, .bf16 = s.bf16()};
     const at::Tensor loss = s.gpt2->loss(batch.inputs, batch.targets, context);
     loss.backward();
-    loss.item<double>();                             // waits for the device
+    loss.item<double>();  // waits for the device
     clear_gradients(*s.gpt2);
     return steady_seconds() - start;
 }
@@ -32,14 +33,16 @@ double time_micro_batch(Session& s, const DeviceBatch& batch, int64_t step) {
 DeviceBatch to_device(const data::Batch& batch, at::Device device) {
     const auto shape = {batch.rows, batch.n_ctx};
     auto tensor = [&](const std::vector<int64_t>& ids) {
-        // from_blob borrows; both users finish with the batch before it dies, or copy it to a device.
+        // from_blob borrows; both users finish with the batch before it dies, or copy it to a
+        // device.
         return at::from_blob(const_cast<int64_t*>(ids.data()), shape, at::kLong).to(device);
     };
     return {tensor(batch.inputs), tensor(batch.targets)};
 }
 
 void clear_gradients(model::Gpt2& model) {
-    for (model::Parameter& parameter : model.parameters()) parameter.value.mutable_grad() = at::Tensor();
+    for (model::Parameter& parameter : model.parameters())
+        parameter.value.mutable_grad() = at::Tensor();
 }
 
 void measure_time(Session& s, const TrainRequest& request, int64_t step, double elapsed_s) {
@@ -52,18 +55,21 @@ void measure_time(Session& s, const TrainRequest& request, int64_t step, double 
     const auto micro_tokens = static_cast<double>(s.batch.micro * s.model.n_ctx);
     const auto eval_tokens = static_cast<double>(std::ssize(s.eval_starts) * s.model.n_ctx);
     const double flops = model::flops_per_token(s.model, s.model.n_ctx);
-    const TimeInputs inputs{.step_s = micro_s * static_cast<double>(s.batch.accumulation) +
-                                      3 * static_cast<double>(s.checkpoint_bytes) / kOptimizerBytes_per_s,
-                            .eval_s = micro_s / 3 * eval_tokens / micro_tokens,
-                            .flops_per_s = flops * micro_tokens / micro_s,
-                            .elapsed_s = elapsed_s,
-                            .tokens_per_step = s.tokens_per_step(),
-                            .steps_done = step};
+    const TimeInputs inputs{
+        .step_s = micro_s * static_cast<double>(s.batch.accumulation) +
+                  3 * static_cast<double>(s.checkpoint_bytes) / kOptimizerBytes_per_s,
+        .eval_s = micro_s / 3 * eval_tokens / micro_tokens,
+        .flops_per_s = flops * micro_tokens / micro_s,
+        .elapsed_s = elapsed_s,
+        .tokens_per_step = s.tokens_per_step(),
+        .steps_done = step};
     s.time = estimate_time(s.train, inputs);
     require_one_step(s.train, inputs, s.time);
     if (s.time.incomplete.empty()) return;
     if (request.strict)
-        fail_code(kRun, "E_SCHEDULE", "the schedule cannot complete: {} (refused because of STRICT)", s.time.incomplete);
+        fail_code(kRun, "E_SCHEDULE",
+                  "the schedule cannot complete: {} (refused because of STRICT)",
+                  s.time.incomplete);
     s.warnings.push_back("the schedule cannot complete: " + s.time.incomplete);
 }
 

@@ -16,8 +16,8 @@ constexpr double kRedraw_s = 0.1;
 std::string progress_text(const ProgressView& v) {
     std::string text = v.planned_steps > 0 ? fmt::format("step {}/{}", v.step, v.planned_steps)
                                            : fmt::format("step {}", v.step);
-    text += fmt::format("  {:3.0f} %  loss {:.4f}  lr {:.2e}  {} tokens/s", 100 * v.progress, v.loss, v.lr,
-                        count_text(static_cast<int64_t>(v.tokens_per_s)));
+    text += fmt::format("  {:3.0f} %  loss {:.4f}  lr {:.2e}  {} tokens/s", 100 * v.progress,
+                        v.loss, v.lr, count_text(static_cast<int64_t>(v.tokens_per_s)));
     if (v.eta_s >= 0) text += "  ETA " + duration_text(v.eta_s);
     return text;
 }

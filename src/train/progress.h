@@ -9,9 +9,9 @@ namespace knlp::train {
 
 /// What a progress line shows.
 struct ProgressView {
-    int64_t step = 0, planned_steps = 0;     // planned 0: the clock decides
+    int64_t step = 0, planned_steps = 0;  // planned 0: the clock decides
     double progress = 0, loss = 0, lr = 0, tokens_per_s = 0, elapsed_s = 0;
-    double eta_s = -1;                       // -1: not known yet
+    double eta_s = -1;  // -1: not known yet
 };
 std::string progress_text(const ProgressView& view);
 

@@ -18,9 +18,11 @@ namespace knlp::train {
 namespace {
 
 constexpr double kHeartbeat_s = 30;
-constexpr size_t kErrorTail = 50;        // lines of output.log in error.txt
+constexpr size_t kErrorTail = 50;  // lines of output.log in error.txt
 
-double perplexity(double loss) { return std::exp(std::min(loss, 20.0)); }
+double perplexity(double loss) {
+    return std::exp(std::min(loss, 20.0));
+}
 
 std::optional<double> known(double value) {
     return std::isfinite(value) ? std::optional<double>(value) : std::nullopt;
@@ -64,12 +66,17 @@ Recorder::Recorder(track::RunDir run, track::Manifest manifest, std::string extr
 
 Recorder::~Recorder() = default;
 
-const track::RunDir& Recorder::run() const { return state_->run; }
-int64_t Recorder::metrics_bytes() const { return state_->metrics->bytes(); }
+const track::RunDir& Recorder::run() const {
+    return state_->run;
+}
+int64_t Recorder::metrics_bytes() const {
+    return state_->metrics->bytes();
+}
 
 void Recorder::begin(int64_t metrics_offset) {
     State& s = *state_;
-    if (std::filesystem::exists(s.run.file("metrics.jsonl"))) track::MetricsLog::truncate(s.run, metrics_offset);
+    if (std::filesystem::exists(s.run.file("metrics.jsonl")))
+        track::MetricsLog::truncate(s.run, metrics_offset);
     s.metrics = std::make_unique<track::MetricsLog>(s.run);
     if (s.mirror) s.tensorboard = std::make_unique<track::TensorboardWriter>(s.run.path());
     s.manifest.state = "running";
@@ -121,7 +128,9 @@ void Recorder::eval(const EvalEvent& e) {
     heartbeat();
 }
 
-void Recorder::checkpoint(int64_t step) { state_->metrics->append("ckpt", {{"step", step}}); }
+void Recorder::checkpoint(int64_t step) {
+    state_->metrics->append("ckpt", {{"step", step}});
+}
 
 void Recorder::warn(int64_t step, const std::string& text) {
     log::warn("{}", text);
@@ -148,19 +157,20 @@ void Recorder::finish(const FinalEvent& e) {
     s.metrics->append("final", fields);
     s.scalars(e.step, {{"final_val_loss", e.val_loss}, {"best_val_loss", e.best.val_loss}});
     if (s.tensorboard) s.tensorboard->flush();
-    track::write_summary(s.run, {.final_train_loss = known(e.train_loss),
-                                 .final_val_loss = known(e.val_loss),
-                                 .final_val_se = known(e.val_se),
-                                 .best_val_loss = known(e.best.val_loss),
-                                 .final_bits_per_byte = known(e.bits_per_byte),
-                                 .best_step = e.best.step >= 0 ? std::optional(e.best.step) : std::nullopt,
-                                 .steps = e.step,
-                                 .tokens = e.tokens,
-                                 .parameters = e.parameters,
-                                 .total_time_s = e.wall_s,
-                                 .tokens_per_s = known(e.tokens_per_s),
-                                 .peak_rss_bytes = peak,
-                                 .exit = e.exit});
+    track::write_summary(s.run,
+                         {.final_train_loss = known(e.train_loss),
+                          .final_val_loss = known(e.val_loss),
+                          .final_val_se = known(e.val_se),
+                          .best_val_loss = known(e.best.val_loss),
+                          .final_bits_per_byte = known(e.bits_per_byte),
+                          .best_step = e.best.step >= 0 ? std::optional(e.best.step) : std::nullopt,
+                          .steps = e.step,
+                          .tokens = e.tokens,
+                          .parameters = e.parameters,
+                          .total_time_s = e.wall_s,
+                          .tokens_per_s = known(e.tokens_per_s),
+                          .peak_rss_bytes = peak,
+                          .exit = e.exit});
     s.manifest.state = "done";
     s.manifest.ended = utc_now();
     s.manifest.wall_s = e.wall_s;
@@ -183,7 +193,8 @@ void Recorder::stopped(int signal, int exit_code, const RunState& state) {
     s.manifest.peak_rss_bytes = peak_resident_bytes();
     s.manifest.exit_code = exit_code;
     s.write_manifest();
-    track::write_status(s.run, "preempted", exit_code, signal, fmt::format("signal at step {}", state.step));
+    track::write_status(s.run, "preempted", exit_code, signal,
+                        fmt::format("signal at step {}", state.step));
 }
 
 void Recorder::failed(int exit_code, const std::string& text) {
@@ -196,9 +207,11 @@ void Recorder::failed(int exit_code, const std::string& text) {
         s.write_manifest();
         track::write_status(s.run, "failed", exit_code, 0, text);
         const std::filesystem::path output = s.run.file("output.log");
-        const std::string tail = std::filesystem::exists(output) ? last_lines(read_file(output), kErrorTail) : "";
-        write_file_atomic(s.run.file("error.txt"), fmt::format("command: {}\nstatus: {}\nerror: {}\n\n{}",
-                                                               s.manifest.command_line, exit_code, text, tail));
+        const std::string tail =
+            std::filesystem::exists(output) ? last_lines(read_file(output), kErrorTail) : "";
+        write_file_atomic(s.run.file("error.txt"),
+                          fmt::format("command: {}\nstatus: {}\nerror: {}\n\n{}",
+                                      s.manifest.command_line, exit_code, text, tail));
     } catch (const Error& second) {
         log::warn("the failure could not be recorded: {}", second.what());
     }
@@ -216,7 +229,8 @@ void Recorder::heartbeat() {
     }
 }
 
-std::filesystem::path manifest_parent(const std::filesystem::path& run_directory, const std::string& kind) {
+std::filesystem::path manifest_parent(const std::filesystem::path& run_directory,
+                                      const std::string& kind) {
     const nlohmann::json manifest = track::read_manifest(run_directory);
     const auto parents = manifest.find("parents");
     if (parents == manifest.end() || !parents->is_array()) return {};

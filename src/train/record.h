@@ -22,17 +22,17 @@ struct Phases {
 
 /// What a "train" event says beside the state of the run.
 struct TrainEvent {
-    int64_t step = 0, tokens = 0;        // before the step
-    double loss = 0;                     // mean since the last event
+    int64_t step = 0, tokens = 0;  // before the step
+    double loss = 0;               // mean since the last event
     double lr = 0, grad_norm = 0, clip = 1;
     int64_t bad_steps = 0;
     double tokens_per_s = 0, elapsed_s = 0;
-    Phases ms;                           // mean of a step
+    Phases ms;  // mean of a step
 };
 
 struct EvalEvent {
     int64_t step = 0, tokens = 0, eval_tokens = 0;
-    double train_loss = 0;               // mean of the steps since the last evaluation; NaN without
+    double train_loss = 0;  // mean of the steps since the last evaluation; NaN without
     double val_loss = 0, val_se = 0, seconds = 0, elapsed_s = 0;
     bool best = false;
     std::string batches_sha256;
@@ -40,13 +40,14 @@ struct EvalEvent {
 
 struct FinalEvent {
     int64_t step = 0, tokens = 0, parameters = 0, cache_bytes_per_token = 0;
-    double train_loss = 0, val_loss = 0, val_se = 0, wall_s = 0, tokens_per_s = 0, bits_per_byte = 0;
+    double train_loss = 0, val_loss = 0, val_se = 0, wall_s = 0, tokens_per_s = 0,
+           bits_per_byte = 0;
     Best best;
-    std::string exit;                    // max_iters max_tokens max_time
+    std::string exit;  // max_iters max_tokens max_time
 };
 
-/// Everything a run writes about itself: metrics.jsonl, the TensorBoard mirror, status.json, manifest.json
-/// and summary.json.
+/// Everything a run writes about itself: metrics.jsonl, the TensorBoard mirror, status.json,
+/// manifest.json and summary.json.
 class Recorder {
 public:
     /// `manifest` is written when begin() is called; `extra` is a JSON object merged into the file.
@@ -77,6 +78,7 @@ private:
 };
 
 /// Path of the parent of this kind in a run's manifest, or "".
-std::filesystem::path manifest_parent(const std::filesystem::path& run_directory, const std::string& kind);
+std::filesystem::path manifest_parent(const std::filesystem::path& run_directory,
+                                      const std::string& kind);
 
 }  // namespace knlp::train

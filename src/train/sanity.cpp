@@ -23,7 +23,7 @@ constexpr int64_t kWarmup = 10;
 
 SanityResult overfit_one_batch(const Session& s) {
     const std::unique_ptr<model::Gpt2> copy = s.gpt2->clone();
-    config::Optimizer options;               // plain AdamW whatever the run uses
+    config::Optimizer options;  // plain AdamW whatever the run uses
     options.weight_decay = 0;
     const auto optimizer = optim::optimizer_type("adamw").make(options, copy->parameters());
     const int64_t rows = std::clamp<int64_t>(kTokens / s.model.n_ctx, 1, s.batch.micro);
@@ -43,8 +43,9 @@ SanityResult overfit_one_batch(const Session& s) {
         if (result.passed) break;
         clear_gradients(*copy);
         loss.backward();
-        optimizer->step(std::max(kRate, s.train.learning_rate) *
-                        std::min(1.0, static_cast<double>(step + 1) / static_cast<double>(kWarmup)));
+        optimizer->step(
+            std::max(kRate, s.train.learning_rate) *
+            std::min(1.0, static_cast<double>(step + 1) / static_cast<double>(kWarmup)));
     }
     return result;
 }
@@ -54,11 +55,14 @@ void require_sanity(const Session& session) {
     const SanityResult result = overfit_one_batch(session);
     if (stop_signal() != 0) return;
     if (!result.passed)
-        fail(kCheckFailed, "sanity check: the loss on one batch went from {:.4f} to {:.4f} in {} steps, not below "
-             "0.3 of the start; the model cannot learn: look at its code, LEARNING_RATE and precision",
-             result.first_loss, result.last_loss, result.steps);
-    log::info("sanity: passed, {:.4f} -> {:.4f} in {} steps; the run itself is untouched", result.first_loss,
-              result.last_loss, result.steps);
+        fail(
+            kCheckFailed,
+            "sanity check: the loss on one batch went from {:.4f} to {:.4f} in {} steps, not below "
+            "0.3 of the start; the model cannot learn: look at its code, LEARNING_RATE and "
+            "precision",
+            result.first_loss, result.last_loss, result.steps);
+    log::info("sanity: passed, {:.4f} -> {:.4f} in {} steps; the run itself is untouched",
+              result.first_loss, result.last_loss, result.steps);
 }
 
 }  // namespace knlp::train

@@ -36,7 +36,7 @@ struct Session {
     BatchPlan batch;
     at::Device device = at::kCPU;
     std::optional<data::Resolved> resolved;
-    std::unique_ptr<data::Tokenizer> tokenizer;      // null when none is known
+    std::unique_ptr<data::Tokenizer> tokenizer;  // null when none is known
     std::unique_ptr<model::Gpt2> gpt2;
     std::unique_ptr<optim::Optimizer> optimizer;
     std::vector<int64_t> eval_starts;
@@ -51,9 +51,10 @@ struct Session {
     bool bf16() const { return train.precision == config::Precision::kBfloat16; }
 };
 
-/// Reads the configuration and finds the data; vocabulary size and evaluation windows follow from them.
-/// `forced` holds what a checkpoint says, empty for a new run.
-Session prepare_session(const config::Symbols& symbols, const TrainRequest& request, const Choices& forced);
+/// Reads the configuration and finds the data; vocabulary size and evaluation windows follow from
+/// them. `forced` holds what a checkpoint says, empty for a new run.
+Session prepare_session(const config::Symbols& symbols, const TrainRequest& request,
+                        const Choices& forced);
 
 /// Chooses the micro-batch and checks memory and disk, before anything large is allocated.
 void plan_resources(Session& session, const TrainRequest& request,
@@ -65,13 +66,13 @@ void build_model(Session& session);
 /// Loads the weights of --init-from. Error{kData} when shapes or tokenizers differ.
 void load_initial_weights(Session& session, const std::filesystem::path& source);
 
-/// Times a micro-batch of step `step` on the real data and leaves weights, optimizer and data position as
-/// they are; fills session.time.
+/// Times a micro-batch of step `step` on the real data and leaves weights, optimizer and data
+/// position as they are; fills session.time.
 void measure_time(Session& session, const TrainRequest& request, int64_t step, double elapsed_s);
 
 /// Token ids of a batch on the device.
 struct DeviceBatch {
-    at::Tensor inputs, targets;          // [rows, n_ctx] int64
+    at::Tensor inputs, targets;  // [rows, n_ctx] int64
 };
 DeviceBatch to_device(const data::Batch& batch, at::Device device);
 

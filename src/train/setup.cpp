@@ -16,13 +16,14 @@ namespace knlp::train {
 namespace {
 
 constexpr int64_t kMiB = 1 << 20;
-constexpr int64_t kLayerBudget = 64 * kMiB;          // activations of a layer that caches still help with
-constexpr double kFreeShare = 0.8;                   // of free memory, for the automatic micro-batch
+constexpr int64_t kLayerBudget = 64 * kMiB;  // activations of a layer that caches still help with
+constexpr double kFreeShare = 0.8;           // of free memory, for the automatic micro-batch
 
 void check_budgets(const config::Train& train) {
     if (train.max_iters <= 0 && train.max_tokens <= 0 && train.max_time_s <= 0)
         fail_code(kConfig, "E_RANGE",
-                  "no budget is set: one of GPT2_MAX_ITERS, GPT2_MAX_TOKENS, GPT2_MAX_TIME must be above 0");
+                  "no budget is set: one of GPT2_MAX_ITERS, GPT2_MAX_TOKENS, GPT2_MAX_TIME must be "
+                  "above 0");
 }
 
 /// Vocabulary size 0 means the tokenizer's; every id of the data must fit.
@@ -31,9 +32,11 @@ void settle_vocabulary(Session& s) {
     const int64_t tokens_need = s.tokenizer ? s.tokenizer->vocab_size() : meta.vocab_size;
     if (s.model.vocab_size == 0) s.model.vocab_size = tokens_need;
     if (s.model.vocab_size <= 0)
-        fail(kData, "{}: the vocabulary size is not known; set GPT2_VOCAB_SIZE", s.dataset().directory.string());
+        fail(kData, "{}: the vocabulary size is not known; set GPT2_VOCAB_SIZE",
+             s.dataset().directory.string());
     if (s.model.vocab_size < tokens_need)
-        fail_code(kConfig, "E_RANGE", "GPT2_VOCAB_SIZE={} is smaller than the tokenizer's {} ids; set {} or 0",
+        fail_code(kConfig, "E_RANGE",
+                  "GPT2_VOCAB_SIZE={} is smaller than the tokenizer's {} ids; set {} or 0",
                   s.model.vocab_size, tokens_need, tokens_need);
     s.dataset().train.check_vocabulary(s.model.vocab_size);
     s.dataset().val.check_vocabulary(s.model.vocab_size);
@@ -76,7 +79,9 @@ at::Device find_device(Session& s, const TrainRequest& request) {
     try {
         return model::resolve_device(s.general.device);
     } catch (const Error& error) {
-        if (error.kind() != kNotAvailable || request.device_required || !s.general.allow_cpu_fallback) throw;
+        if (error.kind() != kNotAvailable || request.device_required ||
+            !s.general.allow_cpu_fallback)
+            throw;
         s.warnings.push_back(fmt::format("DEVICE={}: {}; training on the CPU (ALLOW_CPU_FALLBACK)",
                                          s.general.device, error.what()));
         return at::kCPU;
@@ -84,7 +89,8 @@ at::Device find_device(Session& s, const TrainRequest& request) {
 }
 
 int64_t optimizer_bytes(const Session& s) {
-    const int64_t tensors = optim::optimizer_type(s.optimizer_options.name).state_tensors(s.optimizer_options);
+    const int64_t tensors =
+        optim::optimizer_type(s.optimizer_options.name).state_tensors(s.optimizer_options);
     return 4 * tensors * model::parameter_count(s.model);
 }
 
@@ -109,7 +115,8 @@ MemoryEstimate memory_of(const Session& s, int64_t micro, int64_t held) {
                       {"program and libraries", held}};
     // The largest tensor is turned for the file while a checkpoint is written.
     if (s.train.save_checkpoint)
-        estimate.terms.push_back({"checkpoint snapshot", 4 * s.model.padded_vocab() * s.model.d_model});
+        estimate.terms.push_back(
+            {"checkpoint snapshot", 4 * s.model.padded_vocab() * s.model.d_model});
     if (s.bf16()) estimate.terms.push_back({"weights in bfloat16", weights / 2});
     return estimate;
 }
@@ -129,13 +136,15 @@ void choose_micro_batch(Session& s, int64_t held, int64_t available) {
          .layer_bytes = [&](int64_t micro) { return layer_activation_bytes(s, micro); },
          .run_budget = static_cast<int64_t>(kFreeShare * static_cast<double>(available)),
          .layer_budget = s.device.is_cpu() ? kLayerBudget : 0});
-    log::info("AUTO: {} free {} -> micro={}, accum={}, world=1, effective={} (exact)", s.device.str(),
-              bytes_text(available), s.batch.micro, s.batch.accumulation, s.batch.effective());
+    log::info("AUTO: {} free {} -> micro={}, accum={}, world=1, effective={} (exact)",
+              s.device.str(), bytes_text(available), s.batch.micro, s.batch.accumulation,
+              s.batch.effective());
 }
 
 }  // namespace
 
-Session prepare_session(const config::Symbols& symbols, const TrainRequest& request, const Choices& forced) {
+Session prepare_session(const config::Symbols& symbols, const TrainRequest& request,
+                        const Choices& forced) {
     Session s;
     s.general = config::read_general(symbols);
     s.model = config::read_model(symbols);
@@ -149,12 +158,15 @@ Session prepare_session(const config::Symbols& symbols, const TrainRequest& requ
                           .deterministic = s.general.deterministic});
     s.choices.threads = model::runtime_threads();
     s.device = find_device(s, request);
-    if (request.dry_run) assume_vocabulary(s);
-    else find_data(s, request);
+    if (request.dry_run)
+        assume_vocabulary(s);
+    else
+        find_data(s, request);
     return s;
 }
 
-void plan_resources(Session& s, const TrainRequest& request, const std::filesystem::path& run_directory) {
+void plan_resources(Session& s, const TrainRequest& request,
+                    const std::filesystem::path& run_directory) {
     const int64_t held = resident_bytes(), available = available_memory_bytes() + held;
     choose_micro_batch(s, held, available);
     s.choices.micro = s.batch.micro;
@@ -173,7 +185,8 @@ void build_model(Session& s) {
     const std::string wanted = s.choices.gemm.empty() ? s.train.gemm : s.choices.gemm;
     s.choices.gemm =
         model::choose_gemm_route(wanted, model::gemm_shapes(s.model, s.batch.micro, s.model.n_ctx));
-    s.optimizer = optim::optimizer_type(s.optimizer_options.name).make(s.optimizer_options, s.gpt2->parameters());
+    s.optimizer = optim::optimizer_type(s.optimizer_options.name)
+                      .make(s.optimizer_options, s.gpt2->parameters());
 }
 
 void load_initial_weights(Session& s, const std::filesystem::path& path) {
@@ -181,8 +194,11 @@ void load_initial_weights(Session& s, const std::filesystem::path& path) {
     const config::Model &have = source.model, &want = s.model;
     const auto same = [&](const char* field, int64_t found, int64_t expected) {
         if (found != expected)
-            fail(kData, "{}: {} is {} there and {} in this configuration; a model starts from one of its own "
-                 "shape", path.string(), field, found, expected);
+            fail(kData,
+                 "{}: {} is {} there and {} in this configuration; a model starts from one of its "
+                 "own "
+                 "shape",
+                 path.string(), field, found, expected);
     };
     same("n_layer", have.n_layer, want.n_layer);
     same("n_head", have.n_head, want.n_head);
@@ -193,9 +209,12 @@ void load_initial_weights(Session& s, const std::filesystem::path& path) {
     if (!source.tokenizer.empty() && s.tokenizer) {
         const auto theirs = data::load_tokenizer(source.tokenizer);
         if (theirs->sha256() != s.tokenizer->sha256())
-            fail(kData, "{}: its tokenizer ({}, {} ids) is not that of the data ({}, {} ids): the same numbers "
-                 "would mean other text; prepare the data with the model's tokenizer", path.string(),
-                 theirs->kind(), theirs->vocab_size(), s.tokenizer->kind(), s.tokenizer->vocab_size());
+            fail(kData,
+                 "{}: its tokenizer ({}, {} ids) is not that of the data ({}, {} ids): the same "
+                 "numbers "
+                 "would mean other text; prepare the data with the model's tokenizer",
+                 path.string(), theirs->kind(), theirs->vocab_size(), s.tokenizer->kind(),
+                 s.tokenizer->vocab_size());
     }
     model::load_weights(source.weights, *s.gpt2, !want.weight_tying, true);
 }

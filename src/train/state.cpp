@@ -15,13 +15,17 @@ namespace {
 using nlohmann::json;
 
 /// JSON has no NaN or infinity: null stands for "none yet".
-json finite_or_null(double value) { return std::isfinite(value) ? json(value) : json(nullptr); }
+json finite_or_null(double value) {
+    return std::isfinite(value) ? json(value) : json(nullptr);
+}
 
 double number_or(const json& value, double absent) {
     return value.is_null() ? absent : value.get<double>();
 }
 
-json window_json(const Window& window) { return {{"loss", window.loss}, {"steps", window.steps}}; }
+json window_json(const Window& window) {
+    return {{"loss", window.loss}, {"steps", window.steps}};
+}
 
 Window window_from(const json& value) {
     return {.loss = value.at("loss").get<double>(), .steps = value.at("steps").get<int64_t>()};
@@ -71,9 +75,10 @@ Choices choices_from(const json& j) {
 }
 
 void check_state(const RunState& s, const std::string& where) {
-    if (s.step < 0 || s.tokens < 0 || s.metrics_offset < 0 || !std::isfinite(s.elapsed_s) || s.elapsed_s < 0)
-        fail(kData, "{}: step {}, {} tokens, {} bytes of metrics, {} s: none may be negative", where, s.step,
-             s.tokens, s.metrics_offset, s.elapsed_s);
+    if (s.step < 0 || s.tokens < 0 || s.metrics_offset < 0 || !std::isfinite(s.elapsed_s) ||
+        s.elapsed_s < 0)
+        fail(kData, "{}: step {}, {} tokens, {} bytes of metrics, {} s: none may be negative",
+             where, s.step, s.tokens, s.metrics_offset, s.elapsed_s);
 }
 
 }  // namespace
@@ -134,8 +139,8 @@ StateFile read_state_file(const std::filesystem::path& path) {
     check_state(file.resume, path.string());
     const Choices& c = file.choices;
     if (c.threads < 1 || c.micro < 1 || c.accumulation < 1)
-        fail(kData, "{}: {} threads, batch {}, accumulation {}: each must be at least 1", path.string(),
-             c.threads, c.micro, c.accumulation);
+        fail(kData, "{}: {} threads, batch {}, accumulation {}: each must be at least 1",
+             path.string(), c.threads, c.micro, c.accumulation);
     return file;
 }
 

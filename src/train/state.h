@@ -12,48 +12,48 @@ namespace knlp::train {
 /// The best evaluation so far.
 struct Best {
     double val_loss = std::numeric_limits<double>::infinity();
-    int64_t step = -1;                   // -1: none yet
+    int64_t step = -1;  // -1: none yet
 };
 
 /// Sums over the steps since the last event of a kind; they outlive an interruption.
 struct Window {
     double loss = 0;
-    int64_t steps = 0;                   // with a finite loss
+    int64_t steps = 0;  // with a finite loss
     /// NaN when no step counted.
     double mean() const;
     void add(double value);
 };
 
-/// Where a run stands between two steps. Everything that decides the steps to come, beside weights and
-/// optimizer state: random numbers and data are functions of (seed, step).
+/// Where a run stands between two steps. Everything that decides the steps to come, beside weights
+/// and optimizer state: random numbers and data are functions of (seed, step).
 struct RunState {
-    int64_t step = 0;                    // steps taken; a skipped one counts, its batch is used up
+    int64_t step = 0;  // steps taken; a skipped one counts, its batch is used up
     int64_t tokens = 0;
-    double elapsed_s = 0;                // training time of all attempts
+    double elapsed_s = 0;  // training time of all attempts
     Best best;
     double last_val_loss = std::numeric_limits<double>::quiet_NaN();
     int64_t last_eval_step = -1, last_logged_step = -1;
     Window since_log, since_eval;
     int64_t bad_in_a_row = 0, bad_total = 0;
-    int64_t metrics_offset = 0;          // bytes of metrics.jsonl
+    int64_t metrics_offset = 0;  // bytes of metrics.jsonl
 };
 
 /// What timing or free memory chose; stored in the checkpoint and used again on resume.
 struct Choices {
-    int64_t threads = 0;                 // 0: not chosen yet, as for the others
+    int64_t threads = 0;  // 0: not chosen yet, as for the others
     std::string isa, gemm;
     int64_t micro = 0, accumulation = 0;
 };
 
 /// state.json of a checkpoint.
 struct StateFile {
-    RunState state;                      // as the run stands, a final evaluation included
-    RunState resume;                     // what going on starts from: before the events of the end
-    bool scheduled = false;              // by interval or best, so that "ckpt" belongs into the metrics
+    RunState state;          // as the run stands, a final evaluation included
+    RunState resume;         // what going on starts from: before the events of the end
+    bool scheduled = false;  // by interval or best, so that "ckpt" belongs into the metrics
     Choices choices;
     config::Model model;
-    std::string optimizer, optimizer_scalars;    // row of the table; its scalars as JSON text
-    std::string config_sha256, git, schedule;    // schedule: kind, or "wallclock" with a time budget
+    std::string optimizer, optimizer_scalars;  // row of the table; its scalars as JSON text
+    std::string config_sha256, git, schedule;  // schedule: kind, or "wallclock" with a time budget
     uint64_t seed = 0;
 };
 

@@ -10,8 +10,8 @@ namespace knlp::train {
 void write_optimizer(const std::filesystem::path& path, optim::Optimizer& optimizer,
                      const std::string& name);
 
-/// Fills the optimizer's tensors. Error{kData} naming the first tensor that is missing, unknown or of
-/// another shape or type.
+/// Fills the optimizer's tensors. Error{kData} naming the first tensor that is missing, unknown or
+/// of another shape or type.
 void read_optimizer(const std::filesystem::path& path, optim::Optimizer& optimizer);
 
 /// The batch of a step that could not be learned from: "inputs" and "targets" [E, T] int64.

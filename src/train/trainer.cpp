@@ -31,8 +31,10 @@ namespace fs = std::filesystem;
 
 namespace {
 
-/// Writes what a run directory says about its configuration; the choices of this run have origin auto.
-void write_configuration(const track::RunDir& run, config::Symbols& symbols, const Choices& choices) {
+/// Writes what a run directory says about its configuration; the choices of this run have origin
+/// auto.
+void write_configuration(const track::RunDir& run, config::Symbols& symbols,
+                         const Choices& choices) {
     symbols.record_auto("NUM_THREADS", std::to_string(choices.threads));
     symbols.record_auto("BATCH_SIZE", std::to_string(choices.micro));
     symbols.record_auto("GRADIENT_ACCUMULATION", std::to_string(choices.accumulation));
@@ -74,16 +76,17 @@ TrainOutcome dry_run(Session& s, const TrainRequest& request) {
     for (const model::Parameter& parameter : s.gpt2->parameters())
         log::info("{:<32} [{}]  {}", parameter.spec.name, fmt::join(parameter.spec.shape, ", "),
                   parameter.spec.decay ? "decayed" : "");
-    log::info("{} parameters; {} sequences = {} x {}; memory about {}; loss {:.4f}, gradient norm {:.3f}",
-              count_text(model::parameter_count(s.model)), s.batch.effective(), s.batch.micro,
-              s.batch.accumulation, bytes_text(s.memory.total()), loss.item<double>(), info.grad_norm);
+    log::info(
+        "{} parameters; {} sequences = {} x {}; memory about {}; loss {:.4f}, gradient norm {:.3f}",
+        count_text(model::parameter_count(s.model)), s.batch.effective(), s.batch.micro,
+        s.batch.accumulation, bytes_text(s.memory.total()), loss.item<double>(), info.grad_norm);
     log::info("dry run: one step on made-up tokens; nothing was written");
     return {};
 }
 
 /// Runs the loop and what follows it; a failure is recorded in the run directory before it goes on.
-TrainOutcome run_recorded(Session& s, RunState& state, Recorder& recorder, const TrainRequest& request,
-                          const std::string& config_sha256) {
+TrainOutcome run_recorded(Session& s, RunState& state, Recorder& recorder,
+                          const TrainRequest& request, const std::string& config_sha256) {
     const fs::path path = recorder.run().path();
     TrainOutcome outcome{.run_directory = path};
     const auto record = [&](int status, const std::string& text) {
@@ -102,17 +105,20 @@ TrainOutcome run_recorded(Session& s, RunState& state, Recorder& recorder, const
         record(exit_status(error.kind()), error.what());
         throw;
     } catch (const std::bad_alloc&) {
-        const std::string text = fmt::format("out of memory: {} held, {} at the peak; lower BATCH_SIZE and "
-                                             "accumulate instead, or set LOSS_CHUNK",
-                                             bytes_text(resident_bytes()), bytes_text(peak_resident_bytes()));
+        const std::string text = fmt::format(
+            "out of memory: {} held, {} at the peak; lower BATCH_SIZE and "
+            "accumulate instead, or set LOSS_CHUNK",
+            bytes_text(resident_bytes()), bytes_text(peak_resident_bytes()));
         record(4, text);
         fail_code(kRun, "E_MEMORY", "{}", text);
     } catch (const c10::Error& error) {
         const std::string text = error.what_without_backtrace();
         record(4, text);
         if (text.find("memory") == std::string::npos) throw;
-        fail_code(kRun, "E_MEMORY", "out of memory: {} held, {} at the peak; lower BATCH_SIZE and accumulate "
-                  "instead, or set LOSS_CHUNK", bytes_text(resident_bytes()), bytes_text(peak_resident_bytes()));
+        fail_code(kRun, "E_MEMORY",
+                  "out of memory: {} held, {} at the peak; lower BATCH_SIZE and accumulate "
+                  "instead, or set LOSS_CHUNK",
+                  bytes_text(resident_bytes()), bytes_text(peak_resident_bytes()));
     }
     print_substitute(s);
     track::index_run(s.general.output_dir, path);
@@ -154,11 +160,14 @@ void compare_configuration(const config::Symbols& symbols, const config::Symbols
         return found == from.values().end() ? std::string("off") : found->second;
     };
     for (const std::string& name : names)
-        changes.push_back(fmt::format("{}={} (was {})", name, value(symbols, name), value(before, name)));
+        changes.push_back(
+            fmt::format("{}={} (was {})", name, value(symbols, name), value(before, name)));
     const std::string list = fmt::format("{}", fmt::join(changes, ", "));
     if (!request.allow_config_change)
-        fail_code(kConfig, "E_RESUME_MISMATCH", "{}: the configuration differs from the run's: {}; undo it, or "
-                  "give --allow-config-change to go on with it", request.resume.string(), list);
+        fail_code(kConfig, "E_RESUME_MISMATCH",
+                  "{}: the configuration differs from the run's: {}; undo it, or "
+                  "give --allow-config-change to go on with it",
+                  request.resume.string(), list);
     log::warn("going on with a changed configuration: {}", list);
 }
 
@@ -177,20 +186,24 @@ TrainOutcome go_on(config::Symbols& symbols, const TrainRequest& request) {
     const std::optional<CheckpointInfo> checkpoint = newest_checkpoint(run.path());
     StateFile file;
     TrainRequest asked = request;
-    if (checkpoint) file = read_state_file(checkpoint->path / "state.json");
-    else asked.init_from = initial_weights_of(run);
+    if (checkpoint)
+        file = read_state_file(checkpoint->path / "state.json");
+    else
+        asked.init_from = initial_weights_of(run);
     Choices forced = file.choices;
     if (!symbols.differences(before).empty()) forced.micro = forced.accumulation = 0;
-    if (config::read_general(symbols).num_threads != config::read_general(before).num_threads) forced.threads = 0;
+    if (config::read_general(symbols).num_threads != config::read_general(before).num_threads)
+        forced.threads = 0;
 
     Session s = prepare_session(symbols, asked, forced);
     plan_resources(s, asked, run.path());
     build_model(s);
     if (checkpoint) {
         if (file.optimizer != s.optimizer_options.name)
-            fail_code(kConfig, "E_RESUME_MISMATCH", "{}: its optimizer is {}, the configuration wants {}; a "
-                      "new optimizer starts with --init-from", checkpoint->path.string(), file.optimizer,
-                      s.optimizer_options.name);
+            fail_code(kConfig, "E_RESUME_MISMATCH",
+                      "{}: its optimizer is {}, the configuration wants {}; a "
+                      "new optimizer starts with --init-from",
+                      checkpoint->path.string(), file.optimizer, s.optimizer_options.name);
         model::load_weights(checkpoint->path / "model.safetensors", *s.gpt2, !s.model.weight_tying);
         read_optimizer(checkpoint->path / "optim.safetensors", *s.optimizer);
         s.optimizer->load_scalars(file.optimizer_scalars);
@@ -202,7 +215,8 @@ TrainOutcome go_on(config::Symbols& symbols, const TrainRequest& request) {
 
     clean_checkpoints(run.path(), checkpoint ? checkpoint->step : -1);
     log::open_run_log(run.file("output.log"));
-    if (!checkpoint) log::warn("{}: no checkpoint to go on from; beginning again", run.path().string());
+    if (!checkpoint)
+        log::warn("{}: no checkpoint to go on from; beginning again", run.path().string());
     write_configuration(run, symbols, s.choices);
     write_tokenizer(run, s);
     print_substitute(s);
@@ -218,7 +232,8 @@ TrainOutcome go_on(config::Symbols& symbols, const TrainRequest& request) {
 
 TrainOutcome run_training(config::Symbols& symbols, const TrainRequest& request) {
     if (!request.resume.empty() && !request.init_from.empty())
-        fail(kUsage, "--resume goes on with a run and --init-from starts a new one; give one of them");
+        fail(kUsage,
+             "--resume goes on with a run and --init-from starts a new one; give one of them");
     const TrainOutcome outcome =
         request.resume.empty() ? start_run(symbols, request) : go_on(symbols, request);
     log::close_run_log();

@@ -17,10 +17,11 @@ TEST(BatchPlan, DivisorsDescendFromTheNumberToOne) {
 TEST(BatchPlan, MicroTimesAccumulationIsTheEffectiveBatchForEveryMachine) {
     for (int64_t effective = 1; effective <= 300; ++effective)
         for (const int64_t budget : {0, 5, 64, 1000}) {
-            const BatchPlan plan = choose_batch(effective, {.run_bytes = [](int64_t m) { return 3 + m; },
-                                                            .layer_bytes = [](int64_t m) { return m; },
-                                                            .run_budget = budget,
-                                                            .layer_budget = 0});
+            const BatchPlan plan =
+                choose_batch(effective, {.run_bytes = [](int64_t m) { return 3 + m; },
+                                         .layer_bytes = [](int64_t m) { return m; },
+                                         .run_budget = budget,
+                                         .layer_budget = 0});
             EXPECT_EQ(plan.micro * plan.accumulation, effective);
             EXPECT_TRUE(plan.micro == 1 || 3 + plan.micro <= budget);
             EXPECT_TRUE(plan.automatic);

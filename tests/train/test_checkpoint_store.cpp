@@ -39,7 +39,8 @@ TEST(CheckpointName, OnlyCanonicalNamesCount) {
     EXPECT_EQ(checkpoint_name(1000), "step-00001000");
     EXPECT_EQ(checkpoint_step("step-00001000"), 1000);
     EXPECT_EQ(checkpoint_step("step-123456789"), 123456789);
-    for (const char* name : {"step-", "step-1000", "step-00001000x", ".step-00001000.partial", "step--0000001", "x"})
+    for (const char* name :
+         {"step-", "step-1000", "step-00001000x", ".step-00001000.partial", "step--0000001", "x"})
         EXPECT_FALSE(checkpoint_step(name).has_value()) << name;
 }
 
@@ -63,7 +64,8 @@ TEST(CheckpointStore, EveryFlippedByteIsFound) {
     for (const char* name : {"model.safetensors", "optim.safetensors", "state.json"})
         for (int64_t at = 0; at < static_cast<int64_t>(fs::file_size(checkpoint / name)); ++at) {
             flip(checkpoint / name, at);
-            EXPECT_NE(verify_checkpoint(checkpoint).find(name), std::string::npos) << name << " byte " << at;
+            EXPECT_NE(verify_checkpoint(checkpoint).find(name), std::string::npos)
+                << name << " byte " << at;
             flip(checkpoint / name, at);
         }
     EXPECT_EQ(verify_checkpoint(checkpoint), "");
@@ -73,11 +75,13 @@ TEST(CheckpointStore, EveryTruncationIsFoundAndListedNowhere) {
     test::TempDir run;
     save(run.path(), 5);
     const fs::path checkpoint = run.path() / "checkpoints" / "step-00000005";
-    for (const char* name : {"model.safetensors", "optim.safetensors", "state.json", "MANIFEST.json"}) {
+    for (const char* name :
+         {"model.safetensors", "optim.safetensors", "state.json", "MANIFEST.json"}) {
         const std::string whole = read_file(checkpoint / name);
         // The manifest ends with a line break, which JSON does not need.
         const bool manifest = name == std::string("MANIFEST.json");
-        for (size_t length = 0; length + (manifest ? 1 : 0) < whole.size(); length += manifest ? 7 : 1) {
+        for (size_t length = 0; length + (manifest ? 1 : 0) < whole.size();
+             length += manifest ? 7 : 1) {
             std::ofstream(checkpoint / name, std::ios::binary) << whole.substr(0, length);
             EXPECT_NE(verify_checkpoint(checkpoint), "") << name << " " << length;
             EXPECT_TRUE(list_checkpoints(run.path()).empty()) << name << " " << length;

@@ -17,22 +17,24 @@ using namespace knlp;
 using namespace knlp::test;
 namespace fs = std::filesystem;
 
-const Values kDiverging = {{"LEARNING_RATE", "100"},    {"GPT2_DECAY_LR", "n"},      {"GPT2_WARMUP_STEPS", "0"},
-                           {"MAX_BAD_STEPS", "2"},      {"GPT2_MAX_ITERS", "400"},   {"WEIGHT_DECAY", "10"},
-                           {"GPT2_EVAL_INTERVAL", "1000"}, {"CHECKPOINT_INTERVAL", "2"},
-                           {"GRADIENT_CLIP_NORM", "0"}};
+const Values kDiverging = {
+    {"LEARNING_RATE", "100"},       {"GPT2_DECAY_LR", "n"},       {"GPT2_WARMUP_STEPS", "0"},
+    {"MAX_BAD_STEPS", "2"},         {"GPT2_MAX_ITERS", "400"},    {"WEIGHT_DECAY", "10"},
+    {"GPT2_EVAL_INTERVAL", "1000"}, {"CHECKPOINT_INTERVAL", "2"}, {"GRADIENT_CLIP_NORM", "0"}};
 
 TEST(Failure, DivergenceSaysStepRateTensorCheckpointAndSavesTheBatch) {
     TinyRuns runs;
-    const std::string text = expect_error(
-        kRun, {"diverged", "lr 1.000e+02", "2 bad steps in a row", "first bad tensor", "last good checkpoint: ",
-               "bad-batch-step-"},
-        [&] { runs.train("a", kDiverging); });
+    const std::string text =
+        expect_error(kRun,
+                     {"diverged", "lr 1.000e+02", "2 bad steps in a row", "first bad tensor",
+                      "last good checkpoint: ", "bad-batch-step-"},
+                     [&] { runs.train("a", kDiverging); });
     EXPECT_EQ(read_json(runs.run("a") / "status.json")["state"], "failed");
     EXPECT_TRUE(fs::exists(runs.run("a") / "error.txt"));
     EXPECT_FALSE(events(runs.run("a"), "warn").empty());
-    const fs::path batch = text.substr(text.find(runs.run("a").string() + "/bad-batch"),
-                                       text.find(".safetensors;") + 12 - text.find(runs.run("a").string() + "/bad-batch"));
+    const fs::path batch = text.substr(
+        text.find(runs.run("a").string() + "/bad-batch"),
+        text.find(".safetensors;") + 12 - text.find(runs.run("a").string() + "/bad-batch"));
     const SafetensorsFile file(batch);
     const int64_t step = std::stoll(file.metadata().at("step"));
     const data::Dataset dataset = data::open_dataset(runs.data());
@@ -65,7 +67,8 @@ TEST(Failure, ResumeAndInitFromExcludeEachOther) {
     config::Symbols symbols = config::Symbols::from_values(runs.values());
     train::TrainRequest request;
     request.resume = request.init_from = runs.run("a");
-    expect_error(kUsage, {"--resume", "--init-from"}, [&] { train::run_training(symbols, request); });
+    expect_error(kUsage, {"--resume", "--init-from"},
+                 [&] { train::run_training(symbols, request); });
 }
 
 TEST(Failure, DamagedOptimizerFileIsNamedWhenNothingElseIsLeft) {

@@ -35,11 +35,13 @@ std::vector<at::Tensor> gradients(model::Gpt2& gpt2, const data::TokenFile& toke
     for (int64_t first = 0; first < 6; first += micro) {
         const data::Batch batch = data::make_batch(tokens, 1, 3, first, micro, 16);
         const train::DeviceBatch ids = train::to_device(batch, at::kCPU);
-        model::ForwardContext context{.training = true, .seed = 1, .step = 3, .micro = first / micro, .first_row = first};
+        model::ForwardContext context{
+            .training = true, .seed = 1, .step = 3, .micro = first / micro, .first_row = first};
         gpt2.loss(ids.inputs, ids.targets, context, 6 * 16).backward();
     }
     std::vector<at::Tensor> all;
-    for (model::Parameter& parameter : gpt2.parameters()) all.push_back(parameter.value.grad().clone());
+    for (model::Parameter& parameter : gpt2.parameters())
+        all.push_back(parameter.value.grad().clone());
     return all;
 }
 
@@ -54,7 +56,8 @@ TEST(Accumulation, MicroBatchesEqualOneLargeBatchDropoutIncluded) {
         for (size_t i = 0; i < whole.size(); ++i) {
             // Sums of 6 float32 parts in another order.
             const double scale = whole[i].abs().max().item<double>();
-            EXPECT_LT((parts[i] - whole[i]).abs().max().item<double>(), 1e-5 * scale) << gpt2.parameters()[i].spec.name;
+            EXPECT_LT((parts[i] - whole[i]).abs().max().item<double>(), 1e-5 * scale)
+                << gpt2.parameters()[i].spec.name;
         }
     }
 }
@@ -74,7 +77,8 @@ TEST(Evaluator, EqualsTheMeanOverWindowsAndTheirStandardError) {
     model::Gpt2 gpt2(tiny_model(), at::kCPU);
     gpt2.initialize(1);
     const auto starts = data::eval_window_starts(dataset.val.size(), 16, 16 * 10);
-    const auto result = train::evaluate_windows(gpt2, dataset.val, starts, 4, config::Precision::kFloat32);
+    const auto result =
+        train::evaluate_windows(gpt2, dataset.val, starts, 4, config::Precision::kFloat32);
     ASSERT_EQ(result.window_loss.size(), 10u);
     EXPECT_EQ(result.tokens, 160);
     EXPECT_TRUE(result.complete);
@@ -92,8 +96,10 @@ TEST(Evaluator, DoesNotDependOnTheBatchBeyondRounding) {
     model::Gpt2 gpt2(tiny_model(), at::kCPU);
     gpt2.initialize(1);
     const auto starts = data::eval_window_starts(dataset.val.size(), 16, 16 * 7);
-    const auto whole = train::evaluate_windows(gpt2, dataset.val, starts, 7, config::Precision::kFloat32);
-    const auto single = train::evaluate_windows(gpt2, dataset.val, starts, 1, config::Precision::kFloat32);
+    const auto whole =
+        train::evaluate_windows(gpt2, dataset.val, starts, 7, config::Precision::kFloat32);
+    const auto single =
+        train::evaluate_windows(gpt2, dataset.val, starts, 1, config::Precision::kFloat32);
     EXPECT_NEAR(whole.loss, single.loss, 1e-5);
 }
 
@@ -104,8 +110,9 @@ TEST(Evaluator, StopsBetweenBatchesWhenAsked) {
     gpt2.initialize(1);
     const auto starts = data::eval_window_starts(dataset.val.size(), 16, 16 * 8);
     int asked = 0;
-    const auto result = train::evaluate_windows(gpt2, dataset.val, starts, 2, config::Precision::kFloat32,
-                                                [&asked] { return ++asked > 2; });
+    const auto result =
+        train::evaluate_windows(gpt2, dataset.val, starts, 2, config::Precision::kFloat32,
+                                [&asked] { return ++asked > 2; });
     EXPECT_FALSE(result.complete);
     EXPECT_EQ(result.window_loss.size(), 4u);
 }

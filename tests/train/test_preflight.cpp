@@ -20,8 +20,9 @@ TEST(MemoryPreflight, NamesTheThreeLargestTermsWhenItDoesNotFit) {
                                             {"optimizer state", 1'000'000'000},
                                             {"activations", 900'000'000}},
                                   .available = 2'000'000'000};
-    const std::string text = expect_error(kRun, {"2.8 GB", "2.0 GB", "optimizer state 1.0 GB, activations 900 MB, weights"},
-                                          [&] { require_memory(estimate, false); });
+    const std::string text = expect_error(
+        kRun, {"2.8 GB", "2.0 GB", "optimizer state 1.0 GB, activations 900 MB, weights"},
+        [&] { require_memory(estimate, false); });
     EXPECT_EQ(text.find("gradients"), std::string::npos);
     EXPECT_NO_THROW(require_memory(estimate, true));
 }
@@ -44,7 +45,8 @@ TEST(DiskPreflight, WantsRoomFor2Point2Checkpoints) {
 TEST(WritePreflight, PlaceUnderAFileIsRefusedAndNothingStays) {
     test::TempDir dir;
     std::ofstream(dir.file("plain")) << "x";
-    expect_error(kRun, {"cannot be written", "--out"}, [&] { require_writable(dir.file("plain")); });
+    expect_error(kRun, {"cannot be written", "--out"},
+                 [&] { require_writable(dir.file("plain")); });
     EXPECT_NO_THROW(require_writable(dir.file("a/b/c")));
     EXPECT_EQ(std::distance(std::filesystem::directory_iterator(dir.path()), {}), 1);
     expect_error(kRun, {"/proc"}, [&] { require_writable("/proc/knlp-run"); });
@@ -60,7 +62,8 @@ config::Train steps(int64_t n) {
 TEST(TimePreflight, CountsStepsAndEvaluations) {
     config::Train train = steps(100);
     train.eval_interval = 10;
-    const TimeEstimate estimate = estimate_time(train, {.step_s = 2, .eval_s = 5, .tokens_per_step = 64});
+    const TimeEstimate estimate =
+        estimate_time(train, {.step_s = 2, .eval_s = 5, .tokens_per_step = 64});
     EXPECT_EQ(estimate.steps, 100);
     EXPECT_NEAR(estimate.total_s, 100 * 2 + 10 * 5 + 5, 1e-9);
     EXPECT_EQ(estimate.incomplete, "");

@@ -21,7 +21,8 @@ using namespace knlp::train;
 struct Recorded {
     test::TempDir dir;
     track::RunDir run = track::RunDir::create(dir.path(), "x", dir.path() / "run");
-    Recorder recorder{run, {.command_line = "knlp train"}, R"({"memory":{"estimate_bytes":7}})", false};
+    Recorder recorder{
+        run, {.command_line = "knlp train"}, R"({"memory":{"estimate_bytes":7}})", false};
 };
 
 TEST(Recorder, MergesDetailsIntoTheManifest) {
@@ -59,8 +60,11 @@ TEST(Recorder, FailureKeepsTheErrorTheCommandAndTheLastLines) {
 TEST(Recorder, ValuesThatAreNotFiniteStayReadable) {
     Recorded r;
     r.recorder.begin(0);
-    r.recorder.eval({.step = 1, .train_loss = std::nan(""), .val_loss = 2.0,
-                     .val_se = std::numeric_limits<double>::infinity(), .batches_sha256 = "x"});
+    r.recorder.eval({.step = 1,
+                     .train_loss = std::nan(""),
+                     .val_loss = 2.0,
+                     .val_se = std::numeric_limits<double>::infinity(),
+                     .batches_sha256 = "x"});
     const auto event = track::read_metrics(r.run.path()).at(0);
     EXPECT_EQ(event["train_loss"], "nan");
     EXPECT_EQ(event["val_se"], "inf");

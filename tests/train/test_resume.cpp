@@ -44,8 +44,10 @@ TEST(Resume, UnfinishedAccumulationIsDiscardedAndReplayed) {
 
 TEST(Resume, Bfloat16AndSpamContinueWithTheSameBits) {
     TinyRuns runs;
-    const Values changes = {{"MIXED_PRECISION", "y"},        {"OPTIMIZER_SELECT_ADAMWSPAM", "y"},
-                            {"SPAM_MODE_KNLP", "y"},         {"SPAM_INTERVAL", "4"},
+    const Values changes = {{"MIXED_PRECISION", "y"},
+                            {"OPTIMIZER_SELECT_ADAMWSPAM", "y"},
+                            {"SPAM_MODE_KNLP", "y"},
+                            {"SPAM_INTERVAL", "4"},
                             {"SPAM_WARMUP_STEPS", "3"}};
     runs.train("straight", changes);
     EXPECT_EQ(runs.train_until("stopped", 5, 1, changes), 75);
@@ -55,14 +57,18 @@ TEST(Resume, Bfloat16AndSpamContinueWithTheSameBits) {
 
 TEST(Resume, AutomaticMicroBatchIsKept) {
     TinyRuns runs;
-    const Values changes = {{"HYPER_PARAM_AUTO", "y"}, {"TARGET_EFFECTIVE_BATCH", "6"}, {"GEMM_ATEN", ""},
-                            {"BATCH_SIZE", ""},        {"GRADIENT_ACCUMULATION", ""}};
+    const Values changes = {{"HYPER_PARAM_AUTO", "y"},
+                            {"TARGET_EFFECTIVE_BATCH", "6"},
+                            {"GEMM_ATEN", ""},
+                            {"BATCH_SIZE", ""},
+                            {"GRADIENT_ACCUMULATION", ""}};
     runs.train("straight", changes);
     runs.train_until("stopped", 5, 0, changes);
     const auto before = read_json(newest(runs.run("stopped")) / "state.json");
     EXPECT_EQ(runs.resume("stopped").status, 0);
     const auto after = read_json(newest(runs.run("stopped")) / "state.json");
-    for (const char* name : {"batch", "accumulation", "gemm", "isa", "threads"}) EXPECT_EQ(before[name], after[name]);
+    for (const char* name : {"batch", "accumulation", "gemm", "isa", "threads"})
+        EXPECT_EQ(before[name], after[name]);
 }
 
 TEST(Resume, ThreeTimesStillEqualsOnceAndStepsIncrease) {
@@ -124,11 +130,12 @@ TEST(Resume, ChangedSymbolsAreListedAndRefused) {
     TinyRuns runs;
     runs.train_until("a", 5, 0);
     const auto before = events(runs.run("a"));
-    const std::string text = expect_error(kConfig, {"LEARNING_RATE=5e-3 (was 1e-2)", "GPT2_DROPOUT=0.2 (was 0.1)",
-                                                    "--allow-config-change"},
-                                          [&] {
-                                              runs.resume("a", {{"LEARNING_RATE", "5e-3"}, {"GPT2_DROPOUT", "0.2"}});
-                                          });
+    const std::string text = expect_error(
+        kConfig,
+        {"LEARNING_RATE=5e-3 (was 1e-2)", "GPT2_DROPOUT=0.2 (was 0.1)", "--allow-config-change"},
+        [&] {
+            runs.resume("a", {{"LEARNING_RATE", "5e-3"}, {"GPT2_DROPOUT", "0.2"}});
+        });
     EXPECT_EQ(events(runs.run("a")), before);
     train::TrainRequest allow;
     allow.allow_config_change = true;

@@ -16,9 +16,18 @@ using namespace knlp::train;
 
 StateFile example() {
     StateFile file;
-    file.state = {.step = 7, .tokens = 700, .elapsed_s = 0.1 + 0.2, .best = {1.0 / 3, 4}, .last_val_loss = 0.7,
-                  .last_eval_step = 4, .last_logged_step = 6, .since_log = {1e-17, 1}, .since_eval = {5.5, 3},
-                  .bad_in_a_row = 1, .bad_total = 2, .metrics_offset = 12345};
+    file.state = {.step = 7,
+                  .tokens = 700,
+                  .elapsed_s = 0.1 + 0.2,
+                  .best = {1.0 / 3, 4},
+                  .last_val_loss = 0.7,
+                  .last_eval_step = 4,
+                  .last_logged_step = 6,
+                  .since_log = {1e-17, 1},
+                  .since_eval = {5.5, 3},
+                  .bad_in_a_row = 1,
+                  .bad_total = 2,
+                  .metrics_offset = 12345};
     file.resume = file.state;
     file.resume.best = {};
     file.scheduled = true;
@@ -47,12 +56,14 @@ TEST(StateFile, EveryFieldSurvivesExactly) {
 TEST(StateFile, EachMissingFieldIsRefusedByName) {
     test::TempDir dir;
     const nlohmann::json whole = nlohmann::json::parse(state_text(example()));
-    for (const char* name : {"step", "tokens_seen", "elapsed_s", "best_step", "since_log", "metrics_offset", "resume",
-                             "threads", "isa", "gemm", "batch", "accumulation", "optimizer", "rng", "schema"}) {
+    for (const char* name :
+         {"step", "tokens_seen", "elapsed_s", "best_step", "since_log", "metrics_offset", "resume",
+          "threads", "isa", "gemm", "batch", "accumulation", "optimizer", "rng", "schema"}) {
         nlohmann::json without = whole;
         without.erase(name);
         write_file_atomic(dir.file("state.json"), without.dump());
-        test::expect_error(kData, {"state.json", name}, [&] { read_state_file(dir.file("state.json")); });
+        test::expect_error(kData, {"state.json", name},
+                           [&] { read_state_file(dir.file("state.json")); });
     }
 }
 
@@ -62,7 +73,8 @@ TEST(StateFile, NegativeCountsAreRefused) {
         nlohmann::json whole = nlohmann::json::parse(state_text(example()));
         whole[name] = -5;
         write_file_atomic(dir.file("state.json"), whole.dump());
-        test::expect_error(kData, {"state.json", "-5"}, [&] { read_state_file(dir.file("state.json")); });
+        test::expect_error(kData, {"state.json", "-5"},
+                           [&] { read_state_file(dir.file("state.json")); });
     }
 }
 

@@ -31,8 +31,14 @@ TEST(TrainText, CountsAreGroupedOrShortened) {
 }
 
 TEST(ProgressLine, ShowsLossSpeedAndTimeLeft) {
-    const std::string text = progress_text({.step = 120, .planned_steps = 600, .progress = 0.2, .loss = 2.5,
-                                            .lr = 1e-3, .tokens_per_s = 15300, .elapsed_s = 20, .eta_s = 80});
+    const std::string text = progress_text({.step = 120,
+                                            .planned_steps = 600,
+                                            .progress = 0.2,
+                                            .loss = 2.5,
+                                            .lr = 1e-3,
+                                            .tokens_per_s = 15300,
+                                            .elapsed_s = 20,
+                                            .eta_s = 80});
     EXPECT_THAT(text, testing::HasSubstr("step 120/600"));
     EXPECT_THAT(text, testing::HasSubstr("loss 2.5000"));
     EXPECT_THAT(text, testing::HasSubstr("15,300 tokens/s"));

@@ -20,23 +20,30 @@ namespace fs = std::filesystem;
 struct Command {
     TinyRuns runs;
     Command() {
-        std::ofstream(runs.run(".config")) << config::Symbols::from_values(runs.values()).dot_config();
+        std::ofstream(runs.run(".config"))
+            << config::Symbols::from_values(runs.values()).dot_config();
     }
-    Finished operator()(std::vector<std::string> arguments, std::map<std::string, std::string> environment = {}) const {
+    Finished operator()(std::vector<std::string> arguments,
+                        std::map<std::string, std::string> environment = {}) const {
         arguments.insert(arguments.begin(), "train");
         return run_knlp(arguments, runs.path(), environment);
     }
     /// Starts training and sends `signal` once `events` lines are in metrics.jsonl.
     Finished stopped(const std::string& name, const std::string& signal, int64_t lines) const {
-        return run_shell("\"$KNLP\" train --out " + name + " --set GPT2_MAX_ITERS=100000 & pid=$!; "
-                         "until [ \"$(cat " + name + "/metrics.jsonl 2>/dev/null | wc -l)\" -ge " + std::to_string(lines) +
-                         " ]; do kill -0 $pid 2>/dev/null || break; done; kill -" + signal + " $pid; wait $pid",
+        return run_shell("\"$KNLP\" train --out " + name +
+                             " --set GPT2_MAX_ITERS=100000 & pid=$!; "
+                             "until [ \"$(cat " +
+                             name + "/metrics.jsonl 2>/dev/null | wc -l)\" -ge " +
+                             std::to_string(lines) +
+                             " ]; do kill -0 $pid 2>/dev/null || break; done; kill -" + signal +
+                             " $pid; wait $pid",
                          runs.path());
     }
 };
 
-#define NEEDS_BINARY() \
-    if (!fs::exists(knlp_binary())) GTEST_SKIP() << "no binary at " << knlp_binary() << " (KNLP_BIN)"
+#define NEEDS_BINARY()              \
+    if (!fs::exists(knlp_binary())) \
+    GTEST_SKIP() << "no binary at " << knlp_binary() << " (KNLP_BIN)"
 
 TEST(TrainCommand, TrainsAndShowsThePathOfTheReport) {
     NEEDS_BINARY();
@@ -71,11 +78,15 @@ TEST(TrainCommand, SignalsEndWithTheirStatusAndTheRunGoesOn) {
     NEEDS_BINARY();
     const Command train;
     EXPECT_EQ(train({"--out", "straight"}).status, 0);
-    for (const auto& [signal, status] : std::map<std::string, int>{{"INT", 130}, {"TERM", 75}, {"USR1", 75}}) {
+    for (const auto& [signal, status] :
+         std::map<std::string, int>{{"INT", 130}, {"TERM", 75}, {"USR1", 75}}) {
         EXPECT_EQ(train.stopped(signal, signal, 3).status, status) << signal;
         EXPECT_EQ(read_json(train.runs.run(signal) / "status.json")["state"], "preempted");
-        const Finished resumed = train({"--resume", signal, "--max-iters", "1000000", "--max-tokens",
-                                        std::to_string(96 * (1 + read_json(newest(train.runs.run(signal)) / "state.json")["step"].get<int64_t>()))});
+        const Finished resumed =
+            train({"--resume", signal, "--max-iters", "1000000", "--max-tokens",
+                   std::to_string(
+                       96 * (1 + read_json(newest(train.runs.run(signal)) / "state.json")["step"]
+                                     .get<int64_t>()))});
         EXPECT_EQ(resumed.status, 0) << resumed.err;
     }
 }
@@ -133,16 +144,19 @@ TEST(TrainCommandSlow, KilledAtRandomMomentsEndsWithTheSameBytes) {
         "\"$KNLP\" train --out killed --max-iters 40 & pid=$!; n=0; "
         "for i in $(seq 20); do "
         "  n=$((n + 1)); "
-        "  until [ \"$(cat killed/metrics.jsonl 2>/dev/null | wc -l)\" -ge $n ]; do kill -0 $pid 2>/dev/null || break; done; "
+        "  until [ \"$(cat killed/metrics.jsonl 2>/dev/null | wc -l)\" -ge $n ]; do kill -0 $pid "
+        "2>/dev/null || break; done; "
         "  kill -9 $pid 2>/dev/null; wait $pid; "
-        "  [ -e killed/config ] || { rm -rf killed; \"$KNLP\" train --out killed --max-iters 40 & pid=$!; continue; }; "
+        "  [ -e killed/config ] || { rm -rf killed; \"$KNLP\" train --out killed --max-iters 40 & "
+        "pid=$!; continue; }; "
         "  \"$KNLP\" train --resume killed & pid=$!; "
         "done; wait $pid",
         train.runs.path());
     EXPECT_EQ(killed.status, 0) << killed.err;
     EXPECT_EQ(events(train.runs.run("straight")), events(train.runs.run("killed")));
     for (const char* name : {"model.safetensors", "optim.safetensors"})
-        EXPECT_TRUE(same_bytes(newest(train.runs.run("straight")) / name, newest(train.runs.run("killed")) / name));
+        EXPECT_TRUE(same_bytes(newest(train.runs.run("straight")) / name,
+                               newest(train.runs.run("killed")) / name));
 }
 
 TEST(TrainCommandSlow, KilledAtEverySystemCallOfASaveStaysLoadable) {
@@ -151,23 +165,30 @@ TEST(TrainCommandSlow, KilledAtEverySystemCallOfASaveStaysLoadable) {
     if (!fs::exists(shim)) GTEST_SKIP() << shim << " is not built";
     const Command train;
     EXPECT_EQ(train({"--out", "straight", "--max-iters", "4"}).status, 0);
-    const auto preload = [&](const std::string& name, const std::string& variable, const std::string& value) {
-        return std::map<std::string, std::string>{{"LD_PRELOAD", shim.string()},
-                                                  {variable, value},
-                                                  {"KNLP_CRASH_BELOW", (train.runs.run(name) / "checkpoints").string()}};
+    const auto preload = [&](const std::string& name, const std::string& variable,
+                             const std::string& value) {
+        return std::map<std::string, std::string>{
+            {"LD_PRELOAD", shim.string()},
+            {variable, value},
+            {"KNLP_CRASH_BELOW", (train.runs.run(name) / "checkpoints").string()}};
     };
     const fs::path count = train.runs.run("count");
-    EXPECT_EQ(train({"--out", "counted", "--max-iters", "4"}, preload("counted", "KNLP_CRASH_COUNT", count.string())).status, 0);
+    EXPECT_EQ(train({"--out", "counted", "--max-iters", "4"},
+                    preload("counted", "KNLP_CRASH_COUNT", count.string()))
+                  .status,
+              0);
     const int64_t calls = std::stoll(read_file(count));
     EXPECT_GT(calls, 10);
     for (int64_t at = 1; at <= calls; ++at) {
         const std::string name = "crash-" + std::to_string(at);
-        const Finished crashed = train({"--out", name, "--max-iters", "4"}, preload(name, "KNLP_CRASH_AT", std::to_string(at)));
+        const Finished crashed = train({"--out", name, "--max-iters", "4"},
+                                       preload(name, "KNLP_CRASH_AT", std::to_string(at)));
         EXPECT_EQ(crashed.status, 137) << at;
         const Finished resumed = train({"--resume", name});
         EXPECT_EQ(resumed.status, 0) << at << ": " << resumed.err;
         EXPECT_TRUE(same_bytes(newest(train.runs.run("straight")) / "model.safetensors",
-                               newest(train.runs.run(name)) / "model.safetensors")) << at;
+                               newest(train.runs.run(name)) / "model.safetensors"))
+            << at;
         fs::remove_all(train.runs.run(name));
     }
 }
@@ -177,9 +198,11 @@ TEST(TrainCommand, FullDiskDuringASaveKeepsTheOldCheckpointAndGoesOn) {
     const fs::path shim = binary_directory() / "crash_shim.so";
     if (!fs::exists(shim)) GTEST_SKIP() << shim << " is not built";
     const Command train;
-    const auto full = [&](const std::string& name, const std::string& variable, const std::string& at) {
+    const auto full = [&](const std::string& name, const std::string& variable,
+                          const std::string& at) {
         return train({"--out", name},
-                     {{"LD_PRELOAD", shim.string()}, {variable, at},
+                     {{"LD_PRELOAD", shim.string()},
+                      {variable, at},
                       {"KNLP_CRASH_BELOW", (train.runs.run(name) / "checkpoints").string()}});
     };
     const Finished once = full("once", "KNLP_FAIL_AT", "3");
@@ -197,11 +220,23 @@ TEST(TrainingSlow, MarkovTextIsLearnedToItsEntropy) {
     data::make_synthetic("markov", 2000000, 1, {.name = "markov"}, train.runs.run("markov"));
     const double entropy = data::open_dataset(train.runs.run("markov")).meta.entropy_nats;
     const Finished done =
-        train({"--out", "a", "--max-iters", "1500", "--set", "GPT2_CUSTOM_DATASET_PATH=" + train.runs.run("markov").string(),
-               "--set", "GPT2_N_LAYER=4", "--set", "GPT2_N_HEAD=4", "--set", "GPT2_N_EMBD=128", "--set", "GPT2_BLOCK_SIZE=128",
-               "--set", "BATCH_SIZE=16", "--set", "GRADIENT_ACCUMULATION=1", "--set", "GPT2_DROPOUT=0", "--set",
-               "LEARNING_RATE=1e-3", "--set", "GPT2_MIN_LR=1e-5", "--set", "GPT2_WARMUP_STEPS=50", "--set", "NUM_THREADS=2",
-               "--set", "GPT2_EVAL_INTERVAL=500", "--set", "GPT2_EVAL_TOKENS=131072", "--set", "CHECKPOINT_INTERVAL=500"});
+        train({"--out",       "a",
+               "--max-iters", "1500",
+               "--set",       "GPT2_CUSTOM_DATASET_PATH=" + train.runs.run("markov").string(),
+               "--set",       "GPT2_N_LAYER=4",
+               "--set",       "GPT2_N_HEAD=4",
+               "--set",       "GPT2_N_EMBD=128",
+               "--set",       "GPT2_BLOCK_SIZE=128",
+               "--set",       "BATCH_SIZE=16",
+               "--set",       "GRADIENT_ACCUMULATION=1",
+               "--set",       "GPT2_DROPOUT=0",
+               "--set",       "LEARNING_RATE=1e-3",
+               "--set",       "GPT2_MIN_LR=1e-5",
+               "--set",       "GPT2_WARMUP_STEPS=50",
+               "--set",       "NUM_THREADS=2",
+               "--set",       "GPT2_EVAL_INTERVAL=500",
+               "--set",       "GPT2_EVAL_TOKENS=131072",
+               "--set",       "CHECKPOINT_INTERVAL=500"});
     ASSERT_EQ(done.status, 0) << done.err;
     EXPECT_LT(events(train.runs.run("a"), "final").at(0)["val_loss"].get<double>(), entropy + 0.05);
 }

@@ -39,7 +39,8 @@ TEST(Training, FirstLearningRateIsTheHighestDividedByWarmUp) {
 
 TEST(Training, LastStepIsLoggedAndEvaluatedWhateverTheIntervals) {
     TinyRuns runs;
-    runs.train("a", {{"GPT2_MAX_ITERS", "6"}, {"GPT2_EVAL_INTERVAL", "100"}, {"GPT2_LOG_INTERVAL", "4"}});
+    runs.train(
+        "a", {{"GPT2_MAX_ITERS", "6"}, {"GPT2_EVAL_INTERVAL", "100"}, {"GPT2_LOG_INTERVAL", "4"}});
     EXPECT_EQ(steps_of(events(runs.run("a"), "train")), (std::vector<int64_t>{0, 4, 5}));
     EXPECT_EQ(steps_of(events(runs.run("a"), "eval")), (std::vector<int64_t>{0, 6}));
 }
@@ -50,7 +51,8 @@ TEST(Training, SameSeedGivesTheSameRecordAndAnotherSeedAnother) {
     runs.train("b");
     runs.train("c", {{"SEED", "2"}});
     EXPECT_EQ(events(runs.run("a")), events(runs.run("b")));
-    EXPECT_TRUE(same_bytes(newest(runs.run("a")) / "model.safetensors", newest(runs.run("b")) / "model.safetensors"));
+    EXPECT_TRUE(same_bytes(newest(runs.run("a")) / "model.safetensors",
+                           newest(runs.run("b")) / "model.safetensors"));
     EXPECT_NE(events(runs.run("a"), "train"), events(runs.run("c"), "train"));
 }
 
@@ -59,12 +61,14 @@ TEST(Training, EvaluationIntervalDoesNotChangeTheTraining) {
     runs.train("often", {{"GPT2_EVAL_INTERVAL", "1"}});
     runs.train("never", {{"GPT2_EVAL_INTERVAL", "1000"}});
     EXPECT_EQ(events(runs.run("often"), "train"), events(runs.run("never"), "train"));
-    EXPECT_TRUE(same_bytes(newest(runs.run("often")) / "model.safetensors", newest(runs.run("never")) / "model.safetensors"));
+    EXPECT_TRUE(same_bytes(newest(runs.run("often")) / "model.safetensors",
+                           newest(runs.run("never")) / "model.safetensors"));
 }
 
 TEST(Training, BestCheckpointIsThatOfTheLowestEvaluation) {
     TinyRuns runs;
-    runs.train("a", {{"GPT2_MAX_ITERS", "12"}, {"CHECKPOINT_KEEP", "1"}, {"GPT2_EVAL_INTERVAL", "3"}});
+    runs.train("a",
+               {{"GPT2_MAX_ITERS", "12"}, {"CHECKPOINT_KEEP", "1"}, {"GPT2_EVAL_INTERVAL", "3"}});
     double best = 1e9;
     int64_t step = -1;
     for (const auto& event : events(runs.run("a"), "eval")) {
@@ -76,25 +80,31 @@ TEST(Training, BestCheckpointIsThatOfTheLowestEvaluation) {
     const auto all = train::list_checkpoints(runs.run("a"));
     ASSERT_FALSE(all.empty());
     EXPECT_LE(all.size(), 2u);
-    EXPECT_TRUE(std::any_of(all.begin(), all.end(), [&](const auto& info) { return info.best && info.step == step; }));
+    EXPECT_TRUE(std::any_of(all.begin(), all.end(),
+                            [&](const auto& info) { return info.best && info.step == step; }));
     EXPECT_EQ(all.back().step, 12);
     for (const auto& info : all) EXPECT_EQ(train::verify_checkpoint(info.path), "");
 }
 
 TEST(Training, LossFallsOnTextWithStructure) {
     TinyRuns runs;
-    runs.train("a", {{"GPT2_MAX_ITERS", "60"}, {"BATCH_SIZE", "8"}, {"GRADIENT_ACCUMULATION", "1"},
-                     {"GPT2_DROPOUT", "0"}, {"GPT2_EVAL_INTERVAL", "60"}});
+    runs.train("a", {{"GPT2_MAX_ITERS", "60"},
+                     {"BATCH_SIZE", "8"},
+                     {"GRADIENT_ACCUMULATION", "1"},
+                     {"GPT2_DROPOUT", "0"},
+                     {"GPT2_EVAL_INTERVAL", "60"}});
     const auto evals = events(runs.run("a"), "eval");
     EXPECT_NEAR(evals.front()["val_loss"].get<double>(), std::log(257.0), 0.15);
-    EXPECT_LT(evals.back()["val_loss"].get<double>(), 0.75 * evals.front()["val_loss"].get<double>());
+    EXPECT_LT(evals.back()["val_loss"].get<double>(),
+              0.75 * evals.front()["val_loss"].get<double>());
 }
 
 TEST(Training, RunDirectoryIsCompleteAndUsableAlone) {
     TinyRuns runs;
     runs.train("a");
-    for (const char* name : {"config", "config.resolved.json", "manifest.json", "metrics.jsonl", "summary.json",
-                             "status.json", "samples.txt", "output.log", "eval_windows.f32", "tokenizer"})
+    for (const char* name :
+         {"config", "config.resolved.json", "manifest.json", "metrics.jsonl", "summary.json",
+          "status.json", "samples.txt", "output.log", "eval_windows.f32", "tokenizer"})
         EXPECT_TRUE(fs::exists(runs.run("a") / name)) << name;
     EXPECT_EQ(data::load_tokenizer(runs.run("a") / "tokenizer")->vocab_size(), 257);
     const model::ModelSource source = model::find_model(runs.run("a"));
@@ -106,7 +116,9 @@ TEST(Training, RunDirectoryIsCompleteAndUsableAlone) {
 
 TEST(Training, ChoicesOfTheMachineAreRecorded) {
     TinyRuns runs;
-    runs.train("a", {{"HYPER_PARAM_AUTO", "y"}, {"TARGET_EFFECTIVE_BATCH", "6"}, {"BATCH_SIZE", ""},
+    runs.train("a", {{"HYPER_PARAM_AUTO", "y"},
+                     {"TARGET_EFFECTIVE_BATCH", "6"},
+                     {"BATCH_SIZE", ""},
                      {"GRADIENT_ACCUMULATION", ""}});
     const auto state = read_json(newest(runs.run("a")) / "state.json");
     EXPECT_EQ(state["batch"].get<int64_t>() * state["accumulation"].get<int64_t>(), 6);
@@ -120,7 +132,9 @@ TEST(Training, ChoicesOfTheMachineAreRecorded) {
 
 TEST(Training, OptimizerStateIsSavedUnderTheNamesOfTheParameters) {
     TinyRuns runs;
-    runs.train("a", {{"OPTIMIZER_SELECT_ADAMWSPAM", "y"}, {"SPAM_MODE_KNLP", "y"}, {"GPT2_MAX_ITERS", "2"}});
+    runs.train(
+        "a",
+        {{"OPTIMIZER_SELECT_ADAMWSPAM", "y"}, {"SPAM_MODE_KNLP", "y"}, {"GPT2_MAX_ITERS", "2"}});
     const SafetensorsFile weights(newest(runs.run("a")) / "model.safetensors");
     const SafetensorsFile optimizer(newest(runs.run("a")) / "optim.safetensors");
     EXPECT_EQ(optimizer.tensors().size(), 3 * weights.tensors().size());
@@ -131,7 +145,7 @@ TEST(Training, OptimizerStateIsSavedUnderTheNamesOfTheParameters) {
 
 TEST(Training, TokenBudgetStopsAtTheStepThatReachesIt) {
     TinyRuns runs;
-    runs.train("a", {{"GPT2_MAX_ITERS", "0"}, {"GPT2_MAX_TOKENS", "300"}});     // 96 tokens a step
+    runs.train("a", {{"GPT2_MAX_ITERS", "0"}, {"GPT2_MAX_TOKENS", "300"}});  // 96 tokens a step
     const auto last = events(runs.run("a"), "final").at(0);
     EXPECT_EQ(last["step"], 4);
     EXPECT_EQ(last["exit"], "max_tokens");
@@ -143,7 +157,8 @@ TEST(Training, SanityCheckLeavesTheRunAsItWouldHaveBeen) {
     runs.train("checked", {{"GPT2_MAX_ITERS", "4"}, {"SANITY_OVERFIT", "y"}});
     EXPECT_EQ(events(runs.run("plain")), events(runs.run("checked")));
     for (const char* name : {"model.safetensors", "optim.safetensors"})
-        EXPECT_TRUE(same_bytes(newest(runs.run("plain")) / name, newest(runs.run("checked")) / name));
+        EXPECT_TRUE(
+            same_bytes(newest(runs.run("plain")) / name, newest(runs.run("checked")) / name));
 }
 
 TEST(Training, FineTuningStartsFromTheWeightsWithAFreshOptimizer) {
@@ -155,7 +170,8 @@ TEST(Training, FineTuningStartsFromTheWeightsWithAFreshOptimizer) {
     const auto evals = events(runs.run("b"), "eval");
     EXPECT_EQ(evals.front()["step"], 0);
     double best = 1e9;
-    for (const auto& event : events(runs.run("a"), "eval")) best = std::min(best, event["val_loss"].get<double>());
+    for (const auto& event : events(runs.run("a"), "eval"))
+        best = std::min(best, event["val_loss"].get<double>());
     EXPECT_DOUBLE_EQ(evals.front()["val_loss"].get<double>(), best);
     EXPECT_EQ(read_json(newest(runs.run("b")) / "state.json")["optimizer_scalars"]["step"], 3);
 }
@@ -165,8 +181,12 @@ TEST(Training, FineTuningRefusesAnotherShape) {
     runs.train("a", {{"GPT2_MAX_ITERS", "2"}});
     train::TrainRequest request;
     request.init_from = runs.run("a");
-    expect_error(kData, {"d_model is 16 there and 32"}, [&] { runs.train("b", {{"GPT2_N_EMBD", "32"}}, request); });
-    expect_error(kData, {"n_head is 2 there and 4"}, [&] { runs.train("b", {{"GPT2_N_HEAD", "4"}}, request); });
+    expect_error(kData, {"d_model is 16 there and 32"}, [&] {
+        runs.train("b", {{"GPT2_N_EMBD", "32"}}, request);
+    });
+    expect_error(kData, {"n_head is 2 there and 4"}, [&] {
+        runs.train("b", {{"GPT2_N_HEAD", "4"}}, request);
+    });
     EXPECT_FALSE(fs::exists(runs.run("b")));
 }
 
@@ -183,7 +203,9 @@ TEST(Training, DryRunWritesNothing) {
 
 TEST(Training, VocabularySmallerThanTheTokenizersIsRefused) {
     TinyRuns runs;
-    expect_error(kConfig, {"GPT2_VOCAB_SIZE=100", "257"}, [&] { runs.train("a", {{"GPT2_VOCAB_SIZE", "100"}}); });
+    expect_error(kConfig, {"GPT2_VOCAB_SIZE=100", "257"}, [&] {
+        runs.train("a", {{"GPT2_VOCAB_SIZE", "100"}});
+    });
     EXPECT_FALSE(fs::exists(runs.run("a")));
 }
 
@@ -201,7 +223,8 @@ TEST(Training, ScheduleThatCannotCompleteWarnsAndStrictRefuses) {
     EXPECT_FALSE(manifest["warnings"].empty());
     train::TrainRequest strict;
     strict.strict = true;
-    expect_error(kRun, {"schedule cannot complete", "STRICT"}, [&] { runs.train("b", changes, strict); });
+    expect_error(kRun, {"schedule cannot complete", "STRICT"},
+                 [&] { runs.train("b", changes, strict); });
     EXPECT_FALSE(fs::exists(runs.run("b")));
 }
 

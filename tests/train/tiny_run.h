@@ -33,23 +33,35 @@ public:
     std::filesystem::path run(const std::string& name) const { return directory_.file(name); }
     const std::filesystem::path& path() const { return directory_.path(); }
 
-    /// One layer, width 16, context 16; dropout and accumulation on. An empty change removes a value.
+    /// One layer, width 16, context 16; dropout and accumulation on. An empty change removes a
+    /// value.
     Values values(const Values& changes = {}) const {
-        Values all = {{"GPT2_MODEL_CUSTOM", "y"},      {"GPT2_N_LAYER", "1"},
-                      {"GPT2_N_HEAD", "2"},            {"GPT2_N_EMBD", "16"},
-                      {"GPT2_BLOCK_SIZE", "16"},       {"GPT2_DROPOUT", "0.1"},
-                      {"GPT2_TOKENIZER_BYTE", "y"},    {"GPT2_DATASET_CUSTOM", "y"},
+        Values all = {{"GPT2_MODEL_CUSTOM", "y"},
+                      {"GPT2_N_LAYER", "1"},
+                      {"GPT2_N_HEAD", "2"},
+                      {"GPT2_N_EMBD", "16"},
+                      {"GPT2_BLOCK_SIZE", "16"},
+                      {"GPT2_DROPOUT", "0.1"},
+                      {"GPT2_TOKENIZER_BYTE", "y"},
+                      {"GPT2_DATASET_CUSTOM", "y"},
                       {"GPT2_CUSTOM_DATASET_PATH", data().string()},
-                      {"GPT2_EVAL_TOKENS", "256"},     {"GPT2_MAX_ITERS", "10"},
-                      {"GPT2_EVAL_INTERVAL", "4"},     {"GPT2_LOG_INTERVAL", "3"},
-                      {"CHECKPOINT_INTERVAL", "3"},    {"BATCH_SIZE", "2"},
-                      {"GRADIENT_ACCUMULATION", "3"},  {"NUM_THREADS", "1"},
-                      {"GPT2_WARMUP_STEPS", "2"},      {"LEARNING_RATE", "1e-2"},
+                      {"GPT2_EVAL_TOKENS", "256"},
+                      {"GPT2_MAX_ITERS", "10"},
+                      {"GPT2_EVAL_INTERVAL", "4"},
+                      {"GPT2_LOG_INTERVAL", "3"},
+                      {"CHECKPOINT_INTERVAL", "3"},
+                      {"BATCH_SIZE", "2"},
+                      {"GRADIENT_ACCUMULATION", "3"},
+                      {"NUM_THREADS", "1"},
+                      {"GPT2_WARMUP_STEPS", "2"},
+                      {"LEARNING_RATE", "1e-2"},
                       {"GPT2_GENERATION_MAX_TOKENS", "8"},
-                      {"GEMM_ATEN", "y"},              {"LOG_LEVEL", "ERROR"},
+                      {"GEMM_ATEN", "y"},
+                      {"LOG_LEVEL", "ERROR"},
                       {"OUTPUT_DIR", directory_.file("results").string()},
                       {"DATA_DIR", directory_.file("prepared").string()}};
-        for (const auto& [name, value] : changes) value.empty() ? (void)all.erase(name) : (void)(all[name] = value);
+        for (const auto& [name, value] : changes)
+            value.empty() ? (void)all.erase(name) : (void)(all[name] = value);
         return all;
     }
 
@@ -71,8 +83,8 @@ public:
     }
 
     /// Trains and stops by a signal before micro-batch `micro` of step `step`.
-    int train_until(const std::string& name, int64_t step, int64_t micro, const Values& changes = {},
-                    int signal = 15) const {
+    int train_until(const std::string& name, int64_t step, int64_t micro,
+                    const Values& changes = {}, int signal = 15) const {
         const int status = train(name, changes, stopping(step, micro, signal)).status;
         clear_stop();
         return status;
@@ -95,7 +107,8 @@ private:
 };
 
 /// Events of a kind, without the fields that depend on the clock.
-inline std::vector<nlohmann::json> events(const std::filesystem::path& run, const std::string& kind = "") {
+inline std::vector<nlohmann::json> events(const std::filesystem::path& run,
+                                          const std::string& kind = "") {
     std::vector<nlohmann::json> found;
     for (nlohmann::json event : track::read_metrics(run)) {
         if (!kind.empty() && event.value("event", "") != kind) continue;
@@ -110,7 +123,9 @@ inline bool same_bytes(const std::filesystem::path& a, const std::filesystem::pa
     return read_file(a) == read_file(b);
 }
 
-inline std::string bytes_of(const std::filesystem::path& path) { return read_file(path); }
+inline std::string bytes_of(const std::filesystem::path& path) {
+    return read_file(path);
+}
 
 inline std::filesystem::path newest(const std::filesystem::path& run) {
     return train::list_checkpoints(run).back().path;

@@ -12,7 +12,7 @@ namespace knlp::train {
 struct CheckpointInfo {
     std::filesystem::path path;
     int64_t step = 0;
-    bool best = false;                       // state.json's best_step is this one
+    bool best = false;  // state.json's best_step is this one
 };
 /// Complete checkpoints of a run by ascending step. Incomplete and damaged ones are left out.
 std::vector<CheckpointInfo> list_checkpoints(const std::filesystem::path& run_directory);

@@ -18,11 +18,11 @@ namespace knlp::train {
 
 /// Mean loss over fixed windows. Equal for the same weights, windows and threads whoever calls it.
 struct EvalResult {
-    double loss = 0, standard_error = 0;     // nats per token; error over windows, NaN for one window
+    double loss = 0, standard_error = 0;  // nats per token; error over windows, NaN for one window
     int64_t tokens = 0;
-    std::vector<float> window_loss;          // mean of each window
+    std::vector<float> window_loss;  // mean of each window
     double seconds = 0;
-    bool complete = true;                    // false: stopped before the last window
+    bool complete = true;  // false: stopped before the last window
 };
 /// should_stop is asked before each batch.
 EvalResult evaluate_windows(model::Gpt2& model, const data::TokenFile& tokens,

@@ -13,26 +13,27 @@ namespace knlp::train {
 
 /// What `knlp train` was asked, beyond the configuration.
 struct TrainRequest {
-    std::filesystem::path out;               // "" = results/runs/<stamp>-<name>
-    std::filesystem::path resume;            // run directory to go on with
-    std::filesystem::path init_from;         // checkpoint, run or Hugging Face directory to start from
+    std::filesystem::path out;        // "" = results/runs/<stamp>-<name>
+    std::filesystem::path resume;     // run directory to go on with
+    std::filesystem::path init_from;  // checkpoint, run or Hugging Face directory to start from
     bool allow_config_change = false, strict = false, dry_run = false, force = false;
-    bool device_required = false;            // DEVICE was asked for by name: no fall back to the CPU
-    std::string command_line;                // for the manifest
-    std::string preset;                      // name of the defconfig, for the manifest; "" if not known
+    bool device_required = false;  // DEVICE was asked for by name: no fall back to the CPU
+    std::string command_line;      // for the manifest
+    std::string preset;            // name of the defconfig, for the manifest; "" if not known
     /// Called before each micro-batch: whoever wants to stop a run at a precise place does it here.
     std::function<void(int64_t step, int64_t micro)> on_micro_batch;
 };
 
 struct TrainOutcome {
-    int status = 0;                          // 0 done, 75 stopped early, 130 interrupted
-    std::filesystem::path run_directory;     // empty after a dry run
+    int status = 0;                       // 0 done, 75 stopped early, 130 interrupted
+    std::filesystem::path run_directory;  // empty after a dry run
 };
 
 /// Trains as `symbols` say. What timing or free memory chose is recorded in them (origin auto).
-/// Error{kConfig, "E_RESUME_MISMATCH"} listing symbols that differ from the run resumed; Error{kLocked}
-/// when another process works on the run; Error{kRun} with E_MEMORY, E_DISK, E_TIME, E_SCHEDULE before
-/// the first step, E_DIVERGED or E_IO later; Error{kCheckFailed} when --sanity-overfit says no.
+/// Error{kConfig, "E_RESUME_MISMATCH"} listing symbols that differ from the run resumed;
+/// Error{kLocked} when another process works on the run; Error{kRun} with E_MEMORY, E_DISK, E_TIME,
+/// E_SCHEDULE before the first step, E_DIVERGED or E_IO later; Error{kCheckFailed} when
+/// --sanity-overfit says no.
 TrainOutcome run_training(config::Symbols& symbols, const TrainRequest& request);
 
 }  // namespace knlp::train

@@ -26,7 +26,9 @@ struct Options {
 };
 Options options;
 
-void put(const std::string& text) { std::fwrite(text.data(), 1, text.size(), stdout); }
+void put(const std::string& text) {
+    std::fwrite(text.data(), 1, text.size(), stdout);
+}
 
 /// Dedicated flags as overrides of the symbols they stand for.
 std::vector<config::Symbols::Override> flag_overrides() {
@@ -69,23 +71,24 @@ config::Symbols symbols_for(const Common& common, const fs::path& resume) {
     Common of_run = common;
     of_run.config = (resume / "config").string();
     if (!fs::exists(of_run.config))
-        fail(kData, "{}: not a run directory, it has no 'config'; knlp report list names the runs", resume.string());
+        fail(kData, "{}: not a run directory, it has no 'config'; knlp report list names the runs",
+             resume.string());
     return load_symbols(of_run, flag_overrides());
 }
 
 int run(const Common& common) {
     const fs::path resume = options.resume_option->count() > 0 ? run_to_resume(common) : fs::path();
     config::Symbols symbols = symbols_for(common, resume);
-    const train::TrainOutcome outcome = train::run_training(
-        symbols, {.out = common.out,
-                  .resume = resume,
-                  .init_from = options.init_from,
-                  .allow_config_change = options.allow_config_change,
-                  .strict = options.strict,
-                  .dry_run = common.dry_run,
-                  .force = options.force,
-                  .device_required = !options.device.empty(),
-                  .command_line = common.command_line});
+    const train::TrainOutcome outcome =
+        train::run_training(symbols, {.out = common.out,
+                                      .resume = resume,
+                                      .init_from = options.init_from,
+                                      .allow_config_change = options.allow_config_change,
+                                      .strict = options.strict,
+                                      .dry_run = common.dry_run,
+                                      .force = options.force,
+                                      .device_required = !options.device.empty(),
+                                      .command_line = common.command_line});
     fs::path page;
     if (outcome.status == 0 && !outcome.run_directory.empty())
         page = report::write_report(outcome.run_directory);
@@ -103,19 +106,29 @@ int run(const Common& common) {
 
 std::function<int(const Common&)> add_options(CLI::App& app) {
     options = {};
-    options.resume_option =
-        app.add_option("--resume", options.resume, "go on with a run (default: the newest interrupted one)")
-            ->type_name("[DIR]")->expected(0, 1);
-    app.add_option("--init-from", options.init_from, "start from the weights of a run, checkpoint or "
-                   "Hugging Face GPT-2 directory, with a new optimizer")->type_name("DIR");
-    app.add_option("--max-iters", options.max_iters, "same as --set GPT2_MAX_ITERS=N")->type_name("N");
-    app.add_option("--max-tokens", options.max_tokens, "same as --set GPT2_MAX_TOKENS=N")->type_name("N");
-    app.add_option("--max-time", options.max_time, "same as --set GPT2_MAX_TIME=SECONDS")->type_name("SECONDS");
-    app.add_option("--device", options.device, "auto, cpu, cuda or cuda:N; no fall back")->type_name("DEVICE");
-    app.add_flag("--sanity-overfit", options.sanity_overfit, "first overfit one batch on a copy of the model");
-    app.add_flag("--strict", options.strict, "refuse substitute data and schedules that cannot complete");
+    options.resume_option = app.add_option("--resume", options.resume,
+                                           "go on with a run (default: the newest interrupted one)")
+                                ->type_name("[DIR]")
+                                ->expected(0, 1);
+    app.add_option("--init-from", options.init_from,
+                   "start from the weights of a run, checkpoint or "
+                   "Hugging Face GPT-2 directory, with a new optimizer")
+        ->type_name("DIR");
+    app.add_option("--max-iters", options.max_iters, "same as --set GPT2_MAX_ITERS=N")
+        ->type_name("N");
+    app.add_option("--max-tokens", options.max_tokens, "same as --set GPT2_MAX_TOKENS=N")
+        ->type_name("N");
+    app.add_option("--max-time", options.max_time, "same as --set GPT2_MAX_TIME=SECONDS")
+        ->type_name("SECONDS");
+    app.add_option("--device", options.device, "auto, cpu, cuda or cuda:N; no fall back")
+        ->type_name("DEVICE");
+    app.add_flag("--sanity-overfit", options.sanity_overfit,
+                 "first overfit one batch on a copy of the model");
+    app.add_flag("--strict", options.strict,
+                 "refuse substitute data and schedules that cannot complete");
     app.add_flag("--force", options.force, "start even if memory or disk will not do");
-    app.add_flag("--allow-config-change", options.allow_config_change, "resume with other symbols than the run's");
+    app.add_flag("--allow-config-change", options.allow_config_change,
+                 "resume with other symbols than the run's");
     return run;
 }
 
@@ -127,11 +140,12 @@ const Command cmd_train = {
     .summary = "train a model as the configuration says, or go on with a run",
     .needs = "",
     .add_options = add_options,
-    .examples = "knlp train\n"
-                "knlp train --set LEARNING_RATE=3e-4 --max-iters 200\n"
-                "knlp train --resume\n"
-                "knlp train --resume results/runs/NAME --max-iters 2000\n"
-                "knlp train --init-from results/runs/NAME --out results/runs/finetuned",
+    .examples =
+        "knlp train\n"
+        "knlp train --set LEARNING_RATE=3e-4 --max-iters 200\n"
+        "knlp train --resume\n"
+        "knlp train --resume results/runs/NAME --max-iters 2000\n"
+        "knlp train --init-from results/runs/NAME --out results/runs/finetuned",
     .handles_stop = true};
 
 }  // namespace knlp::app
