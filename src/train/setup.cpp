@@ -106,17 +106,21 @@ MemoryEstimate memory_of(const Session& s, int64_t micro, int64_t held) {
     const int64_t weights = 4 * model::parameter_count(s.model);
     const int64_t training = model::activation_bytes(s.model, micro, s.model.n_ctx, true);
     const int64_t evaluation = model::activation_bytes(s.model, micro, s.model.n_ctx, false);
+    // A checkpoint turns one tensor at a time for its file, when no activations are held.
+    const int64_t snapshot =
+        s.train.save_checkpoint ? 4 * s.model.padded_vocab() * s.model.d_model : 0;
+    // Within one micro-batch the backward pass frees activations faster than it adds gradients, but
+    // for that of the head, which comes first; with accumulation all gradients are there from the
+    // second on.
+    const bool accumulates = s.train.effective_batch > micro;
+    const int64_t gradients = accumulates ? weights : 4 * s.model.padded_vocab() * s.model.d_model;
     MemoryEstimate estimate;
     estimate.terms = {{"weights", weights},
-                      {"gradients", weights},
+                      {"gradients", gradients},
                       {"optimizer state", optimizer_bytes(s)},
                       {fmt::format("activations of {} x {} tokens", micro, s.model.n_ctx),
-                       std::max(training, evaluation)},
+                       std::max({training, evaluation, snapshot})},
                       {"program and libraries", held}};
-    // The largest tensor is turned for the file while a checkpoint is written.
-    if (s.train.save_checkpoint)
-        estimate.terms.push_back(
-            {"checkpoint snapshot", 4 * s.model.padded_vocab() * s.model.d_model});
     if (s.bf16()) estimate.terms.push_back({"weights in bfloat16", weights / 2});
     return estimate;
 }
