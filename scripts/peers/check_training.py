@@ -1,6 +1,5 @@
 """A nano run of knlp and the same run in eager PyTorch, from equal weights over equal batches."""
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -20,22 +19,21 @@ def start_weights(peers):
     return where
 
 
-def theirs(peers, steps, threads, optimizer_flags=()):
+def theirs(peers, steps, optimizer_flags=()):
     out = peers.scratch / "eager.json"
     subprocess.run([sys.executable, SCRIPT, start_weights(peers), peers.dataset() / "train.bin", out, "--steps", str(steps),
-                    "--schedule-steps", str(steps), "--threads", str(threads), *optimizer_flags], check=True)
+                    "--schedule-steps", str(steps), "--threads", str(peers.threads), *optimizer_flags], check=True)
     return json.loads(out.read_text())
 
 
-def ours(peers, name, steps, threads, log_interval=1):
+def ours(peers, name, steps):
     return peers.train(peers.scratch / name, peers.dataset(), f"GPT2_MAX_ITERS={steps}", f"GPT2_EVAL_INTERVAL={steps}",
-                       f"GPT2_LOG_INTERVAL={log_interval}", "GPT2_WARMUP_STEPS=10", f"NUM_THREADS={threads}",
-                       init_from=start_weights(peers))
+                       "GPT2_LOG_INTERVAL=1", "GPT2_WARMUP_STEPS=10", init_from=start_weights(peers))
 
 
 def losses(peers):
-    mine = [m for m in ours(peers, "run-nano", STEPS, 2) if m["event"] == "train"]
-    other = theirs(peers, STEPS, 2, ("--warmup", "10"))
+    mine = [m for m in ours(peers, "run-nano", STEPS) if m["event"] == "train"]
+    other = theirs(peers, STEPS, ("--warmup", "10"))
     peers.equal("nano training: steps logged", [m["step"] for m in mine], list(range(STEPS)), f"{STEPS} steps")
     worst = max(abs(m["loss"] - theirs_loss) for m, theirs_loss in zip(mine, other["losses"]))
     peers.within(f"nano training: loss over {STEPS} steps", worst, 1e-3,
@@ -46,16 +44,15 @@ def losses(peers):
 
 def speed(peers):
     """Steps of both in turn, so that a busy machine slows both. A figure, not a verdict: `knlp bench` judges."""
-    threads = min(2, os.cpu_count() or 1)
     times = {"knlp": [], "eager": []}
     for turn in range(3):
-        metrics = [m for m in ours(peers, f"run-speed-{turn}", 60, threads) if m["event"] == "train"]
+        metrics = [m for m in ours(peers, f"run-speed-{turn}", 60) if m["event"] == "train"]
         times["knlp"] += [sum(m["ms"].values()) / 1e3 for m in metrics[10:]]
-        times["eager"] += theirs(peers, 60, threads, ("--warmup", "10"))["step_s"]
+        times["eager"] += theirs(peers, 60, ("--warmup", "10"))["step_s"]
     median = {name: statistics.median(values) for name, values in times.items()}
     peers.note("nano step, median in turn",
                f"knlp {1e3 * median['knlp']:.1f} ms, PyTorch eager {1e3 * median['eager']:.1f} ms: "
-               f"{median['eager'] / median['knlp']:.2f} times as fast on {threads} threads")
+               f"{median['eager'] / median['knlp']:.2f} times as fast on {peers.threads} threads")
 
 
 CHECKS = [losses, speed]

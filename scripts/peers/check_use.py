@@ -20,8 +20,8 @@ def generation(peers):
     tokenizer = peers.directory("byte-tokenizer")
     (tokenizer / "tokenizer.json").write_text(json.dumps({"type": "knlp.byte"}))
     for name, flags in (("with cache", []), ("without cache", ["--no-cache"]), ("chunks of 7", ["--prefill-chunk", 7])):
-        rows = json.loads(peers.knlp("generate", "--model", where, "--tokenizer", tokenizer, "--batch-file",
-                                     "prompts.jsonl", "-n", 60, "--greedy", "--ignore-eot", "--json", *flags))["rows"]
+        rows = json.loads(peers.knlp("generate", "--threads", peers.threads, "--model", where, "--tokenizer",
+                                     tokenizer, "--batch-file", "prompts.jsonl", "-n", 60, "--greedy", "--ignore-eot", "--json", *flags))["rows"]
         for prompt, row in zip(prompts, rows):
             ids = torch.tensor([list(prompt.encode())])
             with torch.no_grad():
@@ -52,7 +52,7 @@ def perplexity(peers):
             if end == ids.size(1):
                 break
         mode = ["chunk"] if stride == n_ctx else ["stride", stride]
-        ours = json.loads(peers.knlp("eval", "--task", "ppl", "--mode", *mode, "--model", where, "--data", "sample.txt",
+        ours = json.loads(peers.knlp("eval", "--task", "ppl", "--threads", peers.threads, "--mode", *mode, "--model", where, "--data", "sample.txt",
                                      "--tokenizer", peers.scratch / "byte-tokenizer", "--json"))
         name = f"perplexity, {' '.join(map(str, mode))}"
         peers.equal(f"{name}: tokens scored", [ours["tokens"]], [count], f"{count} tokens")
@@ -85,7 +85,7 @@ def hellaswag(peers):
     items = list(hellaswag_items(25))
     (peers.scratch / "hellaswag.jsonl").write_text("".join(json.dumps(item) + "\n" for item in items))
     for style in ("harness", "completion"):
-        peers.knlp("eval", "--task", "hellaswag", "--model", where, "--data", "hellaswag.jsonl", "--style", style,
+        peers.knlp("eval", "--task", "hellaswag", "--threads", peers.threads, "--model", where, "--data", "hellaswag.jsonl", "--style", style,
                    "--tokenizer", peers.scratch / "byte-tokenizer", "--out", "hellaswag.json")
         ours = json.loads((peers.scratch / "hellaswag.json").read_text())
         worst, right, right_norm = 0.0, 0, 0

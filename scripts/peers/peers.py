@@ -20,8 +20,10 @@ transformers.utils.logging.set_verbosity_error()
 class Peers:
     """Counts comparisons and prints a line for each."""
 
-    def __init__(self, knlp, config, scratch, data):
+    def __init__(self, knlp, config, scratch, data, threads):
         self.knlp_binary, self.config, self.scratch, self.data = knlp, config, Path(scratch), data
+        self.threads = threads
+        torch.set_num_threads(threads)
         self.passed = self.failed = self.skipped = 0
 
     def tell(self, ok, name, figures):
@@ -73,13 +75,13 @@ class Peers:
         name = f"logits-{time.monotonic_ns()}"
         (self.scratch / f"{name}.json").write_text(json.dumps(ids))
         out = self.scratch / f"{name}.safetensors"
-        self.knlp("eval", "--task", "logits", "--model", model, "--ids", f"{name}.json", "--out", out)
+        self.knlp("eval", "--task", "logits", "--threads", self.threads, "--model", model, "--ids", f"{name}.json", "--out", out)
         return load_file(out)["logits"]
 
     def train(self, out, dataset, *sets, init_from=None, tokenizer="BYTE"):
         """A short run of the nano preset on a prepared dataset; returns its metrics."""
         symbols = [f"GPT2_TOKENIZER_{tokenizer}=y", "GPT2_DATASET_CUSTOM=y", f"GPT2_CUSTOM_DATASET_PATH={dataset}",
-                   "GPT2_GENERATION_MAX_TOKENS=0", *sets]
+                   "GPT2_GENERATION_MAX_TOKENS=0", f"NUM_THREADS={self.threads}", *sets]
         arguments = [part for symbol in symbols for part in ("--set", symbol)]
         if init_from:
             arguments += ["--init-from", init_from]
