@@ -57,7 +57,6 @@ public:
                       {"LEARNING_RATE", "1e-2"},
                       {"GPT2_GENERATION_MAX_TOKENS", "8"},
                       {"GEMM_ATEN", "y"},
-                      {"LOG_LEVEL", "ERROR"},
                       {"OUTPUT_DIR", directory_.file("results").string()},
                       {"DATA_DIR", directory_.file("prepared").string()}};
         for (const auto& [name, value] : changes)

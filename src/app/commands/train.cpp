@@ -76,9 +76,18 @@ config::Symbols symbols_for(const Common& common, const fs::path& resume) {
     return load_symbols(of_run, flag_overrides());
 }
 
+void set_log_level(const config::Symbols& symbols) {
+    const std::string level = config::read_general(symbols).log_level;
+    log::set_level(level == "DEBUG"     ? log::Level::kDebug
+                   : level == "WARNING" ? log::Level::kWarning
+                   : level == "ERROR"   ? log::Level::kError
+                                        : log::Level::kInfo);
+}
+
 int run(const Common& common) {
     const fs::path resume = options.resume_option->count() > 0 ? run_to_resume(common) : fs::path();
     config::Symbols symbols = symbols_for(common, resume);
+    if (!common.quiet) set_log_level(symbols);
     const train::TrainOutcome outcome =
         train::run_training(symbols, {.out = common.out,
                                       .resume = resume,
