@@ -1,11 +1,8 @@
 """Files of a run read by other programs: TensorBoard events and safetensors."""
 import json
-import math
 
-import numpy
 import torch
 from safetensors import safe_open
-from safetensors.torch import load_file, save_file
 
 
 def tensorboard(peers):
@@ -14,7 +11,7 @@ def tensorboard(peers):
 
     run = peers.scratch / "run-events"
     metrics = peers.train(run, peers.dataset(), "GPT2_MAX_ITERS=30", "GPT2_EVAL_INTERVAL=10", "GPT2_LOG_INTERVAL=5",
-                          "ENABLE_TENSORBOARD=y")
+                          "CHECKPOINT_INTERVAL=10", "ENABLE_TENSORBOARD=y")
     events = sorted(run.rglob("events.out.tfevents.*"))
     peers.equal("TensorBoard event files", [len(events)], [1], "one in the run directory")
     reader = EventAccumulator(str(events[0].parent), size_guidance={"scalars": 0})
@@ -29,6 +26,16 @@ def tensorboard(peers):
         peers.equal(f"TensorBoard {tag}: steps", sorted(found), sorted(wanted), f"{len(wanted)} steps")
         worst = max(abs(found[s] - wanted[s]) / abs(wanted[s]) for s in wanted)
         peers.within(f"TensorBoard {tag}: values", worst, 2 ** -23, "float32, relative difference")
+
+
+def training_loss(peers):
+    """`knlp eval --task loss` repeats what training measured."""
+    run = peers.scratch / "run-events"
+    metrics = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    measured = min(m["val_loss"] for m in metrics if m["event"] == "eval")       # eval takes the best checkpoint
+    ours = json.loads(peers.knlp("eval", "--model", run, "--threads", peers.threads, "--json"))
+    peers.tell(ours["windows_of_training"], "eval reads the windows of training", ours["batches_sha256"][:12])
+    peers.within("eval repeats the loss of training", abs(ours["loss"] - measured), 1e-6, "|difference|")
 
 
 def our_safetensors(peers):
@@ -54,4 +61,4 @@ def their_safetensors(peers):
                 logits.ravel().tolist(), "equal")
 
 
-CHECKS = [tensorboard, our_safetensors, their_safetensors]
+CHECKS = [tensorboard, training_loss, our_safetensors, their_safetensors]

@@ -81,7 +81,7 @@ def export(peers):
     data, run, out = peers.scratch / "bpe-dataset", peers.scratch / "run-bpe", peers.scratch / "export-bpe"
     peers.knlp("data", "prepare", "--tokenizer", "bpe", "--tokenizer-files", peers.scratch / "bpe", "--text", peers.text(),
                "--out", data)
-    peers.train(run, data, "GPT2_MAX_ITERS=2", "GPT2_EVAL_INTERVAL=2", tokenizer="BPE")
+    peers.train(run, data, "GPT2_MAX_ITERS=2", "GPT2_EVAL_INTERVAL=2", tokenizer="BPE_TRAINED")
     peers.knlp("convert", "--to", "hf", "--model", run, "--out", out)
     theirs = GPT2Tokenizer.from_pretrained(str(out))
     text = peers.text().read_text(encoding="utf-8")[:5000]

@@ -23,7 +23,7 @@ constexpr int64_t kDefaultEvalTokens = 262144, kDefaultBatch = 8;
 
 std::string precision_of(const EvalOptions& options, const nlohmann::json& manifest) {
     if (!options.precision.empty()) return options.precision;
-    return from_manifest<std::string>(manifest, "runtime", "eval_precision", "float32");
+    return from_manifest<std::string>(manifest, "eval", "precision", "float32");
 }
 
 int64_t batch_of(const EvalOptions& options, const nlohmann::json& manifest) {
