@@ -17,7 +17,7 @@ $(B)/tests/atomic_writer: $(B)/tests/support/atomic_writer.o $(B)/lib/core.a
 # sanitizers, FUZZ_SECONDS each, from the seeds and findings in tests/fuzz/corpus. Needs clang.
 FUZZ_SECONDS ?= 60
 FUZZ_CXX ?= $(firstword $(foreach c,clang++-19 clang++,$(shell command -v $(c))))
-fuzz-flags := -std=c++20 -O1 -g1 -pthread -DFMT_HEADER_ONLY -DKNLP_LIBFUZZER -Iinclude -I. -I$(O)/include \
+fuzz-flags := -std=c++20 -O1 -g1 -pthread -DFMT_HEADER_ONLY -DKNLP_LIBFUZZER -DFUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION -Iinclude -I. -I$(O)/include \
 	-Wno-everything -fsanitize=address,undefined -fno-sanitize=vptr -fno-sanitize-recover=undefined
 fuzz-objs := $(patsubst $(B)/%,$(B)/fuzz/%,$(filter-out $(torch-objs),$(objs-core) $(objs-config) $(objs-data) $(objs-track)))
 fuzz-mains := $(addprefix $(B)/fuzz/tests/fuzz/fuzz_,$(addsuffix .o,$(fuzz-targets)))
@@ -38,4 +38,4 @@ fuzz: $(addprefix fuzz-,$(fuzz-targets)) ## fuzz every reader of foreign files f
 # New inputs go to the build folder; a finding is copied to tests/fuzz/corpus by whoever mends it.
 $(addprefix fuzz-,$(fuzz-targets)): fuzz-%: check-fuzz-tools $(B)/fuzz/fuzz_%
 	$(Q)mkdir -p $(B)/fuzz/corpus/$* && cd $(B)/fuzz && exec ./fuzz_$* -max_total_time=$(FUZZ_SECONDS) -timeout=10 \
-	  -malloc_limit_mb=256 -rss_limit_mb=2048 -print_final_stats=1 -verbosity=0 -artifact_prefix=$*- corpus/$* $(CURDIR)/tests/fuzz/corpus/$*
+	  -malloc_limit_mb=256 -rss_limit_mb=2048 -print_final_stats=1 -verbosity=0 -print_pcs=0 -print_funcs=0 -artifact_prefix=$*- corpus/$* $(CURDIR)/tests/fuzz/corpus/$*

@@ -47,8 +47,8 @@ std::string whole(const fs::path& path) {
 /// Where a hierarchy is mounted and which directory of it is ours.
 struct Hierarchy {
     bool v2 = false;
-    std::string controllers;           // v1: "cpu,cpuacct"
-    std::string path;                  // "/user.slice/…"
+    std::string controllers;  // v1: "cpu,cpuacct"
+    std::string path;         // "/user.slice/…"
 };
 
 std::vector<Hierarchy> hierarchies(const fs::path& root) {
@@ -64,8 +64,9 @@ std::vector<Hierarchy> hierarchies(const fs::path& root) {
     return found;
 }
 
-/// Our directory in a hierarchy and its ancestors up to the mount point. Inside a container the path of
-/// /proc/self/cgroup may lie outside the mount; then the mount point itself is what limits us.
+/// Our directory in a hierarchy and its ancestors up to the mount point. Inside a container the
+/// path of /proc/self/cgroup may lie outside the mount; then the mount point itself is what limits
+/// us.
 std::vector<fs::path> directories(const fs::path& root, const Hierarchy& hierarchy,
                                   const std::string& controller) {
     std::vector<fs::path> found;
@@ -77,15 +78,16 @@ std::vector<fs::path> directories(const fs::path& root, const Hierarchy& hierarc
         const std::vector<std::string> after = split(line.substr(dash + 3), ' ');
         if (before.size() < 5 || after.size() < 3) continue;
         const std::vector<std::string> options = split(after[2], ',');
-        const bool matches =
-            hierarchy.v2 ? after[0] == "cgroup2"
-                         : after[0] == "cgroup" &&
-                               std::find(options.begin(), options.end(), controller) != options.end();
+        const bool matches = hierarchy.v2
+                                 ? after[0] == "cgroup2"
+                                 : after[0] == "cgroup" && std::find(options.begin(), options.end(),
+                                                                     controller) != options.end();
         if (!matches) continue;
         const fs::path mount = root / fs::path(before[4]).relative_path();
         // The mounted subtree starts at before[3]; what is above it cannot be seen.
         std::string inside = hierarchy.path;
-        if (before[3] != "/" && inside.starts_with(before[3])) inside = inside.substr(before[3].size());
+        if (before[3] != "/" && inside.starts_with(before[3]))
+            inside = inside.substr(before[3].size());
         fs::path directory = mount / fs::path(inside).relative_path();
         std::error_code ignored;
         if (!fs::is_directory(directory, ignored)) directory = mount;
@@ -102,10 +104,10 @@ std::optional<double> cpu_limit(const fs::path& directory, bool v2) {
     if (v2) {
         const std::vector<std::string> words = split(first_line(directory / "cpu.max"), ' ');
         if (words.size() != 2) return std::nullopt;
-        quota = parse_real(words[0]);              // "max" does not parse: no limit
+        quota = parse_real(words[0]);  // "max" does not parse: no limit
         period = parse_real(words[1]);
     } else {
-        quota = parse_real(first_line(directory / "cpu.cfs_quota_us"));      // -1: no limit
+        quota = parse_real(first_line(directory / "cpu.cfs_quota_us"));  // -1: no limit
         period = parse_real(first_line(directory / "cpu.cfs_period_us"));
     }
     if (!quota || !period || *quota <= 0 || *period <= 0) return std::nullopt;
@@ -115,20 +117,24 @@ std::optional<double> cpu_limit(const fs::path& directory, bool v2) {
 /// A value of memory.stat, 0 when absent.
 int64_t memory_stat(const fs::path& directory, const std::string& name) {
     for (const std::string& line : split(whole(directory / "memory.stat"), '\n'))
-        if (line.starts_with(name + " ")) return parse_int(line.substr(name.size() + 1)).value_or(0);
+        if (line.starts_with(name + " "))
+            return parse_int(line.substr(name.size() + 1)).value_or(0);
     return 0;
 }
 
 void tighten_memory(const fs::path& directory, bool v2, CgroupLimits& limits) {
-    const auto limit = parse_int(first_line(directory / (v2 ? "memory.max" : "memory.limit_in_bytes")));
+    const auto limit =
+        parse_int(first_line(directory / (v2 ? "memory.max" : "memory.limit_in_bytes")));
     // v1 says "no limit" by a number near 2^63.
     if (!limit || *limit <= 0 || *limit >= int64_t{1} << 60) return;
     const int64_t used =
-        parse_int(first_line(directory / (v2 ? "memory.current" : "memory.usage_in_bytes"))).value_or(0);
+        parse_int(first_line(directory / (v2 ? "memory.current" : "memory.usage_in_bytes")))
+            .value_or(0);
     const int64_t cache = memory_stat(directory, v2 ? "inactive_file" : "total_inactive_file");
     const int64_t free = std::clamp<int64_t>(*limit - used + cache, 0, *limit);
     if (limits.memory_bytes == 0 || *limit < limits.memory_bytes) limits.memory_bytes = *limit;
-    if (limits.memory_free_bytes < 0 || free < limits.memory_free_bytes) limits.memory_free_bytes = free;
+    if (limits.memory_free_bytes < 0 || free < limits.memory_free_bytes)
+        limits.memory_free_bytes = free;
 }
 
 }  // namespace

@@ -22,7 +22,8 @@ namespace fs = std::filesystem;
 void fail_io(const fs::path& path, std::string_view what, int error_number) {
     const std::string reason = std::strerror(error_number);
     const std::string_view advice =
-        error_number == ENOSPC || error_number == EDQUOT ? "; free space there or choose another place"
+        error_number == ENOSPC || error_number == EDQUOT
+            ? "; free space there or choose another place"
         : error_number == EACCES || error_number == EPERM || error_number == EROFS
             ? "; make it writable or choose another place"
             : "";
@@ -78,11 +79,14 @@ std::string read_file(const fs::path& path, int64_t max_bytes) {
     struct stat info {};
     if (::fstat(file.fd, &info) != 0)
         fail(kData, "{}: cannot stat: {}", path.string(), std::strerror(errno));
-    if (S_ISDIR(info.st_mode)) fail(kData, "{}: is a directory, a file was expected", path.string());
+    if (S_ISDIR(info.st_mode))
+        fail(kData, "{}: is a directory, a file was expected", path.string());
     if (info.st_size > max_bytes)
-        fail(kData, "{}: {} bytes, at most {} are accepted here", path.string(), info.st_size, max_bytes);
+        fail(kData, "{}: {} bytes, at most {} are accepted here", path.string(), info.st_size,
+             max_bytes);
 
-    // Files below /proc and pipes have size 0 and still content, so reading goes on to the end of file.
+    // Files below /proc and pipes have size 0 and still content, so reading goes on to the end of
+    // file.
     std::string text(static_cast<size_t>(info.st_size) + 1, '\0');
     size_t used = 0;
     for (;;) {
@@ -93,7 +97,8 @@ std::string read_file(const fs::path& path, int64_t max_bytes) {
         if (n == 0) break;
         used += static_cast<size_t>(n);
         if (std::cmp_greater(used, max_bytes))
-            fail(kData, "{}: more than {} bytes, which is the most accepted here", path.string(), max_bytes);
+            fail(kData, "{}: more than {} bytes, which is the most accepted here", path.string(),
+                 max_bytes);
     }
     text.resize(used);
     return text;
@@ -130,7 +135,9 @@ void AtomicFile::write(std::span<const std::byte> bytes) {
     if (error_number != 0) fail_io(path_, "cannot write", error_number);
 }
 
-void AtomicFile::write(std::string_view text) { write(std::as_bytes(std::span(text))); }
+void AtomicFile::write(std::string_view text) {
+    write(std::as_bytes(std::span(text)));
+}
 
 void AtomicFile::commit() {
     KNLP_CHECK(fd_ >= 0);
@@ -139,7 +146,8 @@ void AtomicFile::commit() {
     if (error_number != 0) fail_io(path_, "cannot write", error_number);
     if (::fsync(fd_) != 0) fail_io(path_, "cannot fsync", errno);
     if (::close(std::exchange(fd_, -1)) != 0) fail_io(path_, "cannot close", errno);
-    if (::rename(temporary_.c_str(), path_.c_str()) != 0) fail_io(path_, "cannot rename into place", errno);
+    if (::rename(temporary_.c_str(), path_.c_str()) != 0)
+        fail_io(path_, "cannot rename into place", errno);
     temporary_.clear();
     sync_directory(parent_of(path_));
 }
@@ -154,7 +162,8 @@ void sync_directory(const fs::path& directory) {
     const int fd = ::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0) fail_io(directory, "cannot open directory", errno);
     const Descriptor closer(fd);
-    // Some file systems (FUSE, 9p) cannot fsync a directory and say EINVAL; there is nothing more to do.
+    // Some file systems (FUSE, 9p) cannot fsync a directory and say EINVAL; there is nothing more
+    // to do.
     if (::fsync(fd) != 0 && errno != EINVAL) fail_io(directory, "cannot fsync directory", errno);
 }
 
@@ -163,15 +172,20 @@ AppendFile::AppendFile(const fs::path& path) : path_(path) {
     if (fd_ < 0) fail_io(path_, "cannot open for appending", errno);
 }
 
-AppendFile::~AppendFile() { ::close(fd_); }
+AppendFile::~AppendFile() {
+    ::close(fd_);
+}
 
 void AppendFile::append(std::string_view text) {
     const int64_t before = size();
-    const int error_number = write_all(fd_, reinterpret_cast<const std::byte*>(text.data()), text.size());
+    const int error_number =
+        write_all(fd_, reinterpret_cast<const std::byte*>(text.data()), text.size());
     if (error_number == 0) return;
-    // Half a line must not stay: readers treat the last line as damaged only at the end of the file.
+    // Half a line must not stay: readers treat the last line as damaged only at the end of the
+    // file.
     const bool undone = ::ftruncate(fd_, before) == 0;
-    fail_io(path_, undone ? "cannot append" : "cannot append, part of a line is left", error_number);
+    fail_io(path_, undone ? "cannot append" : "cannot append, part of a line is left",
+            error_number);
 }
 
 void AppendFile::sync() {
@@ -194,9 +208,11 @@ MappedFile::MappedFile(const fs::path& path) : path_(path) {
     if (::fstat(file.fd, &info) != 0)
         fail(kData, "{}: cannot stat: {}", path.string(), std::strerror(errno));
     if (info.st_size == 0) return;
-    void* address = ::mmap(nullptr, static_cast<size_t>(info.st_size), PROT_READ, MAP_PRIVATE, file.fd, 0);
+    void* address =
+        ::mmap(nullptr, static_cast<size_t>(info.st_size), PROT_READ, MAP_PRIVATE, file.fd, 0);
     if (address == MAP_FAILED)
-        fail(kData, "{}: cannot map {} bytes: {}", path.string(), info.st_size, std::strerror(errno));
+        fail(kData, "{}: cannot map {} bytes: {}", path.string(), info.st_size,
+             std::strerror(errno));
     data_ = static_cast<const std::byte*>(address);
     size_ = static_cast<size_t>(info.st_size);
 }

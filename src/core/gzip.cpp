@@ -12,7 +12,7 @@ namespace {
 
 /// zlib's inflate state, ended with its scope.
 struct Inflater {
-    Inflater() { KNLP_CHECK(inflateInit2(&stream, 15 + 16) == Z_OK); }    // 16: gzip framing only
+    Inflater() { KNLP_CHECK(inflateInit2(&stream, 15 + 16) == Z_OK); }  // 16: gzip framing only
     Inflater(const Inflater&) = delete;
     Inflater& operator=(const Inflater&) = delete;
     ~Inflater() { inflateEnd(&stream); }
@@ -22,12 +22,14 @@ struct Inflater {
 constexpr size_t kStep = size_t{1} << 20;
 
 /// Inflates one member of `in` from `position` onto `out`; returns the position after it.
-size_t inflate_member(const MappedFile& file, size_t position, int64_t max_bytes, std::string& out) {
+size_t inflate_member(const MappedFile& file, size_t position, int64_t max_bytes,
+                      std::string& out) {
     const std::span<const std::byte> in = file.bytes();
     Inflater inflater;
     z_stream& z = inflater.stream;
     for (;;) {
-        const size_t chunk = std::min<size_t>(in.size() - position, std::numeric_limits<uInt>::max());
+        const size_t chunk =
+            std::min<size_t>(in.size() - position, std::numeric_limits<uInt>::max());
         z.next_in = reinterpret_cast<Bytef*>(const_cast<std::byte*>(in.data() + position));
         z.avail_in = static_cast<uInt>(chunk);
         const size_t used = out.size();
@@ -59,9 +61,10 @@ std::string read_gzip(const std::filesystem::path& path, int64_t max_bytes) {
     std::string out;
     size_t position = 0;
     while (position < in.size()) {
-        // Padding with zero bytes after the last member is usual on tapes and accepted by gzip itself.
-        if (position > 0 && std::all_of(in.begin() + static_cast<std::ptrdiff_t>(position), in.end(),
-                                        [](std::byte b) { return b == std::byte{0}; }))
+        // Padding with zero bytes after the last member is usual on tapes and accepted by gzip
+        // itself.
+        if (position > 0 && std::all_of(in.begin() + static_cast<std::ptrdiff_t>(position),
+                                        in.end(), [](std::byte b) { return b == std::byte{0}; }))
             break;
         position = inflate_member(file, position, max_bytes, out);
     }

@@ -28,7 +28,9 @@ void Sha256::update(std::span<const std::byte> bytes) {
     KNLP_CHECK(EVP_DigestUpdate(state_->context, bytes.data(), bytes.size()) == 1);
 }
 
-void Sha256::update(std::string_view text) { update(std::as_bytes(std::span(text))); }
+void Sha256::update(std::string_view text) {
+    update(std::as_bytes(std::span(text)));
+}
 
 std::string Sha256::hex() {
     std::array<unsigned char, 32> digest{};
@@ -45,7 +47,9 @@ std::string sha256_hex(std::string_view text) {
     return hash.hex();
 }
 
-uint64_t xxh3(std::span<const std::byte> bytes) { return XXH3_64bits(bytes.data(), bytes.size()); }
+uint64_t xxh3(std::span<const std::byte> bytes) {
+    return XXH3_64bits(bytes.data(), bytes.size());
+}
 
 uint64_t fnv1a64(std::string_view text) {
     uint64_t hash = 14695981039346656037u;
@@ -73,7 +77,8 @@ constexpr CrcTables make_crc_tables() {
 
 constexpr CrcTables kCrc = make_crc_tables();
 
-constexpr std::string_view kBase64 = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+constexpr std::string_view kBase64 =
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 }  // namespace
 
@@ -97,7 +102,8 @@ std::string base64_encode(std::span<const std::byte> bytes) {
     for (size_t i = 0; i < bytes.size(); i += 3) {
         const size_t have = std::min<size_t>(3, bytes.size() - i);
         uint32_t group = 0;
-        for (size_t k = 0; k < 3; ++k) group = (group << 8) | (k < have ? static_cast<uint32_t>(bytes[i + k]) : 0);
+        for (size_t k = 0; k < 3; ++k)
+            group = (group << 8) | (k < have ? static_cast<uint32_t>(bytes[i + k]) : 0);
         for (size_t k = 0; k < 4; ++k)
             text += k <= have ? kBase64[(group >> (18 - 6 * k)) & 63u] : '=';
     }
@@ -105,7 +111,8 @@ std::string base64_encode(std::span<const std::byte> bytes) {
 }
 
 std::string base64_decode(std::string_view text) {
-    if (text.size() % 4 != 0) fail(kData, "base64 text of {} characters, a multiple of 4 was expected", text.size());
+    if (text.size() % 4 != 0)
+        fail(kData, "base64 text of {} characters, a multiple of 4 was expected", text.size());
     std::string out;
     for (size_t i = 0; i < text.size(); i += 4) {
         uint32_t group = 0;
@@ -121,8 +128,10 @@ std::string base64_decode(std::string_view text) {
             group = (group << 6) | (pads ? 0 : static_cast<uint32_t>(value));
         }
         // Bits below the padding must be zero, or two texts would mean the same bytes.
-        if ((group & ((1u << (8 * padding)) - 1)) != 0) fail(kData, "base64 text: bits set below the padding");
-        for (size_t k = 0; k + padding < 3; ++k) out += static_cast<char>((group >> (16 - 8 * k)) & 0xffu);
+        if ((group & ((1u << (8 * padding)) - 1)) != 0)
+            fail(kData, "base64 text: bits set below the padding");
+        for (size_t k = 0; k + padding < 3; ++k)
+            out += static_cast<char>((group >> (16 - 8 * k)) & 0xffu);
     }
     return out;
 }

@@ -24,7 +24,8 @@ namespace fs = std::filesystem;
 
 namespace {
 
-/// Value after "name:" or "name=" in a file of such lines, without blanks and quotes; "" when absent.
+/// Value after "name:" or "name=" in a file of such lines, without blanks and quotes; "" when
+/// absent.
 std::string field(const fs::path& path, const std::string& name, char separator) {
     std::ifstream in(path);
     for (std::string line; std::getline(in, line);) {
@@ -61,7 +62,8 @@ std::vector<std::string> read_gpus() {
         entries.push_back(entry.path());
     std::sort(entries.begin(), entries.end());
     std::vector<std::string> gpus;
-    for (const fs::path& entry : entries) gpus.push_back(field(entry / "information", "Model", ':'));
+    for (const fs::path& entry : entries)
+        gpus.push_back(field(entry / "information", "Model", ':'));
     return gpus;
 }
 
@@ -69,7 +71,8 @@ std::vector<std::string> read_gpus() {
 std::string read_gpu_driver() {
     std::istringstream words(line_of("/proc/driver/nvidia/version"));
     for (std::string word; words >> word;)
-        if (word.find('.') != std::string::npos && word.find_first_not_of("0123456789.") == std::string::npos)
+        if (word.find('.') != std::string::npos &&
+            word.find_first_not_of("0123456789.") == std::string::npos)
             return word;
     return "";
 }
@@ -141,11 +144,16 @@ int64_t available_memory_bytes() {
     const int64_t available = kilobytes("/proc/meminfo", "MemAvailable");
     const CgroupLimits limits = read_cgroup_limits();
     if (limits.memory_bytes == 0) return available;
-    return available == 0 ? limits.memory_free_bytes : std::min(available, limits.memory_free_bytes);
+    return available == 0 ? limits.memory_free_bytes
+                          : std::min(available, limits.memory_free_bytes);
 }
 
-int64_t resident_bytes() { return kilobytes("/proc/self/status", "VmRSS"); }
-int64_t peak_resident_bytes() { return kilobytes("/proc/self/status", "VmHWM"); }
+int64_t resident_bytes() {
+    return kilobytes("/proc/self/status", "VmRSS");
+}
+int64_t peak_resident_bytes() {
+    return kilobytes("/proc/self/status", "VmHWM");
+}
 
 bool reset_peak_resident() {
     std::ofstream out("/proc/self/clear_refs");
@@ -161,15 +169,23 @@ int64_t free_disk_bytes(const std::string& path) {
     struct statvfs info {};
     if (::statvfs(at.c_str(), &info) != 0) fail_io(path, "cannot ask for free space", errno);
     int64_t bytes = 0;
-    if (__builtin_mul_overflow(static_cast<int64_t>(info.f_bavail), static_cast<int64_t>(info.f_frsize),
-                               &bytes))
+    if (__builtin_mul_overflow(static_cast<int64_t>(info.f_bavail),
+                               static_cast<int64_t>(info.f_frsize), &bytes))
         return INT64_MAX;
     return bytes;
 }
 
-std::string utc_now() { return utc("%Y-%m-%dT%H:%M:%SZ"); }
-std::string utc_stamp() { return utc("%Y%m%dT%H%M%SZ"); }
-double wall_seconds() { return seconds(CLOCK_REALTIME); }
-double steady_seconds() { return seconds(CLOCK_MONOTONIC); }
+std::string utc_now() {
+    return utc("%Y-%m-%dT%H:%M:%SZ");
+}
+std::string utc_stamp() {
+    return utc("%Y%m%dT%H%M%SZ");
+}
+double wall_seconds() {
+    return seconds(CLOCK_REALTIME);
+}
+double steady_seconds() {
+    return seconds(CLOCK_MONOTONIC);
+}
 
 }  // namespace knlp

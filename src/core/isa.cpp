@@ -29,7 +29,7 @@ CpuFeatures read_features() {
     const bool fma_f16c = (c & bit_FMA) != 0 && (c & bit_F16C) != 0 && (c & bit_AVX) != 0;
     if (!osxsave || !fma_f16c) return f;
     const uint64_t states = saved_states();
-    constexpr uint64_t kYmm = 0x6, kZmm = 0xe6;        // SSE + AVX; and opmask + both upper halves
+    constexpr uint64_t kYmm = 0x6, kZmm = 0xe6;  // SSE + AVX; and opmask + both upper halves
     if ((states & kYmm) != kYmm || __get_cpuid_count(7, 0, &a, &b, &c, &d) == 0) return f;
     f.avx2 = (b & bit_AVX2) != 0;
     constexpr uint32_t kWanted = bit_AVX512F | bit_AVX512BW | bit_AVX512DQ | bit_AVX512VL;
@@ -63,9 +63,12 @@ Isa choose_isa() {
 
 const char* name_of(Isa isa) {
     switch (isa) {
-        case Isa::kScalar: return "scalar";
-        case Isa::kAvx2: return "avx2";
-        case Isa::kAvx512: return "avx512";
+        case Isa::kScalar:
+            return "scalar";
+        case Isa::kAvx2:
+            return "avx2";
+        case Isa::kAvx512:
+            return "avx512";
     }
     return "unknown";
 }
@@ -79,7 +82,9 @@ Isa& chosen_isa() {
 
 }  // namespace
 
-Isa isa() { return chosen_isa(); }
+Isa isa() {
+    return chosen_isa();
+}
 
 void force_isa(std::string_view name) {
     const CpuFeatures& cpu = features();
@@ -87,13 +92,16 @@ void force_isa(std::string_view name) {
     for (const Isa wanted : {Isa::kScalar, Isa::kAvx2, Isa::kAvx512}) {
         if (name != name_of(wanted)) continue;
         if (wanted > best)
-            fail(kNotAvailable, "instruction set {} is wanted and this CPU has {} at best", name, name_of(best));
+            fail(kNotAvailable, "instruction set {} is wanted and this CPU has {} at best", name,
+                 name_of(best));
         chosen_isa() = wanted;
         return;
     }
     fail(kData, "instruction set '{}': scalar, avx2 or avx512 was expected", name);
 }
 
-bool has_avx512_bf16() { return features().avx512_bf16; }
+bool has_avx512_bf16() {
+    return features().avx512_bf16;
+}
 
 }  // namespace knlp

@@ -17,7 +17,8 @@ using nlohmann::json;
 
 namespace {
 
-/// Deeper nesting than any file of ours or of the tools we read; keeps recursion over values bounded.
+/// Deeper nesting than any file of ours or of the tools we read; keeps recursion over values
+/// bounded.
 constexpr int kMaxDepth = 200;
 
 /// nlohmann's text is "[json.exception.…] parse error at line …: reason"; the reason is what helps.
@@ -66,8 +67,9 @@ void append_value(const json& value, int indent, int depth, std::string& out) {
         out += '}';
     } else if (value.is_array() && !value.empty()) {
         // Numbers of one list stay on one line, also in the indented form.
-        const bool flat = indent >= 0 && std::all_of(value.begin(), value.end(),
-                                                     [](const json& item) { return item.is_number(); });
+        const bool flat =
+            indent >= 0 && std::all_of(value.begin(), value.end(),
+                                       [](const json& item) { return item.is_number(); });
         char before = '[';
         for (const json& item : value) {
             out += before;
@@ -91,7 +93,8 @@ json parse_json(std::string_view text, std::string_view where) {
         if (depth > kMaxDepth) fail(kData, "{}: JSON nested deeper than {}", where, kMaxDepth);
         if (event == json::parse_event_t::object_start) keys.emplace_back();
         if (event == json::parse_event_t::object_end) keys.pop_back();
-        if (event == json::parse_event_t::key && !keys.back().insert(parsed.get<std::string>()).second)
+        if (event == json::parse_event_t::key &&
+            !keys.back().insert(parsed.get<std::string>()).second)
             fail(kData, "{}: key {} occurs twice in one JSON object", where,
                  parsed.dump(-1, ' ', false, json::error_handler_t::replace));
         return true;

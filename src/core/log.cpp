@@ -20,9 +20,9 @@ namespace {
 struct Logger {
     std::mutex mutex;
     Level level = Level::kInfo;
-    std::unique_ptr<AppendFile> file;      // the run's output.log
+    std::unique_ptr<AppendFile> file;  // the run's output.log
     bool file_failed = false;
-    bool live = false;                     // a live line is on the screen now
+    bool live = false;  // a live line is on the screen now
 };
 
 Logger& logger() {
@@ -31,16 +31,20 @@ Logger& logger() {
 }
 
 struct Style {
-    const char* word;                      // in front of the text
+    const char* word;  // in front of the text
     const char* color;
 };
 
 Style style_of(Level level) {
     switch (level) {
-        case Level::kDebug: return {"debug: ", "\033[2m"};
-        case Level::kInfo: return {"", ""};
-        case Level::kWarning: return {"warning: ", "\033[33m"};
-        case Level::kError: return {"error: ", "\033[31m"};
+        case Level::kDebug:
+            return {"debug: ", "\033[2m"};
+        case Level::kInfo:
+            return {"", ""};
+        case Level::kWarning:
+            return {"warning: ", "\033[33m"};
+        case Level::kError:
+            return {"error: ", "\033[31m"};
     }
     return {"", ""};
 }
@@ -99,8 +103,8 @@ void write(Level level, std::string_view text) {
     if (level < log.level) return;
     const Style style = style_of(level);
     const bool color = use_color(STDERR_FILENO) && *style.color != '\0';
-    put(fmt::format("{}{}{}{}{}\n", log.live ? kClearLine : "", color ? style.color : "", style.word,
-                    color ? "\033[0m" : "", text));
+    put(fmt::format("{}{}{}{}{}\n", log.live ? kClearLine : "", color ? style.color : "",
+                    style.word, color ? "\033[0m" : "", text));
     log.live = false;
     put_in_file(log, level, text);
 }
@@ -143,8 +147,8 @@ void LiveLine::update(std::string_view text) {
 bool use_color(int fd) {
     const char* none = std::getenv("NO_COLOR");
     const char* term = std::getenv("TERM");
-    return (none == nullptr || *none == '\0') && term != nullptr && std::string_view(term) != "dumb" &&
-           ::isatty(fd) == 1;
+    return (none == nullptr || *none == '\0') && term != nullptr &&
+           std::string_view(term) != "dumb" && ::isatty(fd) == 1;
 }
 
 }  // namespace knlp::log

@@ -25,7 +25,8 @@ size_t match_real(std::string_view text, bool exponent) {
         if (fraction == 0) return 0;
         length += 1 + fraction;
     }
-    if (!exponent || length == text.size() || (text[length] != 'e' && text[length] != 'E')) return length;
+    if (!exponent || length == text.size() || (text[length] != 'e' && text[length] != 'E'))
+        return length;
     size_t at = length + 1;
     if (at < text.size() && (text[at] == '+' || text[at] == '-')) ++at;
     const size_t digits = count_digits(text.substr(at));
@@ -77,13 +78,20 @@ std::optional<int64_t> parse_bytes(std::string_view text) {
         std::string_view name;
         double bytes;
     };
-    static constexpr std::array<Unit, 14> kUnits = {{{"", 1},           {"b", 1},
-                                                     {"k", 0x1p10},     {"kib", 0x1p10},
-                                                     {"kb", 1e3},       {"m", 0x1p20},
-                                                     {"mib", 0x1p20},   {"mb", 1e6},
-                                                     {"g", 0x1p30},     {"gib", 0x1p30},
-                                                     {"gb", 1e9},       {"t", 0x1p40},
-                                                     {"tib", 0x1p40},   {"tb", 1e12}}};
+    static constexpr std::array<Unit, 14> kUnits = {{{"", 1},
+                                                     {"b", 1},
+                                                     {"k", 0x1p10},
+                                                     {"kib", 0x1p10},
+                                                     {"kb", 1e3},
+                                                     {"m", 0x1p20},
+                                                     {"mib", 0x1p20},
+                                                     {"mb", 1e6},
+                                                     {"g", 0x1p30},
+                                                     {"gib", 0x1p30},
+                                                     {"gb", 1e9},
+                                                     {"t", 0x1p40},
+                                                     {"tib", 0x1p40},
+                                                     {"tb", 1e12}}};
     for (const Unit& unit : kUnits) {
         if (unit.name != suffix || !number) continue;
         // Plain digits are exact beyond 2^53 too.

@@ -18,8 +18,12 @@ uint64_t mix(uint64_t x) {
     return x ^ (x >> 31);
 }
 
-uint32_t low(uint64_t x) { return static_cast<uint32_t>(x); }
-uint32_t high(uint64_t x) { return static_cast<uint32_t>(x >> 32); }
+uint32_t low(uint64_t x) {
+    return static_cast<uint32_t>(x);
+}
+uint32_t high(uint64_t x) {
+    return static_cast<uint32_t>(x >> 32);
+}
 
 }  // namespace
 
@@ -27,7 +31,8 @@ std::array<uint32_t, 4> philox4x32(std::array<uint32_t, 4> counter, std::array<u
     for (int round = 0; round < 10; ++round) {
         const uint64_t p0 = uint64_t{0xD2511F53u} * counter[0];
         const uint64_t p1 = uint64_t{0xCD9E8D57u} * counter[2];
-        counter = {high(p1) ^ counter[1] ^ key[0], low(p1), high(p0) ^ counter[3] ^ key[1], low(p0)};
+        counter = {high(p1) ^ counter[1] ^ key[0], low(p1), high(p0) ^ counter[3] ^ key[1],
+                   low(p0)};
         key = {key[0] + 0x9E3779B9u, key[1] + 0xBB67AE85u};
     }
     return counter;
@@ -63,7 +68,8 @@ void Stream::normal(std::span<float> out, uint64_t lane, uint64_t first) const {
         for (size_t pair = 0; pair < 2; ++pair) {
             // (0, 1]: the logarithm is finite, and |value| <= sqrt(2 ln 2^32) = 6.66.
             const double u = (static_cast<double>(words[2 * pair]) + 1.0) * 0x1p-32;
-            const double angle = 2.0 * std::numbers::pi * static_cast<double>(words[2 * pair + 1]) * 0x1p-32;
+            const double angle =
+                2.0 * std::numbers::pi * static_cast<double>(words[2 * pair + 1]) * 0x1p-32;
             const double radius = std::sqrt(-2.0 * std::log(u));
             const size_t at = i + 2 * pair;
             if (at < out.size()) out[at] = static_cast<float>(radius * std::cos(angle));

@@ -15,11 +15,12 @@ namespace knlp {
 namespace {
 
 constexpr uint64_t kMaxHeaderBytes = 100000000;
-constexpr size_t kAlignment = 64;              // of the data start, for vector loads from the mapping
+constexpr size_t kAlignment = 64;  // of the data start, for vector loads from the mapping
 
 /// Bytes of a tensor, or nothing when the count does not fit 63 bits.
 std::optional<int64_t> tensor_bytes(const std::vector<int64_t>& shape, Dtype dtype) {
-    // A zero dimension makes the product 0 whatever the others are; overflow before it still counts.
+    // A zero dimension makes the product 0 whatever the others are; overflow before it still
+    // counts.
     int64_t bytes = size_of(dtype);
     for (const int64_t dimension : shape)
         if (dimension < 0 || __builtin_mul_overflow(bytes, dimension, &bytes)) return std::nullopt;
@@ -35,35 +36,41 @@ uint64_t header_length(std::span<const std::byte> file, const std::string& where
         fail(kData, "{}: header of {} bytes announced, at most {} are allowed", where, length,
              kMaxHeaderBytes);
     if (length > file.size() - 8)
-        fail(kData, "{}: header of {} bytes announced, the file ends after {}; it is truncated", where,
-             length, file.size() - 8);
+        fail(kData, "{}: header of {} bytes announced, the file ends after {}; it is truncated",
+             where, length, file.size() - 8);
     return length;
 }
 
 /// Entries in file order must tile [0, data_bytes) without gap or overlap.
-void check_layout(const std::vector<HeaderEntry>& entries, int64_t data_bytes, const std::string& where) {
+void check_layout(const std::vector<HeaderEntry>& entries, int64_t data_bytes,
+                  const std::string& where) {
     int64_t cursor = 0;
     for (const HeaderEntry& e : entries) {
         if (e.begin > e.end)
-            fail(kData, "{}: tensor '{}' ends at {} before it begins at {}", where, e.name, e.end, e.begin);
+            fail(kData, "{}: tensor '{}' ends at {} before it begins at {}", where, e.name, e.end,
+                 e.begin);
         const std::optional<int64_t> bytes = tensor_bytes(e.shape, e.dtype);
         if (!bytes) fail(kData, "{}: tensor '{}' has a shape whose size overflows", where, e.name);
         if (*bytes != e.end - e.begin)
-            fail(kData, "{}: tensor '{}' of type {} needs {} bytes by its shape, data_offsets give {}", where,
-                 e.name, name_of(e.dtype), *bytes, e.end - e.begin);
+            fail(kData,
+                 "{}: tensor '{}' of type {} needs {} bytes by its shape, data_offsets give {}",
+                 where, e.name, name_of(e.dtype), *bytes, e.end - e.begin);
         if (e.begin < cursor)
-            fail(kData, "{}: tensor '{}' begins at {} inside the tensor before it, which ends at {}", where,
-                 e.name, e.begin, cursor);
+            fail(kData,
+                 "{}: tensor '{}' begins at {} inside the tensor before it, which ends at {}",
+                 where, e.name, e.begin, cursor);
         if (e.begin > cursor)
-            fail(kData, "{}: {} unused bytes before tensor '{}' at {}", where, e.begin - cursor, e.name,
-                 cursor);
+            fail(kData, "{}: {} unused bytes before tensor '{}' at {}", where, e.begin - cursor,
+                 e.name, cursor);
         if (e.end > data_bytes)
-            fail(kData, "{}: tensor '{}' needs bytes up to {}, the data end at {}; the file is truncated",
+            fail(kData,
+                 "{}: tensor '{}' needs bytes up to {}, the data end at {}; the file is truncated",
                  where, e.name, e.end, data_bytes);
         cursor = e.end;
     }
     if (cursor != data_bytes)
-        fail(kData, "{}: tensors end at byte {} of the data, the file at {}", where, cursor, data_bytes);
+        fail(kData, "{}: tensors end at byte {} of the data, the file at {}", where, cursor,
+             data_bytes);
 }
 
 }  // namespace
@@ -93,12 +100,12 @@ SafetensorsFile::SafetensorsFile(const std::filesystem::path& path)
     state_->metadata = std::move(header.metadata);
     state_->tensors.reserve(header.entries.size());
     for (HeaderEntry& e : header.entries)
-        state_->tensors.push_back(
-            {.name = std::move(e.name),
-             .dtype = e.dtype,
-             .shape = std::move(e.shape),
-             .bytes = data.subspan(static_cast<size_t>(e.begin), static_cast<size_t>(e.end - e.begin)),
-             .file_offset = static_cast<int64_t>(8 + length) + e.begin});
+        state_->tensors.push_back({.name = std::move(e.name),
+                                   .dtype = e.dtype,
+                                   .shape = std::move(e.shape),
+                                   .bytes = data.subspan(static_cast<size_t>(e.begin),
+                                                         static_cast<size_t>(e.end - e.begin)),
+                                   .file_offset = static_cast<int64_t>(8 + length) + e.begin});
     state_->by_name.resize(state_->tensors.size());
     for (size_t i = 0; i < state_->by_name.size(); ++i) state_->by_name[i] = i;
     std::sort(state_->by_name.begin(), state_->by_name.end(), [this](size_t a, size_t b) {
@@ -110,17 +117,21 @@ SafetensorsFile::~SafetensorsFile() = default;
 SafetensorsFile::SafetensorsFile(SafetensorsFile&&) noexcept = default;
 SafetensorsFile& SafetensorsFile::operator=(SafetensorsFile&&) noexcept = default;
 
-const std::vector<TensorView>& SafetensorsFile::tensors() const { return state_->tensors; }
+const std::vector<TensorView>& SafetensorsFile::tensors() const {
+    return state_->tensors;
+}
 
 const TensorView* SafetensorsFile::find(std::string_view name) const {
-    const auto found =
-        std::lower_bound(state_->by_name.begin(), state_->by_name.end(), name,
-                         [this](size_t i, std::string_view n) { return state_->tensors[i].name < n; });
+    const auto found = std::lower_bound(
+        state_->by_name.begin(), state_->by_name.end(), name,
+        [this](size_t i, std::string_view n) { return state_->tensors[i].name < n; });
     if (found == state_->by_name.end() || state_->tensors[*found].name != name) return nullptr;
     return &state_->tensors[*found];
 }
 
-const std::map<std::string, std::string>& SafetensorsFile::metadata() const { return state_->metadata; }
+const std::map<std::string, std::string>& SafetensorsFile::metadata() const {
+    return state_->metadata;
+}
 
 namespace {
 
@@ -133,7 +144,8 @@ std::string quoted(const std::string& text, const std::filesystem::path& path) {
 }
 
 /// Length, JSON and padding: everything before the data.
-std::string make_header(const std::filesystem::path& path, const std::vector<TensorToWrite>& tensors,
+std::string make_header(const std::filesystem::path& path,
+                        const std::vector<TensorToWrite>& tensors,
                         const std::map<std::string, std::string>& metadata) {
     std::string text = "{";
     if (!metadata.empty()) {

@@ -14,17 +14,29 @@ namespace knlp {
 namespace {
 
 constexpr std::array<std::pair<Dtype, std::string_view>, 15> kDtypes = {
-    {{Dtype::kBool, "BOOL"}, {Dtype::kU8, "U8"}, {Dtype::kI8, "I8"}, {Dtype::kI16, "I16"},
-     {Dtype::kU16, "U16"}, {Dtype::kF16, "F16"}, {Dtype::kBf16, "BF16"}, {Dtype::kI32, "I32"},
-     {Dtype::kU32, "U32"}, {Dtype::kF32, "F32"}, {Dtype::kF64, "F64"}, {Dtype::kI64, "I64"},
-     {Dtype::kU64, "U64"}, {Dtype::kF8E5M2, "F8_E5M2"}, {Dtype::kF8E4M3, "F8_E4M3"}}};
+    {{Dtype::kBool, "BOOL"},
+     {Dtype::kU8, "U8"},
+     {Dtype::kI8, "I8"},
+     {Dtype::kI16, "I16"},
+     {Dtype::kU16, "U16"},
+     {Dtype::kF16, "F16"},
+     {Dtype::kBf16, "BF16"},
+     {Dtype::kI32, "I32"},
+     {Dtype::kU32, "U32"},
+     {Dtype::kF32, "F32"},
+     {Dtype::kF64, "F64"},
+     {Dtype::kI64, "I64"},
+     {Dtype::kU64, "U64"},
+     {Dtype::kF8E5M2, "F8_E5M2"},
+     {Dtype::kF8E4M3, "F8_E4M3"}}};
 
 constexpr size_t kMaxTensors = 1000000;
 constexpr size_t kMaxRank = 16;
-constexpr uint64_t kMaxNumber = uint64_t{1} << 53;     // beyond it JSON numbers are not exact everywhere
+constexpr uint64_t kMaxNumber = uint64_t{1}
+                                << 53;  // beyond it JSON numbers are not exact everywhere
 
-/// Events of the JSON parser turned into entries. No tree is built, so a hostile header cannot cost more
-/// memory than a few times its size.
+/// Events of the JSON parser turned into entries. No tree is built, so a hostile header cannot cost
+/// more memory than a few times its size.
 class HeaderSax {
 public:
     HeaderSax(Header& header, std::string_view where) : header_(header), where_(where) {}
@@ -37,7 +49,8 @@ public:
             return true;
         }
         // Place::kTensor: the parser never reports a key anywhere else.
-        static constexpr std::array<std::string_view, 3> kFields = {"dtype", "shape", "data_offsets"};
+        static constexpr std::array<std::string_view, 3> kFields = {"dtype", "shape",
+                                                                    "data_offsets"};
         const auto found = std::find(kFields.begin(), kFields.end(), text);
         if (found == kFields.end()) refuse("tensor '{}' has an unknown field '{}'", name(), text);
         field_ = found - kFields.begin();
@@ -63,7 +76,8 @@ public:
         if (place_ == Place::kShape) {
             std::vector<int64_t>& shape = header_.entries.back().shape;
             if (value > kMaxNumber) return wrong("a number above 2^53");
-            if (shape.size() == kMaxRank) refuse("tensor '{}' has more than {} dimensions", name(), kMaxRank);
+            if (shape.size() == kMaxRank)
+                refuse("tensor '{}' has more than {} dimensions", name(), kMaxRank);
             shape.push_back(static_cast<int64_t>(value));
             return true;
         }
@@ -77,9 +91,14 @@ public:
 
     bool start_object(size_t) {
         switch (place_) {
-            case Place::kOutside: place_ = Place::kTop; return true;
-            case Place::kTop: place_ = metadata_next_ ? Place::kMetadata : Place::kTensor; return true;
-            default: return wrong("an object");
+            case Place::kOutside:
+                place_ = Place::kTop;
+                return true;
+            case Place::kTop:
+                place_ = metadata_next_ ? Place::kMetadata : Place::kTensor;
+                return true;
+            default:
+                return wrong("an object");
         }
     }
 
@@ -175,24 +194,29 @@ int64_t size_of(Dtype dtype) {
         case Dtype::kU8:
         case Dtype::kI8:
         case Dtype::kF8E5M2:
-        case Dtype::kF8E4M3: return 1;
+        case Dtype::kF8E4M3:
+            return 1;
         case Dtype::kI16:
         case Dtype::kU16:
         case Dtype::kF16:
-        case Dtype::kBf16: return 2;
+        case Dtype::kBf16:
+            return 2;
         case Dtype::kI32:
         case Dtype::kU32:
-        case Dtype::kF32: return 4;
+        case Dtype::kF32:
+            return 4;
         case Dtype::kF64:
         case Dtype::kI64:
-        case Dtype::kU64: return 8;
+        case Dtype::kU64:
+            return 8;
     }
     KNLP_CHECK(false && "dtype without a size");
     return 0;
 }
 
 Header parse_header(std::string_view text, std::string_view where) {
-    if (text.empty() || text[0] != '{') fail(kData, "{}: the header does not start with '{{'", where);
+    if (text.empty() || text[0] != '{')
+        fail(kData, "{}: the header does not start with '{{'", where);
     Header header;
     HeaderSax sax(header, where);
     nlohmann::json::sax_parse(text, &sax);

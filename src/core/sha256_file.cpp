@@ -75,16 +75,19 @@ std::string sha256_file(const fs::path& path) {
     std::span<const std::byte> rest = file.bytes();
     Sha256 hash;
     while (!rest.empty()) {
-        const std::span<const std::byte> part = rest.first(std::min<size_t>(rest.size(), size_t{1} << 24));
+        const std::span<const std::byte> part =
+            rest.first(std::min<size_t>(rest.size(), size_t{1} << 24));
         hash.update(part);
         rest = rest.subspan(part.size());
     }
     std::string hex = hash.hex();
 
-    // A file changed just now could change again within the clock's granularity without a new mtime.
+    // A file changed just now could change again within the clock's granularity without a new
+    // mtime.
     struct stat after {};
     const bool settled = wall_seconds() - static_cast<double>(before.st_ctim.tv_sec) > 2.0;
-    if (settled && ::stat(path.c_str(), &after) == 0 && identity(after) == key) remember(entry, key, hex);
+    if (settled && ::stat(path.c_str(), &after) == 0 && identity(after) == key)
+        remember(entry, key, hex);
     return hex;
 }
 

@@ -11,7 +11,8 @@ namespace {
 
 std::atomic<int> stop_flag{0};
 std::atomic<int> interrupts{0};
-static_assert(std::atomic<int>::is_always_lock_free, "the handler may only touch lock-free atomics");
+static_assert(std::atomic<int>::is_always_lock_free,
+              "the handler may only touch lock-free atomics");
 
 void note_signal(int signal) {
     if (signal == SIGINT && interrupts.fetch_add(1) > 0) ::_exit(130);
@@ -32,7 +33,9 @@ void install_stop_handlers() {
     ::sigaction(SIGPIPE, &action, nullptr);
 }
 
-int stop_signal() { return stop_flag.load(); }
+int stop_signal() {
+    return stop_flag.load();
+}
 
 void request_stop(int signal) {
     int none = 0;
@@ -48,6 +51,8 @@ void throw_if_stopped() {
     if (const int signal = stop_signal(); signal != 0) throw Stopped(signal);
 }
 
-int stop_exit_status(int signal) { return signal == SIGINT ? 130 : 75; }
+int stop_exit_status(int signal) {
+    return signal == SIGINT ? 130 : 75;
+}
 
 }  // namespace knlp

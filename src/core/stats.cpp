@@ -43,7 +43,9 @@ double percentile(std::span<const double> x, double q) {
     return std::lerp(sorted[below], sorted[above], position - static_cast<double>(below));
 }
 
-double median(std::span<const double> x) { return percentile(x, 0.5); }
+double median(std::span<const double> x) {
+    return percentile(x, 0.5);
+}
 
 double median_absolute_deviation(std::span<const double> x) {
     const double center = median(x);

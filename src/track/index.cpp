@@ -23,7 +23,8 @@ namespace {
 constexpr int kVersion = 1;
 constexpr const char* kTable =
     "CREATE TABLE IF NOT EXISTS run ("
-    "run_id TEXT PRIMARY KEY, path TEXT NOT NULL, state TEXT NOT NULL, started TEXT NOT NULL, model TEXT NOT NULL,"
+    "run_id TEXT PRIMARY KEY, path TEXT NOT NULL, state TEXT NOT NULL, started TEXT NOT NULL, "
+    "model TEXT NOT NULL,"
     "dataset TEXT NOT NULL, seed INTEGER NOT NULL, step INTEGER NOT NULL, tokens INTEGER NOT NULL,"
     "val_loss REAL, best_val_loss REAL, tokens_per_s REAL, wall_s REAL,"
     "substituted INTEGER NOT NULL, synthetic INTEGER NOT NULL) STRICT";
@@ -36,7 +37,8 @@ using Database = std::unique_ptr<sqlite3, Closer>;
 using Statement = std::unique_ptr<sqlite3_stmt, Closer>;
 
 [[noreturn]] void refuse(sqlite3* db, const fs::path& path) {
-    fail_code(kRun, "E_IO", "{}: {}; it is only a cache: remove it and run `knlp report list --reindex`",
+    fail_code(kRun, "E_IO",
+              "{}: {}; it is only a cache: remove it and run `knlp report list --reindex`",
               path.string(), db != nullptr ? sqlite3_errmsg(db) : "out of memory");
 }
 
@@ -46,7 +48,8 @@ void run_sql(sqlite3* db, const fs::path& path, const char* sql) {
 
 int version_of(sqlite3* db, const fs::path& path) {
     sqlite3_stmt* raw = nullptr;
-    if (sqlite3_prepare_v2(db, "PRAGMA user_version", -1, &raw, nullptr) != SQLITE_OK) refuse(db, path);
+    if (sqlite3_prepare_v2(db, "PRAGMA user_version", -1, &raw, nullptr) != SQLITE_OK)
+        refuse(db, path);
     const Statement statement(raw);
     return sqlite3_step(raw) == SQLITE_ROW ? sqlite3_column_int(raw, 0) : 0;
 }
@@ -88,11 +91,13 @@ json object_of(const fs::path& path) {
 }
 
 IndexedRun read_row(const fs::path& output_dir, const fs::path& directory) {
-    const json manifest = object_of(directory / "manifest.json"), summary = object_of(directory / "summary.json");
+    const json manifest = object_of(directory / "manifest.json"),
+               summary = object_of(directory / "summary.json");
     IndexedRun run;
     run.run_id = directory.filename().string();
     const fs::path relative = directory.lexically_relative(output_dir);
-    run.path = relative.empty() || *relative.begin() == ".." ? fs::absolute(directory).string() : relative.string();
+    run.path = relative.empty() || *relative.begin() == ".." ? fs::absolute(directory).string()
+                                                             : relative.string();
     try {
         run.state = text_at(read_status(RunDir::open(directory)), "/state");
     } catch (const Error&) {
@@ -119,7 +124,8 @@ IndexedRun read_row(const fs::path& output_dir, const fs::path& directory) {
             run.tokens = std::max(run.tokens, static_cast<int64_t>(number_at(event, "/tokens")));
             if (const double loss = number_at(event, "/val_loss"); loss > 0) {
                 run.val_loss = loss;
-                run.best_val_loss = run.best_val_loss > 0 ? std::min(run.best_val_loss, loss) : loss;
+                run.best_val_loss =
+                    run.best_val_loss > 0 ? std::min(run.best_val_loss, loss) : loss;
             }
         }
     } catch (const Error&) {
@@ -130,24 +136,29 @@ IndexedRun read_row(const fs::path& output_dir, const fs::path& directory) {
 
 void store(sqlite3* db, const fs::path& path, const IndexedRun& run) {
     sqlite3_stmt* raw = nullptr;
-    if (sqlite3_prepare_v2(db, "INSERT OR REPLACE INTO run VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)", -1, &raw, nullptr) !=
-        SQLITE_OK)
+    if (sqlite3_prepare_v2(db, "INSERT OR REPLACE INTO run VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+                           -1, &raw, nullptr) != SQLITE_OK)
         refuse(db, path);
     const Statement statement(raw);
     int column = 0;
-    for (const std::string* text : {&run.run_id, &run.path, &run.state, &run.started, &run.model, &run.dataset})
-        sqlite3_bind_text(raw, ++column, text->data(), static_cast<int>(text->size()), SQLITE_TRANSIENT);
+    for (const std::string* text :
+         {&run.run_id, &run.path, &run.state, &run.started, &run.model, &run.dataset})
+        sqlite3_bind_text(raw, ++column, text->data(), static_cast<int>(text->size()),
+                          SQLITE_TRANSIENT);
     for (const int64_t number : {static_cast<int64_t>(run.seed), run.step, run.tokens})
         sqlite3_bind_int64(raw, ++column, number);
     for (const double number : {run.val_loss, run.best_val_loss, run.tokens_per_s, run.wall_s})
         sqlite3_bind_double(raw, ++column, number);
-    for (const bool flag : {run.substituted, run.synthetic}) sqlite3_bind_int(raw, ++column, flag ? 1 : 0);
+    for (const bool flag : {run.substituted, run.synthetic})
+        sqlite3_bind_int(raw, ++column, flag ? 1 : 0);
     if (sqlite3_step(raw) != SQLITE_DONE) refuse(db, path);
 }
 
 std::string column_text(sqlite3_stmt* row, int column) {
     const auto* text = reinterpret_cast<const char*>(sqlite3_column_text(row, column));
-    return text != nullptr ? std::string(text, static_cast<size_t>(sqlite3_column_bytes(row, column))) : "";
+    return text != nullptr
+               ? std::string(text, static_cast<size_t>(sqlite3_column_bytes(row, column)))
+               : "";
 }
 
 }  // namespace
@@ -176,7 +187,8 @@ std::vector<IndexedRun> list_runs(const fs::path& output_dir) {
     if (!fs::exists(path)) return {};
     const Database db = open_index(output_dir);
     sqlite3_stmt* raw = nullptr;
-    if (sqlite3_prepare_v2(db.get(), "SELECT * FROM run ORDER BY started DESC, run_id DESC", -1, &raw, nullptr) != SQLITE_OK)
+    if (sqlite3_prepare_v2(db.get(), "SELECT * FROM run ORDER BY started DESC, run_id DESC", -1,
+                           &raw, nullptr) != SQLITE_OK)
         refuse(db.get(), path);
     const Statement statement(raw);
     std::vector<IndexedRun> runs;

@@ -22,7 +22,9 @@ namespace {
 
 constexpr int kSchema = 1;
 
-json known(const std::string& text) { return text.empty() ? json(nullptr) : json(text); }
+json known(const std::string& text) {
+    return text.empty() ? json(nullptr) : json(text);
+}
 
 template <class T>
 json known(const std::optional<T>& value) {
@@ -54,17 +56,24 @@ json build_symbols() {
 
 json host_json() {
     const Host& h = host();
-    return {{"hostname", known(h.hostname)}, {"os", known(h.os)},
-            {"kernel", known(h.kernel)},     {"cpu_model", known(h.cpu_model)},
-            {"governor", known(h.governor)}, {"cores", h.cores},
-            {"gpus", h.gpus},                {"gpu_driver", known(h.gpu_driver)},
+    return {{"hostname", known(h.hostname)},
+            {"os", known(h.os)},
+            {"kernel", known(h.kernel)},
+            {"cpu_model", known(h.cpu_model)},
+            {"governor", known(h.governor)},
+            {"cores", h.cores},
+            {"gpus", h.gpus},
+            {"gpu_driver", known(h.gpu_driver)},
             {"memory_bytes", h.memory_bytes > 0 ? json(h.memory_bytes) : json(nullptr)}};
 }
 
 json data_json(const Manifest& m) {
     json files = json::array();
     for (const Manifest::File& f : m.data.files)
-        files.push_back({{"role", f.role}, {"path", f.path}, {"sha256", known(f.sha256)}, {"bytes", known(f.bytes)}});
+        files.push_back({{"role", f.role},
+                         {"path", f.path},
+                         {"sha256", known(f.sha256)},
+                         {"bytes", known(f.bytes)}});
     return {{"wanted", known(m.data.wanted)},
             {"name", known(m.data.name)},
             {"directory", known(m.data.directory)},
@@ -157,7 +166,8 @@ void write_manifest(const RunDir& run, const Manifest& manifest) {
         const json before = read_manifest(run.path());
         if (started.empty() && before.contains("started") && before["started"].is_string())
             started = before["started"];
-        if (before.contains("attempts") && before["attempts"].is_array()) attempts = before["attempts"];
+        if (before.contains("attempts") && before["attempts"].is_array())
+            attempts = before["attempts"];
     }
     // One entry for each process that worked on the run; the last one is this one's.
     const std::string me = host().boot_id + "/" + std::to_string(getpid());
@@ -165,8 +175,8 @@ void write_manifest(const RunDir& run, const Manifest& manifest) {
                           {"command_line", known(manifest.command_line)},
                           {"git_commit", whole["git_commit"]},
                           {"binary_sha256", whole["binary_sha256"]}};
-    const bool mine = !attempts.empty() && attempts.back().is_object() && attempts.back().contains("process") &&
-                      attempts.back()["process"] == me;
+    const bool mine = !attempts.empty() && attempts.back().is_object() &&
+                      attempts.back().contains("process") && attempts.back()["process"] == me;
     if (!mine) attempts.push_back(attempt);
     whole["attempts"] = std::move(attempts);
     whole["started"] = started.empty() ? utc_now() : started;

@@ -14,7 +14,8 @@ struct MetricsLog::State {
     AppendFile file;
 };
 
-MetricsLog::MetricsLog(const RunDir& run) : state_(new State{AppendFile(run.file("metrics.jsonl"))}) {}
+MetricsLog::MetricsLog(const RunDir& run)
+    : state_(new State{AppendFile(run.file("metrics.jsonl"))}) {}
 
 MetricsLog::~MetricsLog() = default;
 
@@ -25,21 +26,23 @@ void MetricsLog::append(const std::string& event, json fields) {
     state_->file.append(canonical_json(fields) + "\n");
 }
 
-int64_t MetricsLog::bytes() const { return state_->file.size(); }
+int64_t MetricsLog::bytes() const {
+    return state_->file.size();
+}
 
 void MetricsLog::truncate(const RunDir& run, int64_t bytes) {
     const std::filesystem::path path = run.file("metrics.jsonl");
     const std::string text = std::filesystem::exists(path) ? read_file(path) : "";
     if (bytes < 0 || bytes > static_cast<int64_t>(text.size()))
-        fail(kData, "{}: has {} bytes, the checkpoint remembers {}; the file was cut or replaced", path.string(),
-             text.size(), bytes);
+        fail(kData, "{}: has {} bytes, the checkpoint remembers {}; the file was cut or replaced",
+             path.string(), text.size(), bytes);
     if (bytes == static_cast<int64_t>(text.size())) return;
     write_file_atomic(path, std::string_view(text).substr(0, static_cast<size_t>(bytes)));
 }
 
 const std::vector<std::string>& time_fields() {
-    static const std::vector<std::string> fields = {"t",         "tokens_per_s", "ms",     "elapsed_s",
-                                                    "eval_s",    "rss_bytes",    "wall_s", "peak_rss_bytes"};
+    static const std::vector<std::string> fields = {
+        "t", "tokens_per_s", "ms", "elapsed_s", "eval_s", "rss_bytes", "wall_s", "peak_rss_bytes"};
     return fields;
 }
 
@@ -59,7 +62,8 @@ std::vector<json> read_metrics(const std::filesystem::path& run_directory) {
         if (event.is_object()) {
             events.push_back(std::move(event));
         } else if (begin < text.size()) {
-            fail(kData, "{}:{}: not a JSON object; the file is damaged", path.string(), line_number);
+            fail(kData, "{}:{}: not a JSON object; the file is damaged", path.string(),
+                 line_number);
         }
     }
     return events;

@@ -21,7 +21,8 @@ namespace {
 
 /// Files that only a run directory has; one of them is enough to know it.
 bool looks_like_a_run(const fs::path& path) {
-    for (const char* name : {"config.resolved.json", "manifest.json", "status.json", "metrics.jsonl"})
+    for (const char* name :
+         {"config.resolved.json", "manifest.json", "status.json", "metrics.jsonl"})
         if (fs::exists(path / name)) return true;
     return false;
 }
@@ -30,16 +31,18 @@ bool looks_like_a_run(const fs::path& path) {
 bool create_exclusively(const fs::path& path) {
     if (mkdir(path.c_str(), 0777) == 0) return true;
     if (errno == EEXIST) return false;
-    fail_code(kRun, "E_IO", "{}: cannot create the run directory: {}; choose another with --out", path.string(),
-              std::strerror(errno));
+    fail_code(kRun, "E_IO", "{}: cannot create the run directory: {}; choose another with --out",
+              path.string(), std::strerror(errno));
 }
 
 void create_parents(const fs::path& path) {
     std::error_code error;
     fs::create_directories(path, error);
     if (error)
-        fail_code(kRun, "E_IO", "{}: cannot create the directory for runs: {}; choose another with --out or OUTPUT_DIR",
-                  path.string(), error.message());
+        fail_code(
+            kRun, "E_IO",
+            "{}: cannot create the directory for runs: {}; choose another with --out or OUTPUT_DIR",
+            path.string(), error.message());
 }
 
 }  // namespace
@@ -48,32 +51,41 @@ RunDir::RunDir(fs::path path) : path_(std::move(path)) {}
 
 RunDir RunDir::create(const fs::path& output_dir, const std::string& name, const fs::path& out) {
     fs::path path = out.lexically_normal();
-    if (!path.empty() && path.filename().empty()) path = path.parent_path();   // "runs/x/" is "runs/x"
+    if (!path.empty() && path.filename().empty())
+        path = path.parent_path();  // "runs/x/" is "runs/x"
     if (path.empty()) {
         const fs::path runs = output_dir / "runs";
         create_parents(runs);
         const std::string stamp = utc_stamp();
         // Two runs of one second get different names.
         for (int copy = 1; path.empty(); ++copy) {
-            const fs::path candidate = runs / (stamp + "-" + name + (copy > 1 ? "." + std::to_string(copy) : ""));
+            const fs::path candidate =
+                runs / (stamp + "-" + name + (copy > 1 ? "." + std::to_string(copy) : ""));
             if (create_exclusively(candidate)) path = candidate;
         }
     } else {
         if (path.has_parent_path()) create_parents(path.parent_path());
         if (!create_exclusively(path) && !(fs::is_directory(path) && fs::is_empty(path)))
-            fail(kUsage, "{}: exists and is not an empty directory; choose another --out, or go on with it by --resume",
+            fail(kUsage,
+                 "{}: exists and is not an empty directory; choose another --out, or go on with it "
+                 "by --resume",
                  path.string());
     }
     if (!create_exclusively(path / "checkpoints"))
-        fail(kUsage, "{}: another process has just started a run here; choose another --out", path.string());
+        fail(kUsage, "{}: another process has just started a run here; choose another --out",
+             path.string());
     sync_directory(path);
     return RunDir(path);
 }
 
 RunDir RunDir::open(const fs::path& path) {
-    if (!fs::is_directory(path)) fail(kData, "{}: no such run directory; `knlp report list` shows the runs", path.string());
+    if (!fs::is_directory(path))
+        fail(kData, "{}: no such run directory; `knlp report list` shows the runs", path.string());
     if (!looks_like_a_run(path))
-        fail(kData, "{}: not a run directory: it has no config.resolved.json, manifest.json or status.json", path.string());
+        fail(
+            kData,
+            "{}: not a run directory: it has no config.resolved.json, manifest.json or status.json",
+            path.string());
     fs::path normal = path.lexically_normal();
     return RunDir(normal.filename().empty() ? normal.parent_path() : normal);
 }
@@ -94,7 +106,7 @@ fs::path newest_run(const fs::path& output_dir, const std::vector<std::string>& 
             try {
                 state = read_status(RunDir::open(entry.path())).value("state", "");
             } catch (const Error&) {
-                continue;                        // a damaged status belongs to no state
+                continue;  // a damaged status belongs to no state
             }
             if (std::find(states.begin(), states.end(), state) == states.end()) continue;
         }

@@ -17,7 +17,9 @@ using nlohmann::json;
 
 namespace {
 
-json or_null(const std::string& text) { return text.empty() ? json(nullptr) : json(text); }
+json or_null(const std::string& text) {
+    return text.empty() ? json(nullptr) : json(text);
+}
 
 /// The whole number at `name`, 0 when it is absent or something else: a damaged file stops no run.
 int64_t whole_at(const json& object, const char* name) {
@@ -27,29 +29,33 @@ int64_t whole_at(const json& object, const char* name) {
 
 }  // namespace
 
-void write_status(const RunDir& run, const std::string& state, int exit_code, int signal, const std::string& reason) {
+void write_status(const RunDir& run, const std::string& state, int exit_code, int signal,
+                  const std::string& reason) {
     const std::string now = utc_now();
     const int64_t pid = getpid();
     json before;
     try {
         before = read_status(run);
     } catch (const Error&) {
-        before = json::object();                 // none yet, or damaged by a crash of the machine
+        before = json::object();  // none yet, or damaged by a crash of the machine
     }
     // Another process means another attempt at the same run.
-    const bool same = whole_at(before, "pid") == pid && before.contains("boot_id") && before["boot_id"] == host().boot_id;
+    const bool same = whole_at(before, "pid") == pid && before.contains("boot_id") &&
+                      before["boot_id"] == host().boot_id;
     const int64_t attempt = whole_at(before, "attempt") + (same ? 0 : 1);
     const bool ended = state != "running" && state != "pending";
-    const json status = {{"state", state},
-                         {"pid", pid},
-                         {"host", or_null(host().hostname)},
-                         {"boot_id", or_null(host().boot_id)},
-                         {"attempt", attempt},
-                         {"started", before.contains("started") && before["started"].is_string() ? before["started"] : json(now)},
-                         {"heartbeat", now},
-                         {"exit_code", ended ? json(exit_code) : json(nullptr)},
-                         {"signal", signal != 0 ? json(signal) : json(nullptr)},
-                         {"reason", or_null(reason)}};
+    const json status = {
+        {"state", state},
+        {"pid", pid},
+        {"host", or_null(host().hostname)},
+        {"boot_id", or_null(host().boot_id)},
+        {"attempt", attempt},
+        {"started", before.contains("started") && before["started"].is_string() ? before["started"]
+                                                                                : json(now)},
+        {"heartbeat", now},
+        {"exit_code", ended ? json(exit_code) : json(nullptr)},
+        {"signal", signal != 0 ? json(signal) : json(nullptr)},
+        {"reason", or_null(reason)}};
     write_file_atomic(run.file("status.json"), pretty_json(status));
 }
 
@@ -58,10 +64,12 @@ json read_status(const RunDir& run) {
     if (!status.is_object() || !status.contains("state") || !status["state"].is_string())
         fail(kData, "{}: an object with \"state\" is wanted", run.file("status.json").string());
     if (status["state"] != "running") return status;
-    // A process that was killed could not say so: it is dead when its pid is gone or belongs to another boot.
+    // A process that was killed could not say so: it is dead when its pid is gone or belongs to
+    // another boot.
     const bool here = status.contains("boot_id") && status["boot_id"] == host().boot_id;
     const int64_t pid = whole_at(status, "pid");
-    const bool other_host = status.contains("host") && status["host"].is_string() && status["host"] != host().hostname;
+    const bool other_host =
+        status.contains("host") && status["host"].is_string() && status["host"] != host().hostname;
     const bool alive = here && pid > 0 && (kill(static_cast<pid_t>(pid), 0) == 0 || errno == EPERM);
     if (!alive && !other_host) {
         status["state"] = "failed";

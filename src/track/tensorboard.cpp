@@ -22,7 +22,8 @@ namespace knlp::track {
 
 namespace {
 
-static_assert(std::endian::native == std::endian::little, "numbers are written as they lie in memory");
+static_assert(std::endian::native == std::endian::little,
+              "numbers are written as they lie in memory");
 
 template <class T>
 void put(std::string& out, T value) {
@@ -38,7 +39,9 @@ void put_varint(std::string& out, uint64_t value) {
 
 enum Wire : uint32_t { kVarint = 0, kDouble = 1, kBytes = 2, kFloat = 5 };
 
-void put_key(std::string& out, uint32_t field, Wire wire) { put_varint(out, field << 3 | wire); }
+void put_key(std::string& out, uint32_t field, Wire wire) {
+    put_varint(out, field << 3 | wire);
+}
 
 void put_bytes(std::string& out, uint32_t field, std::string_view bytes) {
     put_key(out, field, kBytes);
@@ -71,7 +74,7 @@ constexpr double kFlush_s = 30;
 }  // namespace
 
 struct TensorboardWriter::State {
-    std::optional<AppendFile> file;              // empty once a write has failed
+    std::optional<AppendFile> file;  // empty once a write has failed
     std::string pending;
     double last_flush = steady_seconds();
 
@@ -91,8 +94,9 @@ struct TensorboardWriter::State {
 TensorboardWriter::TensorboardWriter(const std::filesystem::path& directory) : state_(new State) {
     const double now = wall_seconds();
     const std::string& name = host().hostname;
-    const auto path = directory / fmt::format("events.out.tfevents.{}.{}.{}.0", static_cast<int64_t>(now),
-                                              name.empty() ? "localhost" : name, getpid());
+    const auto path =
+        directory / fmt::format("events.out.tfevents.{}.{}.{}.0", static_cast<int64_t>(now),
+                                name.empty() ? "localhost" : name, getpid());
     try {
         state_->file.emplace(path);
     } catch (const Error& error) {
@@ -105,9 +109,12 @@ TensorboardWriter::TensorboardWriter(const std::filesystem::path& directory) : s
     state_->write();
 }
 
-TensorboardWriter::~TensorboardWriter() { state_->write(); }
+TensorboardWriter::~TensorboardWriter() {
+    state_->write();
+}
 
-void TensorboardWriter::add(int64_t step, double wall_time, const std::map<std::string, double>& scalars) {
+void TensorboardWriter::add(int64_t step, double wall_time,
+                            const std::map<std::string, double>& scalars) {
     std::string summary;
     for (const auto& [tag, scalar] : scalars) {
         std::string value;
@@ -124,6 +131,8 @@ void TensorboardWriter::add(int64_t step, double wall_time, const std::map<std::
     if (steady_seconds() - state_->last_flush > kFlush_s) state_->write();
 }
 
-void TensorboardWriter::flush() { state_->write(); }
+void TensorboardWriter::flush() {
+    state_->write();
+}
 
 }  // namespace knlp::track

@@ -9,10 +9,11 @@ namespace knlp {
 namespace {
 
 TEST(Error, KindsMapToTheDocumentedStatuses) {
-    const std::vector<std::pair<ErrorKind, int>> table = {{kUsage, 2}, {kConfig, 2},       {kData, 3},
-                                                          {kRun, 4},   {kNotAvailable, 5}, {kLocked, 6},
-                                                          {kCheckFailed, 1}};
-    for (const auto& [kind, status] : table) EXPECT_EQ(exit_status(kind), status) << default_code(kind);
+    const std::vector<std::pair<ErrorKind, int>> table = {
+        {kUsage, 2},        {kConfig, 2}, {kData, 3},       {kRun, 4},
+        {kNotAvailable, 5}, {kLocked, 6}, {kCheckFailed, 1}};
+    for (const auto& [kind, status] : table)
+        EXPECT_EQ(exit_status(kind), status) << default_code(kind);
 }
 
 TEST(Error, FailCarriesKindCodeAndFormattedText) {
@@ -36,9 +37,20 @@ TEST(Error, FailCodeKeepsItsOwnCode) {
     }
 }
 
+TEST(Error, NamesFromForeignFilesCannotBreakTheLineNorReachTheTerminal) {
+    try {
+        fail(kData, "tensor '{}'", "a\nb\x1b[31m\x7fü");
+        FAIL() << "fail returned";
+    } catch (const Error& error) {
+        EXPECT_STREQ(error.what(), "tensor 'a\\x0ab\\x1b[31m\\x7fü'");
+    }
+}
+
 TEST(DidYouMean, NamesTheNearestFirst) {
-    const std::vector<std::string> names = {"LEARNING_RATE", "GPT2_LEARNING_RATE", "SEED", "GPT2_BIAS"};
-    EXPECT_EQ(did_you_mean("LEARNING_RAT", names), ", did you mean LEARNING_RATE or GPT2_LEARNING_RATE?");
+    const std::vector<std::string> names = {"LEARNING_RATE", "GPT2_LEARNING_RATE", "SEED",
+                                            "GPT2_BIAS"};
+    EXPECT_EQ(did_you_mean("LEARNING_RAT", names),
+              ", did you mean LEARNING_RATE or GPT2_LEARNING_RATE?");
 }
 
 TEST(DidYouMean, GivesAtMostThreeAndEachOnce) {

@@ -21,7 +21,8 @@ using test::TempDir;
 
 std::set<std::string> names_in(const fs::path& directory) {
     std::set<std::string> names;
-    for (const auto& entry : fs::directory_iterator(directory)) names.insert(entry.path().filename());
+    for (const auto& entry : fs::directory_iterator(directory))
+        names.insert(entry.path().filename());
     return names;
 }
 
@@ -46,7 +47,8 @@ TEST(ReadFile, RefusesMoreThanTheLimit) {
     const TempDir dir;
     std::ofstream(dir.file("a")) << "12345";
     EXPECT_EQ(read_file(dir.file("a"), 5), "12345");
-    expect_error(kData, {dir.file("a"), "5 bytes", "at most 4"}, [&] { read_file(dir.file("a"), 4); });
+    expect_error(kData, {dir.file("a"), "5 bytes", "at most 4"},
+                 [&] { read_file(dir.file("a"), 4); });
     expect_error(kData, {"more than 10 bytes"}, [&] { read_file("/proc/self/status", 10); });
 }
 
@@ -100,7 +102,8 @@ TEST(AtomicFile, SaysWhichPathCannotBeMade) {
     const TempDir dir;
     expect_error(kRun, {(dir.file("none") / "a").string(), "cannot create", "No such file"},
                  [&] { write_file_atomic(dir.file("none") / "a", "x"); });
-    expect_error(kUsage, {"does not name a file"}, [&] { write_file_atomic(dir.path() / "", "x"); });
+    expect_error(kUsage, {"does not name a file"},
+                 [&] { write_file_atomic(dir.path() / "", "x"); });
 }
 
 TEST(AtomicFile, ADirectoryInTheWayIsAnErrorAndLeavesNothing) {
@@ -160,7 +163,8 @@ TEST(AppendFile, LinesOfSeveralProcessesNeverMix) {
     }
     std::ifstream in(dir.file("log"));
     int lines = 0;
-    for (std::string line; std::getline(in, line); ++lines) EXPECT_EQ(line, std::string(300, line[0]));
+    for (std::string line; std::getline(in, line); ++lines)
+        EXPECT_EQ(line, std::string(300, line[0]));
     EXPECT_EQ(lines, 600);
 }
 

@@ -59,7 +59,8 @@ TEST(Gzip, FlippedBytesNeverCrashAndNeverGiveOtherText) {
         std::string damaged = packed;
         damaged[i] = static_cast<char>(damaged[i] ^ 0x55);
         try {
-            // Only header fields without meaning for the text (time, file name) may change unnoticed.
+            // Only header fields without meaning for the text (time, file name) may change
+            // unnoticed.
             EXPECT_EQ(unpack(damaged), text) << "byte " << i;
         } catch (const Error& error) {
             EXPECT_EQ(error.kind(), kData);
@@ -76,7 +77,8 @@ TEST(Gzip, StopsAtTheLimit) {
 }
 
 TEST(Gzip, RefusesOtherFiles) {
-    expect_error(kData, {"not a gzip file"}, [] { unpack("plain text, long enough for a header"); });
+    expect_error(kData, {"not a gzip file"},
+                 [] { unpack("plain text, long enough for a header"); });
 }
 
 }  // namespace

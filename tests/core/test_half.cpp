@@ -16,7 +16,8 @@ double value_of(uint32_t code, int exponent_bits, int mantissa_bits) {
     const int bias = (1 << (exponent_bits - 1)) - 1;
     const double sign = (code >> (exponent_bits + mantissa_bits)) != 0 ? -1 : 1;
     if (exponent == (1 << exponent_bits) - 1)
-        return mantissa != 0 ? std::numeric_limits<double>::quiet_NaN() : sign * std::numeric_limits<double>::infinity();
+        return mantissa != 0 ? std::numeric_limits<double>::quiet_NaN()
+                             : sign * std::numeric_limits<double>::infinity();
     const double fraction = mantissa / std::ldexp(1.0, mantissa_bits) + (exponent != 0 ? 1 : 0);
     return sign * std::ldexp(fraction, std::max(exponent, 1) - bias);
 }
@@ -46,13 +47,14 @@ TEST_P(HalfFormat, EveryCodeHasTheValueOfTheFormulaAndComesBack) {
     }
 }
 
-// Between two neighbouring codes everything below the middle goes down, above it up, and the middle itself
-// to the even code; this covers every rounding decision of the format.
+// Between two neighbouring codes everything below the middle goes down, above it up, and the middle
+// itself to the even code; this covers every rounding decision of the format.
 TEST_P(HalfFormat, RoundsToNearestTiesToEven) {
     const Format& f = GetParam();
     const uint32_t infinity = ((1u << f.exponent_bits) - 1) << f.mantissa_bits;
     for (uint32_t code = 0; code + 1 < infinity; ++code) {
-        const float low = f.to(static_cast<uint16_t>(code)), high = f.to(static_cast<uint16_t>(code + 1));
+        const float low = f.to(static_cast<uint16_t>(code)),
+                    high = f.to(static_cast<uint16_t>(code + 1));
         const float middle = static_cast<float>((double{low} + double{high}) / 2);
         const uint32_t even = code % 2 == 0 ? code : code + 1;
         for (const uint32_t sign : {0u, 0x8000u}) {
@@ -67,7 +69,8 @@ TEST_P(HalfFormat, RoundsToNearestTiesToEven) {
 
 TEST_P(HalfFormat, TooLargeValuesBecomeInfinity) {
     const Format& f = GetParam();
-    const uint16_t infinity = static_cast<uint16_t>(((1u << f.exponent_bits) - 1) << f.mantissa_bits);
+    const uint16_t infinity =
+        static_cast<uint16_t>(((1u << f.exponent_bits) - 1) << f.mantissa_bits);
     const double largest = f.to(static_cast<uint16_t>(infinity - 1));
     const double before = f.to(static_cast<uint16_t>(infinity - 2));
     const float limit = static_cast<float>(largest + (largest - before) / 2);

@@ -17,11 +17,14 @@ namespace fs = std::filesystem;
 using test::expect_error;
 using test::TempDir;
 
-std::span<const std::byte> bytes_of(std::string_view text) { return std::as_bytes(std::span(text)); }
+std::span<const std::byte> bytes_of(std::string_view text) {
+    return std::as_bytes(std::span(text));
+}
 
 TEST(Sha256, MatchesTheVectorsOfFips180) {
     EXPECT_EQ(sha256_hex(""), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
-    EXPECT_EQ(sha256_hex("abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+    EXPECT_EQ(sha256_hex("abc"),
+              "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
     EXPECT_EQ(sha256_hex("abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq"),
               "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1");
 }
@@ -54,7 +57,8 @@ TEST(Sha256File, AChangedFileHasItsNewHash) {
 /// A file of several MB that was not changed a moment ago: the library that computes SHA-256.
 fs::path old_large_file() {
     Dl_info info{};
-    if (::dladdr(reinterpret_cast<void*>(&EVP_sha256), &info) == 0 || info.dli_fname == nullptr) return {};
+    if (::dladdr(reinterpret_cast<void*>(&EVP_sha256), &info) == 0 || info.dli_fname == nullptr)
+        return {};
     return fs::canonical(info.dli_fname);
 }
 
@@ -69,7 +73,8 @@ struct CacheHome {
 
 TEST(Sha256File, ALargeFileIsRememberedAndADamagedMemoryIsNotBelieved) {
     const fs::path file = old_large_file();
-    if (file.empty() || fs::file_size(file) < (1 << 20)) GTEST_SKIP() << "no large library file found";
+    if (file.empty() || fs::file_size(file) < (1 << 20))
+        GTEST_SKIP() << "no large library file found";
     const TempDir dir;
     const CacheHome cache(dir.path());
     const std::string hex = sha256_file(file);
@@ -83,8 +88,8 @@ TEST(Sha256File, ALargeFileIsRememberedAndADamagedMemoryIsNotBelieved) {
     write_file_atomic(entry, text);
     EXPECT_EQ(sha256_file(file), std::string(64, 'a'));
 
-    for (const std::string& damaged :
-         {std::string(), text.substr(0, text.size() - 2), "x" + text, std::string(text.size(), '\n')}) {
+    for (const std::string& damaged : {std::string(), text.substr(0, text.size() - 2), "x" + text,
+                                       std::string(text.size(), '\n')}) {
         write_file_atomic(entry, damaged);
         EXPECT_EQ(sha256_file(file), hex);
     }
@@ -100,7 +105,7 @@ TEST(Sha256File, AnUnusableCacheOnlyCostsTime) {
 }
 
 TEST(Xxh3, MatchesPublishedValues) {
-    EXPECT_EQ(xxh3({}), 0x2d06800538d394c2u);       // XXH3_64bits of nothing, seed 0
+    EXPECT_EQ(xxh3({}), 0x2d06800538d394c2u);  // XXH3_64bits of nothing, seed 0
     const TempDir dir;
     EXPECT_NE(xxh3(bytes_of("a")), xxh3(bytes_of("b")));
 }
@@ -128,7 +133,8 @@ TEST(Crc32c, EveryLengthEqualsTheBitwiseDefinition) {
         uint32_t crc = ~0u;
         for (const char c : text) {
             crc ^= static_cast<unsigned char>(c);
-            for (int bit = 0; bit < 8; ++bit) crc = (crc >> 1) ^ ((crc & 1u) != 0 ? 0x82F63B78u : 0u);
+            for (int bit = 0; bit < 8; ++bit)
+                crc = (crc >> 1) ^ ((crc & 1u) != 0 ? 0x82F63B78u : 0u);
         }
         EXPECT_EQ(crc32c(bytes_of(text)), ~crc) << length;
         text += static_cast<char>(random());
@@ -136,9 +142,13 @@ TEST(Crc32c, EveryLengthEqualsTheBitwiseDefinition) {
 }
 
 TEST(Base64, MatchesTheVectorsOfRfc4648) {
-    const std::vector<std::pair<std::string, std::string>> table = {
-        {"", ""},         {"f", "Zg=="},        {"fo", "Zm8="},       {"foo", "Zm9v"},
-        {"foob", "Zm9vYg=="}, {"fooba", "Zm9vYmE="}, {"foobar", "Zm9vYmFy"}};
+    const std::vector<std::pair<std::string, std::string>> table = {{"", ""},
+                                                                    {"f", "Zg=="},
+                                                                    {"fo", "Zm8="},
+                                                                    {"foo", "Zm9v"},
+                                                                    {"foob", "Zm9vYg=="},
+                                                                    {"fooba", "Zm9vYmE="},
+                                                                    {"foobar", "Zm9vYmFy"}};
     for (const auto& [plain, coded] : table) {
         EXPECT_EQ(base64_encode(bytes_of(plain)), coded);
         EXPECT_EQ(base64_decode(coded), plain);
@@ -155,8 +165,8 @@ TEST(Base64, RandomBytesComeBack) {
 }
 
 TEST(Base64, RefusesDamage) {
-    for (const char* text : {"Z", "Zg=", "Zg", "Z===", "====", "Zg==Zg==", "Z!==", "Zm9v\n", "=Zg=", "Zh==",
-                             "Zm9=", "Zg=a", "Zm 9"})
+    for (const char* text : {"Z", "Zg=", "Zg", "Z===", "====", "Zg==Zg==", "Z!==", "Zm9v\n",
+                             "=Zg=", "Zh==", "Zm9=", "Zg=a", "Zm 9"})
         expect_error(kData, {"base64"}, [&] { base64_decode(text); });
 }
 

@@ -89,7 +89,8 @@ TEST(Cgroup, V1ReadsQuotaAndLimitOfItsControllers) {
 TEST(Cgroup, AContainerSeesItsMountPointAsItsOwnGroup) {
     const TempDir root;
     put(root.path() / "proc/self/cgroup", "0::/docker/abc\n");
-    put(root.path() / "proc/self/mountinfo", "29 22 0:25 /docker/abc /sys/fs/cgroup ro - cgroup2 cgroup rw\n");
+    put(root.path() / "proc/self/mountinfo",
+        "29 22 0:25 /docker/abc /sys/fs/cgroup ro - cgroup2 cgroup rw\n");
     put(root.path() / "sys/fs/cgroup/cpu.max", "200000 100000\n");
     EXPECT_DOUBLE_EQ(read_cgroup_limits(root.path()).cpus, 2.0);
 }
@@ -152,7 +153,8 @@ TEST(Host, TimesHaveTheirForms) {
 
 /// The flags line of /proc/cpuinfo: the kernel's own reading of CPUID.
 bool kernel_says(const std::string& flag) {
-    return std::regex_search(read_file("/proc/cpuinfo"), std::regex("\\nflags[^\\n]* " + flag + "[ \\n]"));
+    return std::regex_search(read_file("/proc/cpuinfo"),
+                             std::regex("\\nflags[^\\n]* " + flag + "[ \\n]"));
 }
 
 /// Runs `action` with KNLP_ISA set, in a child, because the choice is made once.
@@ -173,8 +175,8 @@ int status_with_isa(const char* value, Isa expected) {
 
 TEST(IsaChoice, AgreesWithTheKernel) {
     const bool avx2 = kernel_says("avx2") && kernel_says("fma") && kernel_says("f16c");
-    const bool avx512 = kernel_says("avx512f") && kernel_says("avx512bw") && kernel_says("avx512dq") &&
-                        kernel_says("avx512vl");
+    const bool avx512 = kernel_says("avx512f") && kernel_says("avx512bw") &&
+                        kernel_says("avx512dq") && kernel_says("avx512vl");
     EXPECT_EQ(status_with_isa("", avx512 ? Isa::kAvx512 : avx2 ? Isa::kAvx2 : Isa::kScalar), 0);
     EXPECT_EQ(has_avx512_bf16(), avx512 && kernel_says("avx512_bf16"));
     EXPECT_EQ(status_with_isa("avx512", Isa::kAvx512), avx512 ? 0 : 15);

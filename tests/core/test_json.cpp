@@ -21,7 +21,8 @@ using test::TempDir;
 TEST(ReadJson, NamesPathAndByteOfDamage) {
     const TempDir dir;
     dir.write("a.json", R"({"a": 1, "b": })");
-    expect_error(kData, {dir.file("a.json"), "not valid JSON at byte 15"}, [&] { read_json(dir.file("a.json")); });
+    expect_error(kData, {dir.file("a.json"), "not valid JSON at byte 15"},
+                 [&] { read_json(dir.file("a.json")); });
     dir.write("a.json", "");
     expect_error(kData, {dir.file("a.json"), "byte"}, [&] { read_json(dir.file("a.json")); });
     expect_error(kData, {"at most 3"}, [&] {
@@ -31,8 +32,9 @@ TEST(ReadJson, NamesPathAndByteOfDamage) {
 }
 
 TEST(ParseJson, RefusesWhatStrictJsonDoesNotAllow) {
-    for (const char* text : {"{\"a\":1,}", "[1,]", "{a:1}", "'a'", "// c\n1", "[1] 2", "nul", "01", "+1", ".5",
-                             "\"\x80\"", "\"\\ud800\"", "[NaN]", "[Infinity]", "\"a\nb\""})
+    for (const char* text :
+         {"{\"a\":1,}", "[1,]", "{a:1}", "'a'", "// c\n1", "[1] 2", "nul", "01", "+1", ".5",
+          "\"\x80\"", "\"\\ud800\"", "[NaN]", "[Infinity]", "\"a\nb\""})
         expect_error(kData, {"here", "not valid JSON"}, [&] { parse_json(text, "here"); });
 }
 
@@ -41,12 +43,15 @@ TEST(ParseJson, RefusesNumbersBeyondDouble) {
 }
 
 TEST(ParseJson, RefusesAKeyThatOccursTwice) {
-    expect_error(kData, {"here", "\"a\" occurs twice"}, [] { parse_json(R"({"a":1,"b":{"a":2},"a":3})", "here"); });
+    expect_error(kData, {"here", "\"a\" occurs twice"},
+                 [] { parse_json(R"({"a":1,"b":{"a":2},"a":3})", "here"); });
     EXPECT_NO_THROW(parse_json(R"([{"a":1},{"a":{"a":2}}])", "here"));
 }
 
 TEST(ParseJson, RefusesDeepNestingWithoutUsingTheStack) {
-    const auto nested = [](size_t depth) { return std::string(depth, '[') + std::string(depth, ']'); };
+    const auto nested = [](size_t depth) {
+        return std::string(depth, '[') + std::string(depth, ']');
+    };
     EXPECT_NO_THROW(parse_json(nested(150), "here"));
     expect_error(kData, {"nested deeper"}, [&] { parse_json(nested(1000000), "here"); });
     std::string objects;
@@ -55,9 +60,13 @@ TEST(ParseJson, RefusesDeepNestingWithoutUsingTheStack) {
 }
 
 TEST(CanonicalJson, SortsKeysAndLeavesNoBlanks) {
-    const json value = {{"b", {1, 2}}, {"a", "x"}, {"c", {{"z", nullptr}, {"y", true}}}, {"d", json::object()},
+    const json value = {{"b", {1, 2}},
+                        {"a", "x"},
+                        {"c", {{"z", nullptr}, {"y", true}}},
+                        {"d", json::object()},
                         {"e", json::array()}};
-    EXPECT_EQ(canonical_json(value), R"({"a":"x","b":[1,2],"c":{"y":true,"z":null},"d":{},"e":[]})");
+    EXPECT_EQ(canonical_json(value),
+              R"({"a":"x","b":[1,2],"c":{"y":true,"z":null},"d":{},"e":[]})");
 }
 
 TEST(CanonicalJson, WritesNonFiniteNumbersAsWords) {
@@ -77,13 +86,15 @@ TEST(CanonicalJson, RandomDoublesComeBackBitForBit) {
         if (!std::isfinite(value)) continue;
         const json back = parse_json(canonical_json(json(value)), "test");
         ASSERT_TRUE(back.is_number_float());
-        ASSERT_EQ(std::bit_cast<uint64_t>(back.get<double>()), std::bit_cast<uint64_t>(value)) << value;
+        ASSERT_EQ(std::bit_cast<uint64_t>(back.get<double>()), std::bit_cast<uint64_t>(value))
+            << value;
     }
 }
 
 TEST(CanonicalJson, IntegersKeepAllDigits) {
-    EXPECT_EQ(canonical_json({std::numeric_limits<int64_t>::min(), std::numeric_limits<int64_t>::max()}),
-              "[-9223372036854775808,9223372036854775807]");
+    EXPECT_EQ(
+        canonical_json({std::numeric_limits<int64_t>::min(), std::numeric_limits<int64_t>::max()}),
+        "[-9223372036854775808,9223372036854775807]");
     EXPECT_EQ(canonical_json(json(std::numeric_limits<uint64_t>::max())), "18446744073709551615");
 }
 
@@ -98,12 +109,14 @@ TEST(CanonicalJson, IsOneLine) {
 TEST(PrettyJson, IndentsAndKeepsNumberListsOnALine) {
     const json value = {{"a", {1, 2, 3}}, {"b", {{"c", {"x", "y"}}}}};
     EXPECT_EQ(pretty_json(value),
-              "{\n  \"a\": [1, 2, 3],\n  \"b\": {\n    \"c\": [\n      \"x\",\n      \"y\"\n    ]\n  }\n}\n");
+              "{\n  \"a\": [1, 2, 3],\n  \"b\": {\n    \"c\": [\n      \"x\",\n      \"y\"\n    "
+              "]\n  }\n}\n");
 }
 
 TEST(PrettyJson, SaysTheSameAsTheCanonicalForm) {
     const json value = {{"a", {1, 2.5, "x", nullptr, {{"b", {{}, json::object()}}}}}, {"c", -3}};
-    EXPECT_EQ(parse_json(pretty_json(value), "pretty"), parse_json(canonical_json(value), "canonical"));
+    EXPECT_EQ(parse_json(pretty_json(value), "pretty"),
+              parse_json(canonical_json(value), "canonical"));
 }
 
 }  // namespace

@@ -23,7 +23,8 @@ using testing::Not;
 std::string read_all(int fd) {
     std::string text;
     std::array<char, 4096> buffer;
-    for (ssize_t n; (n = ::read(fd, buffer.data(), buffer.size())) > 0;) text.append(buffer.data(), static_cast<size_t>(n));
+    for (ssize_t n; (n = ::read(fd, buffer.data(), buffer.size())) > 0;)
+        text.append(buffer.data(), static_cast<size_t>(n));
     ::close(fd);
     return text;
 }
@@ -112,7 +113,8 @@ TEST(Log, TheRunLogGetsEveryLineWithItsTime) {
         log::info("three");
     });
     const std::string text = read_file(dir.file("output.log"));
-    EXPECT_THAT(text, testing::MatchesRegex("[-0-9]+T[:0-9]+Z one\n[-0-9]+T[:0-9]+Z warning: two\n"));
+    EXPECT_THAT(text,
+                testing::MatchesRegex("[-0-9]+T[:0-9]+Z one\n[-0-9]+T[:0-9]+Z warning: two\n"));
 }
 
 TEST(Log, AFullDiskIsSaidOnceAndLoggingGoesOn) {

@@ -19,14 +19,16 @@ TEST(ParseInt, TakesTheWholeRange) {
 }
 
 TEST(ParseInt, RefusesEverythingElse) {
-    for (const char* text : {"", "-", "+", "+-1", "-+1", "--1", " 1", "1 ", "1.0", "0x10", "1e3", "1_000",
-                             "9223372036854775808", "-9223372036854775809", "one"})
+    for (const char* text : {"", "-", "+", "+-1", "-+1", "--1", " 1", "1 ", "1.0", "0x10", "1e3",
+                             "1_000", "9223372036854775808", "-9223372036854775809", "one"})
         EXPECT_EQ(parse_int(text), std::nullopt) << "'" << text << "'";
     for (const char* text : {"", "-1", "+1", "18446744073709551616"})
         EXPECT_EQ(parse_unsigned(text), std::nullopt) << "'" << text << "'";
 }
 
-TEST(ParseInt, RefusesEmbeddedNul) { EXPECT_EQ(parse_int(std::string_view("1\0002", 3)), std::nullopt); }
+TEST(ParseInt, RefusesEmbeddedNul) {
+    EXPECT_EQ(parse_int(std::string_view("1\0002", 3)), std::nullopt);
+}
 
 TEST(ParseReal, FollowsTheGrammar) {
     EXPECT_EQ(parse_real("6e-4"), 6e-4);
@@ -37,8 +39,8 @@ TEST(ParseReal, FollowsTheGrammar) {
 }
 
 TEST(ParseReal, RefusesEverythingElse) {
-    for (const char* text : {"", ".", ".5", "5.", "e3", "1e", "1e+", "inf", "nan", "-inf", "0x1p3", "1,5",
-                             " 1", "1 ", "1e999", "-1e999", "+-1", "1.2.3"})
+    for (const char* text : {"", ".", ".5", "5.", "e3", "1e", "1e+", "inf", "nan", "-inf", "0x1p3",
+                             "1,5", " 1", "1 ", "1e999", "-1e999", "+-1", "1.2.3"})
         EXPECT_EQ(parse_real(text), std::nullopt) << "'" << text << "'";
 }
 
@@ -62,7 +64,8 @@ TEST(ParseBytes, KnowsItsUnits) {
 }
 
 TEST(ParseBytes, RefusesEverythingElse) {
-    for (const char* text : {"", "-1", "1 KB", "KB", "1x", "1.K", "99999999T", "1e3", "9223372036854775808"})
+    for (const char* text :
+         {"", "-1", "1 KB", "KB", "1x", "1.K", "99999999T", "1e3", "9223372036854775808"})
         EXPECT_EQ(parse_bytes(text), std::nullopt) << "'" << text << "'";
 }
 

@@ -14,10 +14,13 @@ using Words = std::array<uint32_t, 4>;
 
 // Known answers published with Random123 (kat_vectors, "philox4x32 10").
 TEST(Philox, MatchesThePublishedKnownAnswers) {
-    EXPECT_EQ(philox4x32({0, 0, 0, 0}, {0, 0}), (Words{0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}));
-    EXPECT_EQ(philox4x32({~0u, ~0u, ~0u, ~0u}, {~0u, ~0u}), (Words{0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}));
-    EXPECT_EQ(philox4x32({0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344}, {0xa4093822, 0x299f31d0}),
-              (Words{0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}));
+    EXPECT_EQ(philox4x32({0, 0, 0, 0}, {0, 0}),
+              (Words{0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}));
+    EXPECT_EQ(philox4x32({~0u, ~0u, ~0u, ~0u}, {~0u, ~0u}),
+              (Words{0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}));
+    EXPECT_EQ(
+        philox4x32({0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344}, {0xa4093822, 0x299f31d0}),
+        (Words{0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}));
 }
 
 TEST(Stream, IsAFunctionOfSeedNameIndexAndLane) {
@@ -45,12 +48,13 @@ double chi_square(const std::vector<int64_t>& counts) {
     for (const int64_t c : counts) total += static_cast<double>(c);
     const double expected = total / static_cast<double>(counts.size());
     double sum = 0;
-    for (const int64_t c : counts) sum += (static_cast<double>(c) - expected) * (static_cast<double>(c) - expected) / expected;
+    for (const int64_t c : counts)
+        sum += (static_cast<double>(c) - expected) * (static_cast<double>(c) - expected) / expected;
     return sum;
 }
 
-// 99 degrees of freedom: the 0.1 % and 99.9 % points of chi-square are 60.0 and 148.2 (tables). The seed is
-// fixed, so this either always holds or never.
+// 99 degrees of freedom: the 0.1 % and 99.9 % points of chi-square are 60.0 and 148.2 (tables). The
+// seed is fixed, so this either always holds or never.
 TEST(Stream, UniformFillsEqualBinsEqually) {
     const Stream stream(1, "uniform");
     std::vector<int64_t> counts(100);

@@ -25,15 +25,15 @@ struct Sample {
         for (std::byte& b : data) b = static_cast<std::byte>(random());
         storage.push_back(std::move(data));
         const size_t index = storage.size() - 1;
-        tensors.push_back({name, dtype, std::move(shape), [this, index] {
-                               return std::span<const std::byte>(storage[index]);
-                           }});
+        tensors.push_back({name, dtype, std::move(shape),
+                           [this, index] { return std::span<const std::byte>(storage[index]); }});
     }
 };
 
 constexpr std::array<Dtype, 15> kAllDtypes = {
-    Dtype::kBool, Dtype::kU8,  Dtype::kI8,  Dtype::kI16, Dtype::kU16,    Dtype::kF16,   Dtype::kBf16, Dtype::kI32,
-    Dtype::kU32,  Dtype::kF32, Dtype::kF64, Dtype::kI64, Dtype::kU64, Dtype::kF8E5M2, Dtype::kF8E4M3};
+    Dtype::kBool, Dtype::kU8,   Dtype::kI8,  Dtype::kI16,    Dtype::kU16,
+    Dtype::kF16,  Dtype::kBf16, Dtype::kI32, Dtype::kU32,    Dtype::kF32,
+    Dtype::kF64,  Dtype::kI64,  Dtype::kU64, Dtype::kF8E5M2, Dtype::kF8E4M3};
 
 void fill_with_all_types(Sample& sample) {
     unsigned seed = 1;
@@ -48,7 +48,8 @@ TEST(Safetensors, EveryTypeComesBackBitForBit) {
     const TempDir dir;
     Sample sample;
     fill_with_all_types(sample);
-    const std::map<std::string, std::string> metadata = {{"format", "pt"}, {"quote\"", "line\nend ü"}};
+    const std::map<std::string, std::string> metadata = {{"format", "pt"},
+                                                         {"quote\"", "line\nend ü"}};
     const int64_t bytes = write_safetensors(dir.file("a.safetensors"), sample.tensors, metadata);
     EXPECT_EQ(bytes, std::ssize(read_file(dir.file("a.safetensors"))));
 
@@ -81,7 +82,8 @@ TEST(Safetensors, TensorsLieBySizeThenNameFromAnAlignedStart) {
     for (const TensorView& view : file.tensors()) order += view.name;
     EXPECT_EQ(order, "zBabc");
     EXPECT_EQ(file.tensors()[0].file_offset % 64, 0);
-    for (const TensorView& view : file.tensors()) EXPECT_EQ(view.file_offset % size_of(view.dtype), 0);
+    for (const TensorView& view : file.tensors())
+        EXPECT_EQ(view.file_offset % size_of(view.dtype), 0);
 }
 
 TEST(Safetensors, TheOrderGivenDoesNotChangeTheBytes) {
@@ -117,7 +119,8 @@ TEST(Safetensors, NamesOutsideUtf8AreRefusedAndNothingIsWritten) {
     const TempDir dir;
     Sample sample;
     sample.add("bad\xff", Dtype::kU8, {1}, 1);
-    test::expect_error(kData, {"UTF-8"}, [&] { write_safetensors(dir.file("a"), sample.tensors, {}); });
+    test::expect_error(kData, {"UTF-8"},
+                       [&] { write_safetensors(dir.file("a"), sample.tensors, {}); });
     EXPECT_TRUE(std::filesystem::is_empty(dir.path()));
 }
 
@@ -133,8 +136,11 @@ constexpr const char* kPythonWrites = R"(
 import sys, numpy as np
 from safetensors.numpy import save_file
 rng = np.random.default_rng(1)
-t = {"f%d" % i: rng.standard_normal((i, 3)).astype(d) for i, d in enumerate([np.float32, np.float64, np.float16])}
-t["i"] = np.arange(-4, 5, dtype=np.int64); t["u"] = np.arange(7, dtype=np.uint8); t["b"] = np.array([True, False])
+types = [np.float32, np.float64, np.float16]
+t = {"f%d" % i: rng.standard_normal((i, 3)).astype(d) for i, d in enumerate(types)}
+t["i"] = np.arange(-4, 5, dtype=np.int64)
+t["u"] = np.arange(7, dtype=np.uint8)
+t["b"] = np.array([True, False])
 save_file(t, sys.argv[1], metadata={"format": "pt", "who": "py"})
 )";
 
@@ -154,7 +160,8 @@ void expect_equal_content(const SafetensorsFile& a, const SafetensorsFile& b) {
         ASSERT_NE(other, nullptr) << view.name;
         EXPECT_EQ(view.dtype, other->dtype) << view.name;
         EXPECT_EQ(view.shape, other->shape) << view.name;
-        EXPECT_TRUE(std::equal(view.bytes.begin(), view.bytes.end(), other->bytes.begin(), other->bytes.end()))
+        EXPECT_TRUE(std::equal(view.bytes.begin(), view.bytes.end(), other->bytes.begin(),
+                               other->bytes.end()))
             << view.name;
     }
     EXPECT_EQ(a.metadata(), b.metadata());
@@ -164,7 +171,8 @@ TEST(SafetensorsPeer, FilesOfThePythonPackageLoadAndSurviveOurRewriting) {
     KNLP_NEEDS_PEERS();
     const TempDir dir;
     const std::string python = test::peers_python();
-    const test::Finished wrote = test::run_program({python, "-c", kPythonWrites, dir.file("py").string()});
+    const test::Finished wrote =
+        test::run_program({python, "-c", kPythonWrites, dir.file("py").string()});
     ASSERT_EQ(wrote.status, 0) << wrote.err;
     const SafetensorsFile theirs(dir.file("py"));
     ASSERT_EQ(theirs.tensors().size(), 6u);
@@ -196,8 +204,9 @@ TEST(SafetensorsPeer, ThePythonPackageReadsEveryTypeWeWrite) {
         sample.add("e." + std::string(name_of(dtype)), dtype, {2, 0}, seed++);
     }
     write_safetensors(dir.file("ours"), sample.tensors, {{"format", "pt"}});
-    const test::Finished copied = test::run_program(
-        {test::peers_python(), "-c", kPythonCopies, dir.file("ours").string(), dir.file("copy").string()});
+    const test::Finished copied =
+        test::run_program({test::peers_python(), "-c", kPythonCopies, dir.file("ours").string(),
+                           dir.file("copy").string()});
     ASSERT_EQ(copied.status, 0) << copied.err;
     expect_equal_content(SafetensorsFile(dir.file("ours")), SafetensorsFile(dir.file("copy")));
 }

@@ -1,4 +1,5 @@
-// Damaged and malicious safetensors files: each rejection rule of the format, truncation, flipped bytes.
+// Damaged and malicious safetensors files: each rejection rule of the format, truncation, flipped
+// bytes.
 #include "knlp/core/safetensors.h"
 #include "tests/support/expect_error.h"
 #include "tests/support/temp_dir.h"
@@ -25,13 +26,15 @@ void expect_refused(const std::string& content, std::initializer_list<std::strin
     const TempDir dir;
     dir.write("bad.safetensors", content);
     SCOPED_TRACE(content.substr(0, 300));
-    const std::string text = expect_error(kData, parts, [&] { SafetensorsFile file(dir.file("bad.safetensors")); });
+    const std::string text =
+        expect_error(kData, parts, [&] { SafetensorsFile file(dir.file("bad.safetensors")); });
     EXPECT_NE(text.find("bad.safetensors"), std::string::npos) << text;
 }
 
 std::string entry(const std::string& name, const std::string& dtype, const std::string& shape,
                   const std::string& offsets) {
-    return "\"" + name + R"(":{"dtype":")" + dtype + R"(","shape":)" + shape + R"(,"data_offsets":)" + offsets + "}";
+    return "\"" + name + R"(":{"dtype":")" + dtype + R"(","shape":)" + shape +
+           R"(,"data_offsets":)" + offsets + "}";
 }
 
 std::string one(const std::string& dtype, const std::string& shape, const std::string& offsets) {
@@ -50,23 +53,27 @@ TEST(SafetensorsRefuses, ShortFilesAndWrongHeaderLengths) {
 TEST(SafetensorsRefuses, HeadersThatAreNotAnObject) {
     for (const char* header : {" {}", "[]", "1", "null", "x"})
         expect_refused(file_of(header, 0), {"does not start with '{'"});
-    for (const char* header : {"{", "{}}", "{} x", "{\"a\":}", "{'a':1}", "{\"a\"}", "{\"\x80\":1}", "{\"a\":1,}"})
+    for (const char* header :
+         {"{", "{}}", "{} x", "{\"a\":}", "{'a':1}", "{\"a\"}", "{\"\x80\":1}", "{\"a\":1,}"})
         expect_refused(file_of(header, 0), {});
 }
 
 TEST(SafetensorsRefuses, RepeatedKeysAndNames) {
     const std::string a = entry("w", "U8", "[1]", "[0,1]");
     expect_refused(file_of("{" + a + "," + a + "}", 1), {"'w' occurs twice"});
-    expect_refused(file_of("{" + a + "," + entry("w", "U8", "[1]", "[1,2]") + "}", 2), {"'w' occurs twice"});
+    expect_refused(file_of("{" + a + "," + entry("w", "U8", "[1]", "[1,2]") + "}", 2),
+                   {"'w' occurs twice"});
     expect_refused(file_of(R"({"__metadata__":{"a":"1","a":"2"}})", 0), {"'a' occurs twice"});
-    expect_refused(file_of(R"({"__metadata__":{},"__metadata__":{}})", 0), {"__metadata__ occurs twice"});
-    expect_refused(file_of(R"({"w":{"dtype":"U8","dtype":"U8","shape":[1],"data_offsets":[0,1]}})", 1),
-                   {"'w'", "'dtype' twice"});
+    expect_refused(file_of(R"({"__metadata__":{},"__metadata__":{}})", 0),
+                   {"__metadata__ occurs twice"});
+    expect_refused(
+        file_of(R"({"w":{"dtype":"U8","dtype":"U8","shape":[1],"data_offsets":[0,1]}})", 1),
+        {"'w'", "'dtype' twice"});
 }
 
 TEST(SafetensorsRefuses, NumbersThatAreNotCounts) {
-    for (const char* bad : {"-1", "1.0", "1.5", "1e0", "9007199254740993", "18446744073709551616", "\"1\"", "null",
-                            "true", "[1]", "{}"}) {
+    for (const char* bad : {"-1", "1.0", "1.5", "1e0", "9007199254740993", "18446744073709551616",
+                            "\"1\"", "null", "true", "[1]", "{}"}) {
         expect_refused(file_of(one("U8", "[" + std::string(bad) + "]", "[0,1]"), 1), {"'w'"});
         expect_refused(file_of(one("U8", "[1]", "[0," + std::string(bad) + "]"), 1), {"'w'"});
     }
@@ -75,7 +82,8 @@ TEST(SafetensorsRefuses, NumbersThatAreNotCounts) {
 TEST(SafetensorsRefuses, UnknownTypesAndFields) {
     expect_refused(file_of(one("F33", "[1]", "[0,1]"), 1), {"'w'", "unknown dtype 'F33'"});
     expect_refused(file_of(one("f32", "[1]", "[0,4]"), 4), {"unknown dtype 'f32'"});
-    expect_refused(file_of(R"({"w":{"dtype":"U8","shape":[1],"data_offsets":[0,1],"x":1}})", 1), {"unknown field 'x'"});
+    expect_refused(file_of(R"({"w":{"dtype":"U8","shape":[1],"data_offsets":[0,1],"x":1}})", 1),
+                   {"unknown field 'x'"});
     expect_refused(file_of(R"({"w":{"shape":[1],"data_offsets":[0,1]}})", 1), {"'w' lacks"});
     expect_refused(file_of(R"({"w":{"dtype":"U8","data_offsets":[0,1]}})", 1), {"'w' lacks"});
     expect_refused(file_of(R"({"w":{"dtype":"U8","shape":[1]}})", 1), {"'w' lacks"});
@@ -94,7 +102,8 @@ TEST(SafetensorsRefuses, OffsetsThatAreNotTwo) {
 }
 
 TEST(SafetensorsRefuses, ShapesThatOverflowOrDisagree) {
-    expect_refused(file_of(one("F32", "[4294967296,4294967296]", "[0,4]"), 4), {"'w'", "overflows"});
+    expect_refused(file_of(one("F32", "[4294967296,4294967296]", "[0,4]"), 4),
+                   {"'w'", "overflows"});
     expect_refused(file_of(one("F64", "[9007199254740992,1024]", "[0,8]"), 8), {"overflows"});
     expect_refused(file_of(one("F32", "[2]", "[0,4]"), 4), {"needs 8 bytes", "give 4"});
     expect_refused(file_of(one("F32", "[0]", "[0,4]"), 4), {"needs 0 bytes", "give 4"});
@@ -109,7 +118,8 @@ TEST(SafetensorsRefuses, OverlapsGapsAndWrongEnds) {
     expect_refused(file_of(two("[0,4]", "[0,4]"), 4), {"inside"});
     expect_refused(file_of(two("[0,4]", "[5,9]"), 9), {"1 unused bytes before tensor 'b'"});
     expect_refused(file_of(two("[1,5]", "[5,9]"), 9), {"1 unused bytes before tensor 'a'"});
-    expect_refused(file_of(two("[0,4]", "[4,8]"), 7), {"'b' needs bytes up to 8", "end at 7", "truncated"});
+    expect_refused(file_of(two("[0,4]", "[4,8]"), 7),
+                   {"'b' needs bytes up to 8", "end at 7", "truncated"});
     expect_refused(file_of(two("[0,4]", "[4,8]"), 9), {"end at byte 8", "file at 9"});
     expect_refused(file_of("{}", 1), {"end at byte 0", "file at 1"});
 }
@@ -120,7 +130,8 @@ TEST(SafetensorsRefuses, TooManyDimensions) {
     const TempDir dir;
     dir.write("a", file_of(one("U8", shape + "]", "[0,1]"), 1));
     EXPECT_EQ(SafetensorsFile(dir.file("a")).tensors()[0].shape.size(), 16u);
-    expect_refused(file_of(one("U8", shape + ",1]", "[0,1]"), 1), {"'w'", "more than 16 dimensions"});
+    expect_refused(file_of(one("U8", shape + ",1]", "[0,1]"), 1),
+                   {"'w'", "more than 16 dimensions"});
 }
 
 TEST(SafetensorsRefuses, MoreThanAMillionTensors) {
@@ -139,8 +150,10 @@ TEST(SafetensorsRefuses, DeepNestingCostsNoStack) {
 
 /// A small valid file with two tensors, a scalar and metadata.
 std::string valid_file() {
-    return file_of("{\"__metadata__\":{\"format\":\"pt\"}," + entry("wte.weight", "F32", "[2,3]", "[0,24]") + "," +
-                       entry("h", "BF16", "[4]", "[24,32]") + "," + entry("none", "I64", "[0]", "[32,32]") + "}",
+    return file_of("{\"__metadata__\":{\"format\":\"pt\"}," +
+                       entry("wte.weight", "F32", "[2,3]", "[0,24]") + "," +
+                       entry("h", "BF16", "[4]", "[24,32]") + "," +
+                       entry("none", "I64", "[0]", "[32,32]") + "}",
                    32);
 }
 
@@ -149,7 +162,8 @@ TEST(SafetensorsRefuses, EveryTruncation) {
     const std::string whole = valid_file();
     for (size_t size = 0; size < whole.size(); ++size) {
         dir.write("bad.safetensors", whole.substr(0, size));
-        expect_error(kData, {"bad.safetensors"}, [&] { SafetensorsFile file(dir.file("bad.safetensors")); });
+        expect_error(kData, {"bad.safetensors"},
+                     [&] { SafetensorsFile file(dir.file("bad.safetensors")); });
     }
     dir.write("good", whole);
     EXPECT_EQ(SafetensorsFile(dir.file("good")).tensors().size(), 3u);
@@ -180,7 +194,8 @@ TEST(SafetensorsRefuses, FlippedBytesNeverCrashNorReachOutsideTheFile) {
 TEST(SafetensorsRefuses, RandomHeadersNeverCrash) {
     const TempDir dir;
     std::mt19937 random(17);
-    const std::string alphabet = "{}[]\",:0123456789-.eE abdtypeshapedata_offsetsU8F32\\u__metadata__";
+    const std::string alphabet =
+        "{}[]\",:0123456789-.eE abdtypeshapedata_offsetsU8F32\\u__metadata__";
     for (int i = 0; i < 1000; ++i) {
         std::string header = "{";
         for (size_t n = random() % 60; n > 0; --n) header += alphabet[random() % alphabet.size()];

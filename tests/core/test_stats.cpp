@@ -9,7 +9,8 @@
 namespace knlp {
 namespace {
 
-// Expected values worked out by hand: deviations from 3.75 are -2.75 -1.75 0.25 4.25, squares sum to 28.75.
+// Expected values worked out by hand: deviations from 3.75 are -2.75 -1.75 0.25 4.25, squares sum
+// to 28.75.
 TEST(Stats, MatchHandComputedValues) {
     const std::vector<double> x = {8, 1, 4, 2};
     EXPECT_DOUBLE_EQ(mean(x), 3.75);

@@ -3,5 +3,6 @@
 
 KNLP_FUZZ_TARGET(elf) {
     const InputFile file(input);
-    accept_errors_about_the_file([&] { KNLP_CHECK(read_elf_needs(file.path()).needed.size() <= input.size()); });
+    accept_errors_about_the_file(
+        [&] { KNLP_CHECK(read_elf_needs(file.path()).needed.size() <= input.size()); });
 }

@@ -6,6 +6,7 @@
 KNLP_FUZZ_TARGET(metrics) {
     write_input("metrics.jsonl", input);
     accept_errors_about_the_file([] {
-        for (const nlohmann::json& event : track::read_metrics(scratch_directory())) KNLP_CHECK(event.is_object());
+        for (const nlohmann::json& event : track::read_metrics(scratch_directory()))
+            KNLP_CHECK(event.is_object());
     });
 }

@@ -12,19 +12,23 @@
 #include <string>
 #include <string_view>
 
-// A fuzz target is one function of the input bytes. libFuzzer's entry point is added where the file is
-// built for it (KNLP_LIBFUZZER); the replay test links all targets without.
+// A fuzz target is one function of the input bytes. libFuzzer's entry point is added where the file
+// is built for it (KNLP_LIBFUZZER); the replay test links all targets without.
 #ifdef KNLP_LIBFUZZER
-#define KNLP_FUZZ_TARGET(name)                                                                   \
-    namespace knlp::fuzz { void name(std::string_view input); }                                  \
-    extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {                    \
-        knlp::fuzz::name(std::string_view(reinterpret_cast<const char*>(data), size));           \
-        return 0;                                                                                \
-    }                                                                                            \
+#define KNLP_FUZZ_TARGET(name)                                                         \
+    namespace knlp::fuzz {                                                             \
+    void name(std::string_view input);                                                 \
+    }                                                                                  \
+    extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {          \
+        knlp::fuzz::name(std::string_view(reinterpret_cast<const char*>(data), size)); \
+        return 0;                                                                      \
+    }                                                                                  \
     void knlp::fuzz::name(std::string_view input)
 #else
-#define KNLP_FUZZ_TARGET(name)                                  \
-    namespace knlp::fuzz { void name(std::string_view input); } \
+#define KNLP_FUZZ_TARGET(name)         \
+    namespace knlp::fuzz {             \
+    void name(std::string_view input); \
+    }                                  \
     void knlp::fuzz::name(std::string_view input)
 #endif
 
@@ -46,12 +50,14 @@ private:
     int fd_;
 };
 
-/// A directory of this process, made once and removed at its end. Caches of the readers go there too.
+/// A directory of this process, made once and removed at its end. Caches of the readers go there
+/// too.
 inline const std::filesystem::path& scratch_directory() {
     struct Scratch {
         Scratch() {
-            std::string pattern = std::filesystem::is_directory("/dev/shm") ? "/dev/shm/knlp-fuzz-XXXXXX"
-                                                                            : "/tmp/knlp-fuzz-XXXXXX";
+            std::string pattern = std::filesystem::is_directory("/dev/shm")
+                                      ? "/dev/shm/knlp-fuzz-XXXXXX"
+                                      : "/tmp/knlp-fuzz-XXXXXX";
             KNLP_CHECK(::mkdtemp(pattern.data()) != nullptr);
             path = pattern;
             ::setenv("XDG_CACHE_HOME", path.c_str(), 1);

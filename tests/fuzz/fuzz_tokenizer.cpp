@@ -13,7 +13,8 @@ void check_round_trip(const knlp::data::Tokenizer& tokenizer) {
 
 }  // namespace
 
-// First byte: 'r' a rank file, 'j' tokenizer.json, else vocab.json and merges.txt with a zero byte between.
+// First byte: 'r' a rank file, 'j' tokenizer.json, else vocab.json and merges.txt with a zero byte
+// between.
 KNLP_FUZZ_TARGET(tokenizer) {
     if (input.empty()) return;
     const std::filesystem::path directory = scratch_directory() / "tokenizer";

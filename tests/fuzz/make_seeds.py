@@ -68,6 +68,9 @@ def main():
     ranks = b"".join(base64.b64encode(bytes([b])) + b" %d\n" % b for b in range(256))
     put("tokenizer", "seed-ranks", b"r" + ranks + base64.b64encode(b"th") + b" 256\n")
     put("tokenizer", "seed-byte", b'j{"type":"byte"}')
+    # A name with a line break in it must not break the one line of an error.
+    put("tokenizer", "case-newline", b"d" + json.dumps({"a\nb": 0, "c": 0}).encode() + b"\0\n")
+    put("tokenizer", "case-newline-type", b'j{"type":"by\\nte"}')
     put("tokenizer", "case-merges", b"d" + json.dumps(vocab).encode() + b"\0x y z\n\n q")
 
     put("dotconfig", "seed-empty", "")

@@ -1,5 +1,5 @@
-// Replays the seeds and past findings of every fuzz target, whole, cut and with bytes changed. The targets
-// check with KNLP_CHECK and die on a fault, so that reaching the end is the test.
+// Replays the seeds and past findings of every fuzz target, whole, cut and with bytes changed. The
+// targets check with KNLP_CHECK and die on a fault, so that reaching the end is the test.
 #include "knlp/core/file.h"
 
 #include <gtest/gtest.h>
@@ -35,7 +35,8 @@ class Corpus : public testing::TestWithParam<Row> {
 protected:
     static std::vector<std::string> inputs() {
         const char* source = std::getenv("KNLP_SRC");
-        const fs::path directory = fs::path(source != nullptr ? source : ".") / "tests/fuzz/corpus" / GetParam().name;
+        const fs::path directory =
+            fs::path(source != nullptr ? source : ".") / "tests/fuzz/corpus" / GetParam().name;
         std::vector<fs::path> files;
         for (const auto& entry : fs::directory_iterator(directory)) files.push_back(entry.path());
         std::sort(files.begin(), files.end());
@@ -54,7 +55,8 @@ TEST_P(Corpus, EveryInputIsReadOrRefused) {
 TEST_P(Corpus, CutInputsAreReadOrRefused) {
     for (const std::string& input : inputs()) {
         const size_t step = std::max<size_t>(1, input.size() / 40);
-        for (size_t size = 0; size < input.size(); size += step) GetParam().run(std::string_view(input).substr(0, size));
+        for (size_t size = 0; size < input.size(); size += step)
+            GetParam().run(std::string_view(input).substr(0, size));
     }
 }
 
@@ -64,17 +66,18 @@ TEST_P(Corpus, ChangedInputsAreReadOrRefused) {
         if (input.empty()) continue;
         for (int i = 0; i < 60; ++i) {
             std::string changed = input;
-            for (int n = 0; n < 1 + i % 4; ++n) changed[random() % changed.size()] = static_cast<char>(random());
+            for (int n = 0; n < 1 + i % 4; ++n)
+                changed[random() % changed.size()] = static_cast<char>(random());
             GetParam().run(changed);
         }
     }
 }
 
 INSTANTIATE_TEST_SUITE_P(Readers, Corpus,
-                         testing::Values(Row{"dotconfig", dotconfig}, Row{"elf", elf}, Row{"gzip", gzip},
-                                         Row{"json", json_text}, Row{"metrics", metrics},
-                                         Row{"safetensors", safetensors}, Row{"tokenfile", tokenfile},
-                                         Row{"tokenizer", tokenizer}),
+                         testing::Values(Row{"dotconfig", dotconfig}, Row{"elf", elf},
+                                         Row{"gzip", gzip}, Row{"json", json_text},
+                                         Row{"metrics", metrics}, Row{"safetensors", safetensors},
+                                         Row{"tokenfile", tokenfile}, Row{"tokenizer", tokenizer}),
                          [](const auto& row) { return std::string(row.param.name); });
 
 }  // namespace

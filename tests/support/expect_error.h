@@ -10,9 +10,11 @@
 
 namespace knlp::test {
 
-/// Runs `action`, which must throw Error of this kind whose one-line text holds each part. Returns the text.
+/// Runs `action`, which must throw Error of this kind whose one-line text holds each part. Returns
+/// the text.
 template <class Action>
-std::string expect_error(ErrorKind kind, std::initializer_list<std::string> parts, Action&& action) {
+std::string expect_error(ErrorKind kind, std::initializer_list<std::string> parts,
+                         Action&& action) {
     try {
         action();
     } catch (const Error& error) {

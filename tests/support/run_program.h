@@ -51,8 +51,8 @@ inline void drain(int out_fd, int err_fd, Finished& result) {
 
 }  // namespace detail
 
-/// Runs arguments[0] with these arguments, stdin empty; `environment` is added to ours (an empty value
-/// removes the variable); started in `directory` unless empty.
+/// Runs arguments[0] with these arguments, stdin empty; `environment` is added to ours (an empty
+/// value removes the variable); started in `directory` unless empty.
 inline Finished run_program(const std::vector<std::string>& arguments,
                             const std::map<std::string, std::string>& environment = {},
                             const std::filesystem::path& directory = {}) {
@@ -70,7 +70,8 @@ inline Finished run_program(const std::vector<std::string>& arguments,
             value.empty() ? ::unsetenv(name.c_str()) : ::setenv(name.c_str(), value.c_str(), 1);
         if (!directory.empty() && ::chdir(directory.c_str()) != 0) ::_exit(126);
         std::vector<char*> pointers;
-        for (const std::string& argument : arguments) pointers.push_back(const_cast<char*>(argument.c_str()));
+        for (const std::string& argument : arguments)
+            pointers.push_back(const_cast<char*>(argument.c_str()));
         pointers.push_back(nullptr);
         ::execvp(pointers[0], pointers.data());
         ::_exit(127);

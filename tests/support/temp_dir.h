@@ -15,8 +15,10 @@ class TempDir {
 public:
     TempDir() {
         const char* base = ::getenv("TMPDIR");
-        std::string pattern = std::string(base != nullptr && *base != '\0' ? base : "/tmp") + "/knlp-test-XXXXXX";
-        if (::mkdtemp(pattern.data()) == nullptr) throw std::runtime_error("mkdtemp failed: " + pattern);
+        std::string pattern =
+            std::string(base != nullptr && *base != '\0' ? base : "/tmp") + "/knlp-test-XXXXXX";
+        if (::mkdtemp(pattern.data()) == nullptr)
+            throw std::runtime_error("mkdtemp failed: " + pattern);
         path_ = pattern;
     }
     TempDir(const TempDir&) = delete;

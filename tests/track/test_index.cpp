@@ -16,7 +16,8 @@ namespace fs = std::filesystem;
 using test::TempDir;
 
 /// A finished run with this validation loss.
-RunDir make_run(const TempDir& dir, const std::string& name, double val_loss, const std::string& started) {
+RunDir make_run(const TempDir& dir, const std::string& name, double val_loss,
+                const std::string& started) {
     RunDir run = RunDir::create(dir.path(), name, dir.file("runs/" + name));
     Manifest m;
     m.model = "gpt2";
@@ -85,7 +86,8 @@ TEST(Index, RebuildingFromTheDirectoriesGivesTheSameRows) {
     index_run(dir.path(), make_run(dir, "a", 2.5, "2026-01-01T00:00:00Z").path());
     index_run(dir.path(), make_run(dir, "b", 2.0, "2026-01-02T00:00:00Z").path());
     const std::vector<IndexedRun> before = list_runs(dir.path());
-    for (const char* name : {"index.sqlite", "index.sqlite-wal", "index.sqlite-shm"}) fs::remove(dir.file(name));
+    for (const char* name : {"index.sqlite", "index.sqlite-wal", "index.sqlite-shm"})
+        fs::remove(dir.file(name));
     rebuild_index(dir.path());
     expect_same_rows(before, list_runs(dir.path()));
     fs::remove_all(dir.file("runs/a"));
@@ -135,7 +137,8 @@ TEST(Index, ADamagedFileWarnsOnWritingAndNamesItselfOnReading) {
 TEST(Index, ARunWithDamagedFilesIsStillARow) {
     const TempDir dir;
     make_run(dir, "a", 2.5, "2026-01-01T00:00:00Z");
-    dir.write("runs/a/manifest.json", R"({"data":{"synthetic":"maybe","substitute":3},"seeds":[],"model":{}})");
+    dir.write("runs/a/manifest.json",
+              R"({"data":{"synthetic":"maybe","substitute":3},"seeds":[],"model":{}})");
     dir.write("runs/a/summary.json", "{");
     dir.write("runs/a/status.json", "");
     rebuild_index(dir.path());
@@ -150,9 +153,10 @@ TEST(Index, AFileOfAnotherVersionIsMadeAnew) {
     index_run(dir.path(), make_run(dir, "a", 2.5, "2026-01-01T00:00:00Z").path());
     sqlite3* db = nullptr;
     ASSERT_EQ(sqlite3_open(dir.file("index.sqlite").c_str(), &db), SQLITE_OK);
-    ASSERT_EQ(sqlite3_exec(db, "DROP TABLE run; CREATE TABLE run (other TEXT); PRAGMA user_version=99", nullptr,
-                           nullptr, nullptr),
-              SQLITE_OK);
+    ASSERT_EQ(
+        sqlite3_exec(db, "DROP TABLE run; CREATE TABLE run (other TEXT); PRAGMA user_version=99",
+                     nullptr, nullptr, nullptr),
+        SQLITE_OK);
     sqlite3_close(db);
     EXPECT_TRUE(list_runs(dir.path()).empty());
     rebuild_index(dir.path());
@@ -164,7 +168,8 @@ TEST(Index, ColumnsAreStrictlyTyped) {
     index_run(dir.path(), make_run(dir, "a", 2.5, "2026-01-01T00:00:00Z").path());
     sqlite3* db = nullptr;
     ASSERT_EQ(sqlite3_open(dir.file("index.sqlite").c_str(), &db), SQLITE_OK);
-    EXPECT_EQ(sqlite3_exec(db, "UPDATE run SET step='many'", nullptr, nullptr, nullptr), SQLITE_CONSTRAINT);
+    EXPECT_EQ(sqlite3_exec(db, "UPDATE run SET step='many'", nullptr, nullptr, nullptr),
+              SQLITE_CONSTRAINT);
     sqlite3_close(db);
 }
 

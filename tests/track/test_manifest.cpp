@@ -45,11 +45,22 @@ TEST(Manifest, HoldsEveryFieldFromTheStart) {
     EXPECT_EQ(m["schema"], 1);
     EXPECT_EQ(m["run_id"], run.id());
     EXPECT_EQ(m["state"], "running");
-    for (const char* name :
-         {"knlp_version", "git_commit", "git_dirty", "compiler", "build_symbols", "build_config_sha256",
-          "binary_sha256", "torch_version", "host", "isa", "device", "threads", "seeds", "data", "tokenizer",
-          "parameters", "batch", "budgets", "parents", "warnings", "started", "ended", "wall_s", "tokens_per_s",
-          "peak_rss_bytes", "peak_gpu_bytes", "energy_j", "result", "exit_code", "precision", "gemm_route"})
+    for (const char* name : {"knlp_version",   "git_commit",
+                             "git_dirty",      "compiler",
+                             "build_symbols",  "build_config_sha256",
+                             "binary_sha256",  "torch_version",
+                             "host",           "isa",
+                             "device",         "threads",
+                             "seeds",          "data",
+                             "tokenizer",      "parameters",
+                             "batch",          "budgets",
+                             "parents",        "warnings",
+                             "started",        "ended",
+                             "wall_s",         "tokens_per_s",
+                             "peak_rss_bytes", "peak_gpu_bytes",
+                             "energy_j",       "result",
+                             "exit_code",      "precision",
+                             "gemm_route"})
         EXPECT_TRUE(m.contains(name)) << name;
     EXPECT_EQ(m["seeds"]["seed"], 7);
     EXPECT_EQ(m["data"]["files"][0]["bytes"], 100);
@@ -62,9 +73,9 @@ TEST(Manifest, WhatIsNotKnownIsNull) {
     const RunDir run = RunDir::create(dir.path(), "x");
     write_manifest(run, sample());
     const json m = read_manifest(run.path());
-    for (const char* pointer : {"/ended", "/wall_s", "/peak_gpu_bytes", "/energy_j", "/result", "/exit_code", "/preset",
-                                "/data/substitute", "/data/entropy_nats", "/tokenizer/sha256", "/budgets/max_time_s",
-                                "/parents/0/sha256"})
+    for (const char* pointer : {"/ended", "/wall_s", "/peak_gpu_bytes", "/energy_j", "/result",
+                                "/exit_code", "/preset", "/data/substitute", "/data/entropy_nats",
+                                "/tokenizer/sha256", "/budgets/max_time_s", "/parents/0/sha256"})
         EXPECT_TRUE(m.at(json::json_pointer(pointer)).is_null()) << pointer;
 }
 
@@ -138,7 +149,8 @@ TEST(Summary, HoldsPerplexitiesOfTheLosses) {
     EXPECT_DOUBLE_EQ(file["best_val_perplexity"].get<double>(), std::exp(20.0));
     EXPECT_EQ(file["total_time"], 1.5);
     EXPECT_EQ(file["exit"], "max_iters");
-    for (const char* name : {"final_accuracy", "best_accuracy", "final_sparsity", "final_train_loss"})
+    for (const char* name :
+         {"final_accuracy", "best_accuracy", "final_sparsity", "final_train_loss"})
         EXPECT_TRUE(file.at(name).is_null()) << name;
 }
 

@@ -26,8 +26,10 @@ TEST(MetricsLog, OneSortedLineAnEvent) {
     std::ifstream in(run.file("metrics.jsonl"));
     std::string line;
     ASSERT_TRUE(std::getline(in, line));
-    EXPECT_THAT(line, testing::MatchesRegex(
-                          R"(\{"clip":false,"event":"train","loss":2.5,"step":1,"t":"[-0-9]+T[:0-9]+Z"\})"));
+    EXPECT_THAT(
+        line,
+        testing::MatchesRegex(
+            R"(\{"clip":false,"event":"train","loss":2.5,"step":1,"t":"[-0-9]+T[:0-9]+Z"\})"));
     ASSERT_TRUE(std::getline(in, line));
     EXPECT_THAT(line, testing::HasSubstr(R"("val_loss":"nan")"));
     EXPECT_FALSE(std::getline(in, line));
@@ -50,7 +52,8 @@ TEST(MetricsLog, TruncationBringsBackTheBytesOfACheckpoint) {
     log.append("train", {{"step", 4}});
     const std::vector<json> events = read_metrics(run.path());
     ASSERT_EQ(events.size(), 4u);
-    for (int step = 1; step <= 4; ++step) EXPECT_EQ(events[static_cast<size_t>(step - 1)]["step"], step);
+    for (int step = 1; step <= 4; ++step)
+        EXPECT_EQ(events[static_cast<size_t>(step - 1)]["step"], step);
 }
 
 TEST(MetricsLog, ALogShorterThanTheCheckpointSaysIsRefused) {

@@ -20,7 +20,8 @@ using test::TempDir;
 TEST(RunDir, IsNamedByUtcTimeAndName) {
     const TempDir dir;
     const RunDir run = RunDir::create(dir.path(), "gpt2_adamw_s1");
-    EXPECT_TRUE(std::regex_match(run.id(), std::regex(R"(\d{8}T\d{6}Z-gpt2_adamw_s1)"))) << run.id();
+    EXPECT_TRUE(std::regex_match(run.id(), std::regex(R"(\d{8}T\d{6}Z-gpt2_adamw_s1)")))
+        << run.id();
     EXPECT_EQ(run.path().parent_path(), dir.file("runs"));
     EXPECT_TRUE(fs::is_directory(run.file("checkpoints")));
 }
@@ -48,7 +49,8 @@ TEST(RunDir, OutMayBeAbsentOrEmptyButNotInUse) {
                  [&] { RunDir::create(dir.path(), "x", dir.file("full")); });
     EXPECT_EQ(read_file(dir.file("full/mine.txt")), "precious");
     dir.write("file", "x");
-    expect_error(kUsage, {dir.file("file")}, [&] { RunDir::create(dir.path(), "x", dir.file("file")); });
+    expect_error(kUsage, {dir.file("file")},
+                 [&] { RunDir::create(dir.path(), "x", dir.file("file")); });
 }
 
 TEST(RunDir, APlaceThatCannotHoldRunsIsStatus4BeforeAnyWork) {

@@ -88,8 +88,9 @@ TEST(Status, DamageIsAnErrorThatNamesTheFile) {
 TEST(Status, FieldsOfWrongTypesNeverCrash) {
     const TempDir dir;
     const RunDir run = RunDir::create(dir.path(), "x");
-    write_file_atomic(run.file("status.json"),
-                      R"({"state":"running","pid":"x","boot_id":7,"host":[],"attempt":"y","started":1})");
+    write_file_atomic(
+        run.file("status.json"),
+        R"({"state":"running","pid":"x","boot_id":7,"host":[],"attempt":"y","started":1})");
     EXPECT_NO_THROW(read_status(run));
     EXPECT_NO_THROW(write_status(run, "running"));
     EXPECT_EQ(read_status(run)["pid"], ::getpid());

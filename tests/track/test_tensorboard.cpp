@@ -48,7 +48,8 @@ std::vector<std::string> records_of(const std::string& file) {
     for (size_t at = 0; at < file.size();) {
         EXPECT_LE(at + 16, file.size());
         const size_t length = number_at<uint64_t>(file, at);
-        EXPECT_EQ(number_at<uint32_t>(file, at + 8), masked_crc(std::string_view(file).substr(at, 8)));
+        EXPECT_EQ(number_at<uint32_t>(file, at + 8),
+                  masked_crc(std::string_view(file).substr(at, 8)));
         payloads.push_back(file.substr(at + 12, length));
         EXPECT_EQ(number_at<uint32_t>(file, at + 12 + length), masked_crc(payloads.back()));
         at += 16 + length;
@@ -83,10 +84,12 @@ TEST(Tensorboard, ScalarRecordMatchesTheHandEncodedBytes) {
     }
     const std::vector<std::string> records = records_of(read_file(only_file(dir.path())));
     ASSERT_EQ(records.size(), 2u);
-    const std::string value = std::string("\x0a\x04loss\x15", 7) + std::string("\x00\x00\xc0\x3f", 4);
+    const std::string value =
+        std::string("\x0a\x04loss\x15", 7) + std::string("\x00\x00\xc0\x3f", 4);
     const std::string summary = std::string("\x0a\x0b", 2) + value;
     const std::string expected = std::string("\x09\x00\x00\x00\x00\x00\x00\x00\x40", 9) +
-                                 std::string("\x10\xac\x02", 3) + std::string("\x2a\x0d", 2) + summary;
+                                 std::string("\x10\xac\x02", 3) + std::string("\x2a\x0d", 2) +
+                                 summary;
     EXPECT_EQ(records[1], expected);
 }
 
@@ -118,8 +121,9 @@ TEST(TensorboardPeer, TensorBoardReadsEveryTagStepAndValue) {
             writer.add(step * 1000003, 1.7e9 + static_cast<double>(step),
                        {{"train_loss", 1.0 / static_cast<double>(step + 1)}, {"lr", 6e-4}});
     }
-    const test::Finished read = test::run_program(
-        {test::peers_python(), "-c", kReader, only_file(dir.path()).string()}, {{"TF_CPP_MIN_LOG_LEVEL", "3"}});
+    const test::Finished read =
+        test::run_program({test::peers_python(), "-c", kReader, only_file(dir.path()).string()},
+                          {{"TF_CPP_MIN_LOG_LEVEL", "3"}});
     ASSERT_EQ(read.status, 0) << read.err;
     const nlohmann::json rows = parse_json(read.out, "TensorBoard");
     ASSERT_EQ(rows.size(), 400u);
@@ -128,7 +132,8 @@ TEST(TensorboardPeer, TensorBoardReadsEveryTagStepAndValue) {
         // Tags of one event lie in alphabetical order.
         EXPECT_EQ(rows[i][0], i % 2 == 0 ? "lr" : "train_loss");
         EXPECT_EQ(rows[i][1], step * 1000003);
-        const float value = i % 2 == 0 ? 6e-4f : static_cast<float>(1.0 / static_cast<double>(step + 1));
+        const float value =
+            i % 2 == 0 ? 6e-4f : static_cast<float>(1.0 / static_cast<double>(step + 1));
         EXPECT_EQ(static_cast<float>(std::stod(rows[i][2].get<std::string>())), value);
         EXPECT_EQ(rows[i][3], 1.7e9 + static_cast<double>(step));
     }

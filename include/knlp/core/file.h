@@ -10,13 +10,13 @@
 
 namespace knlp {
 
-/// Whole file as text. Throws Error{kData} naming the path when it cannot be read, or when it is larger
-/// than max_bytes.
+/// Whole file as text. Throws Error{kData} naming the path when it cannot be read, or when it is
+/// larger than max_bytes.
 std::string read_file(const std::filesystem::path& path, int64_t max_bytes = int64_t{1} << 40);
 
-/// A file being made under a temporary name beside `path`. Nothing is seen at `path` until commit(),
-/// which writes, fsyncs, renames and fsyncs the directory. Destroyed without commit: the temporary is
-/// unlinked. Failures throw Error{kRun, "E_IO"} with path and errno text.
+/// A file being made under a temporary name beside `path`. Nothing is seen at `path` until
+/// commit(), which writes, fsyncs, renames and fsyncs the directory. Destroyed without commit: the
+/// temporary is unlinked. Failures throw Error{kRun, "E_IO"} with path and errno text.
 class AtomicFile {
 public:
     explicit AtomicFile(std::filesystem::path path);
@@ -46,8 +46,8 @@ public:
     AppendFile(const AppendFile&) = delete;
     AppendFile& operator=(const AppendFile&) = delete;
     void append(std::string_view text);
-    void sync();                 // fsync
-    int64_t size() const;        // bytes in the file now
+    void sync();           // fsync
+    int64_t size() const;  // bytes in the file now
 
 private:
     std::filesystem::path path_;
@@ -77,9 +77,10 @@ void sync_directory(const std::filesystem::path& directory);
 /// ${XDG_CACHE_HOME:-~/.cache}/knlp, not created; empty when neither variable is an absolute path.
 std::filesystem::path cache_directory();
 
-/// Throws Error{kRun, "E_IO"}: "<path>: <what>: <text of errno>" and what to do about a full or read-only
-/// place.
-[[noreturn]] void fail_io(const std::filesystem::path& path, std::string_view what, int error_number);
+/// Throws Error{kRun, "E_IO"}: "<path>: <what>: <text of errno>" and what to do about a full or
+/// read-only place.
+[[noreturn]] void fail_io(const std::filesystem::path& path, std::string_view what,
+                          int error_number);
 
 /// Gunzips a whole .gz file (RFC 1952, one or more members). Throws Error{kData} on damage.
 std::string read_gzip(const std::filesystem::path& path, int64_t max_bytes = int64_t{1} << 32);

@@ -17,7 +17,7 @@ public:
     ~Sha256();
     void update(std::span<const std::byte> bytes);
     void update(std::string_view text);
-    std::string hex();           // 64 lower-case digits; call once
+    std::string hex();  // 64 lower-case digits; call once
 
 private:
     struct State;

@@ -10,10 +10,10 @@ namespace knlp {
 /// What this machine is and has. Fields that cannot be read are empty or 0, never invented.
 struct Host {
     std::string hostname, os, kernel, cpu_model, governor;
-    std::string boot_id;                 // /proc/sys/kernel/random/boot_id
-    int64_t cores = 0;                   // min(affinity mask, cgroup quota rounded up)
-    int64_t memory_bytes = 0;            // total, cgroup limit included
-    std::vector<std::string> gpus;       // from the driver's /proc entries; empty without a driver
+    std::string boot_id;            // /proc/sys/kernel/random/boot_id
+    int64_t cores = 0;              // min(affinity mask, cgroup quota rounded up)
+    int64_t memory_bytes = 0;       // total, cgroup limit included
+    std::vector<std::string> gpus;  // from the driver's /proc entries; empty without a driver
     std::string gpu_driver;
 };
 const Host& host();
@@ -22,8 +22,8 @@ const Host& host();
 int64_t usable_cores();
 /// min(MemAvailable, cgroup limit - usage), now.
 int64_t available_memory_bytes();
-int64_t resident_bytes();                // VmRSS
-int64_t peak_resident_bytes();           // VmHWM
+int64_t resident_bytes();       // VmRSS
+int64_t peak_resident_bytes();  // VmHWM
 int64_t free_disk_bytes(const std::string& path);
 /// Resets VmHWM (writes 5 to /proc/self/clear_refs); false where the kernel refuses.
 bool reset_peak_resident();
@@ -31,18 +31,18 @@ bool reset_peak_resident();
 /// Instruction set the kernels use.
 enum class Isa { kScalar, kAvx2, kAvx512 };
 const char* name_of(Isa isa);
-/// Best of what CPUID + XGETBV report, or KNLP_ISA=scalar|avx2|avx512; Error{kNotAvailable} when that is
-/// more than this CPU has: "this CPU has no AVX-512".
+/// Best of what CPUID + XGETBV report, or KNLP_ISA=scalar|avx2|avx512; Error{kNotAvailable} when
+/// that is more than this CPU has: "this CPU has no AVX-512".
 Isa isa();
-/// Makes isa() return this level from now on: what a checkpoint was made with. Error{kNotAvailable} when
-/// this CPU does not have it.
+/// Makes isa() return this level from now on: what a checkpoint was made with. Error{kNotAvailable}
+/// when this CPU does not have it.
 void force_isa(std::string_view name);
 bool has_avx512_bf16();
 
 /// UTC, "2026-11-23T19:45:07Z" and, for names, "20261123T194507Z".
 std::string utc_now();
 std::string utc_stamp();
-double wall_seconds();                   // CLOCK_REALTIME
-double steady_seconds();                 // CLOCK_MONOTONIC: never goes back
+double wall_seconds();    // CLOCK_REALTIME
+double steady_seconds();  // CLOCK_MONOTONIC: never goes back
 
 }  // namespace knlp

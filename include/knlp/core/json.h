@@ -8,8 +8,8 @@
 
 namespace knlp {
 
-/// Parses JSON text strictly: no comments, no duplicate keys, at most 200 levels. Error{kData} "<where>:
-/// not valid JSON at byte N: reason".
+/// Parses JSON text strictly: no comments, no duplicate keys, at most 200 levels. Error{kData}
+/// "<where>: not valid JSON at byte N: reason".
 nlohmann::json parse_json(std::string_view text, std::string_view where);
 
 /// parse_json of a whole file.

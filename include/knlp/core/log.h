@@ -10,8 +10,8 @@ namespace knlp::log {
 
 enum class Level { kDebug, kInfo, kWarning, kError };
 
-/// Messages go to stderr (results go to stdout), in colour only on a terminal without NO_COLOR, and also
-/// to the run's output.log once open_run_log was called.
+/// Messages go to stderr (results go to stdout), in colour only on a terminal without NO_COLOR, and
+/// also to the run's output.log once open_run_log was called.
 void set_level(Level level);
 void write(Level level, std::string_view text);
 void open_run_log(const std::filesystem::path& path);
@@ -30,13 +30,13 @@ void warn(fmt::format_string<Args...> text, Args&&... args) {
     write(Level::kWarning, fmt::format(text, std::forward<Args>(args)...));
 }
 
-/// One line that is rewritten in place on a terminal. Elsewhere `update` does nothing and callers print
-/// plain lines by info(). Any log line first clears the live line.
+/// One line that is rewritten in place on a terminal. Elsewhere `update` does nothing and callers
+/// print plain lines by info(). Any log line first clears the live line.
 class LiveLine {
 public:
     LiveLine();
-    ~LiveLine();                     // clears it
-    bool active() const;             // stderr is a terminal
+    ~LiveLine();          // clears it
+    bool active() const;  // stderr is a terminal
     void update(std::string_view text);
 };
 

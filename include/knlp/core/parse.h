@@ -6,8 +6,8 @@
 
 namespace knlp {
 
-/// Numbers from text, the same in every locale. The whole text must match, without blanks; nothing is
-/// guessed: a text outside the grammar or the type's range gives nullopt.
+/// Numbers from text, the same in every locale. The whole text must match, without blanks; nothing
+/// is guessed: a text outside the grammar or the type's range gives nullopt.
 
 /// [+-]?digits
 std::optional<int64_t> parse_int(std::string_view text);

@@ -12,29 +12,45 @@
 
 namespace knlp {
 
-enum class Dtype { kBool, kU8, kI8, kI16, kU16, kF16, kBf16, kI32, kU32, kF32, kF64, kI64, kU64, kF8E5M2, kF8E4M3 };
+enum class Dtype {
+    kBool,
+    kU8,
+    kI8,
+    kI16,
+    kU16,
+    kF16,
+    kBf16,
+    kI32,
+    kU32,
+    kF32,
+    kF64,
+    kI64,
+    kU64,
+    kF8E5M2,
+    kF8E4M3
+};
 int64_t size_of(Dtype dtype);
-std::string_view name_of(Dtype dtype);          // "F32"
+std::string_view name_of(Dtype dtype);  // "F32"
 
 /// One tensor of a file: where its bytes lie.
 struct TensorView {
     std::string name;
     Dtype dtype = Dtype::kF32;
     std::vector<int64_t> shape;
-    std::span<const std::byte> bytes;           // [product(shape) * size_of(dtype)]
+    std::span<const std::byte> bytes;  // [product(shape) * size_of(dtype)]
     int64_t file_offset = 0;
 };
 
-/// A safetensors file, mapped read-only. The constructor checks everything that can be wrong (length,
-/// header, offsets, overlap, gaps, duplicates, shapes) before any tensor is touched: Error{kData} with
-/// path, tensor and reason.
+/// A safetensors file, mapped read-only. The constructor checks everything that can be wrong
+/// (length, header, offsets, overlap, gaps, duplicates, shapes) before any tensor is touched:
+/// Error{kData} with path, tensor and reason.
 class SafetensorsFile {
 public:
     explicit SafetensorsFile(const std::filesystem::path& path);
     ~SafetensorsFile();
     SafetensorsFile(SafetensorsFile&&) noexcept;
     SafetensorsFile& operator=(SafetensorsFile&&) noexcept;
-    const std::vector<TensorView>& tensors() const;      // in file order
+    const std::vector<TensorView>& tensors() const;  // in file order
     const TensorView* find(std::string_view name) const;
     const std::map<std::string, std::string>& metadata() const;
 
@@ -48,11 +64,11 @@ struct TensorToWrite {
     std::string name;
     Dtype dtype = Dtype::kF32;
     std::vector<int64_t> shape;
-    std::function<std::span<const std::byte>()> bytes;    // valid until the next call
+    std::function<std::span<const std::byte>()> bytes;  // valid until the next call
 };
 
-/// Writes atomically: tensors by descending element size, then by name; data start aligned to 64 bytes.
-/// Same input, same bytes. Returns the number of bytes written.
+/// Writes atomically: tensors by descending element size, then by name; data start aligned to 64
+/// bytes. Same input, same bytes. Returns the number of bytes written.
 int64_t write_safetensors(const std::filesystem::path& path, std::vector<TensorToWrite> tensors,
                           const std::map<std::string, std::string>& metadata);
 

@@ -4,8 +4,8 @@
 
 namespace knlp {
 
-/// Installs handlers for SIGINT, SIGTERM and SIGUSR1 that only set a flag; a second SIGINT exits at once
-/// with 130. SIGPIPE is ignored (writes then fail with EPIPE).
+/// Installs handlers for SIGINT, SIGTERM and SIGUSR1 that only set a flag; a second SIGINT exits at
+/// once with 130. SIGPIPE is ignored (writes then fail with EPIPE).
 void install_stop_handlers();
 
 /// The signal that asked us to stop, or 0.
@@ -15,7 +15,8 @@ int stop_signal();
 void request_stop(int signal);
 void clear_stop();
 
-/// Thrown out of work that leaves nothing behind when stopped; main ends with stop_exit_status(signal).
+/// Thrown out of work that leaves nothing behind when stopped; main ends with
+/// stop_exit_status(signal).
 struct Stopped : std::exception {
     explicit Stopped(int by) : signal(by) {}
     const char* what() const noexcept override { return "stopped by a signal"; }

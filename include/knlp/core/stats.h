@@ -4,8 +4,8 @@
 
 namespace knlp {
 
-/// Statistics of a sample; sums in double, left to right, so equal input gives equal bits. An empty span
-/// gives NaN; one value has no spread: stddev and standard_error are NaN then.
+/// Statistics of a sample; sums in double, left to right, so equal input gives equal bits. An empty
+/// span gives NaN; one value has no spread: stddev and standard_error are NaN then.
 double mean(std::span<const double> x);
 /// Sample standard deviation, divisor n - 1.
 double stddev(std::span<const double> x);

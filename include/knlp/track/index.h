@@ -15,7 +15,8 @@ struct IndexedRun {
     double val_loss = 0, best_val_loss = 0, tokens_per_s = 0, wall_s = 0;
     bool substituted = false, synthetic = false;
 };
-/// Adds or replaces this run's row from its manifest, status and summary. A failure warns, never throws.
+/// Adds or replaces this run's row from its manifest, status and summary. A failure warns, never
+/// throws.
 void index_run(const std::filesystem::path& output_dir, const std::filesystem::path& run_directory);
 void rebuild_index(const std::filesystem::path& output_dir);
 std::vector<IndexedRun> list_runs(const std::filesystem::path& output_dir);

@@ -11,21 +11,22 @@
 namespace knlp::track {
 
 /// What the trainer knows about a run; write_manifest adds what it finds out itself: binary and its
-/// SHA-256, revision, build symbols, library versions, host, CPU, GPUs, driver, ISA. A number that is not
-/// known stays nullopt and a text "", and both become null in the file: nothing is invented.
+/// SHA-256, revision, build symbols, library versions, host, CPU, GPUs, driver, ISA. A number that
+/// is not known stays nullopt and a text "", and both become null in the file: nothing is invented.
 ///
-/// Use: fill, write_manifest(run, m) before the first step (state "running"); at the end set state, ended,
-/// the measured fields and the result, and write again: the file is replaced atomically. On resume do
-/// the same: `started` and the earlier attempts are taken over from the file already there.
+/// Use: fill, write_manifest(run, m) before the first step (state "running"); at the end set state,
+/// ended, the measured fields and the result, and write again: the file is replaced atomically. On
+/// resume do the same: `started` and the earlier attempts are taken over from the file already
+/// there.
 struct Manifest {
     struct File {
-        std::string role;                    // train, val, source, tokenizer
+        std::string role;  // train, val, source, tokenizer
         std::string path, sha256;
         std::optional<int64_t> bytes;
     };
     struct Data {
         std::string wanted, name, directory;
-        std::string substitute;              // why and what stands in; "" = the wanted data
+        std::string substitute;  // why and what stands in; "" = the wanted data
         bool synthetic = false;
         std::optional<double> entropy_nats;  // known entropy of synthetic text
         std::string package_version;
@@ -38,28 +39,28 @@ struct Manifest {
     };
     struct Parameters {
         std::optional<int64_t> total, trainable;
-        std::map<std::string, int64_t> modules;      // "h.0.attn" -> count
+        std::map<std::string, int64_t> modules;  // "h.0.attn" -> count
     };
-    struct Batch {                           // effective = micro * accumulation * world_size, in sequences
+    struct Batch {  // effective = micro * accumulation * world_size, in sequences
         std::optional<int64_t> effective, micro, accumulation;
         int64_t world_size = 1;
         std::optional<int64_t> n_ctx;
     };
-    struct Budgets {                         // nullopt = not set
+    struct Budgets {  // nullopt = not set
         std::optional<int64_t> max_iters, max_tokens;
         std::optional<double> max_time_s;
     };
     struct Parent {
-        std::string kind, path, sha256;      // kind: init_from, resume, baseline
+        std::string kind, path, sha256;  // kind: init_from, resume, baseline
     };
 
-    std::string state = "running";           // running done failed preempted
-    std::string command_line, preset;        // preset: name of the defconfig
-    std::string model, optimizer;            // names of table rows
-    std::string config_sha256;               // Symbols::hash()
+    std::string state = "running";     // running done failed preempted
+    std::string command_line, preset;  // preset: name of the defconfig
+    std::string model, optimizer;      // names of table rows
+    std::string config_sha256;         // Symbols::hash()
     std::string device, precision, gemm_route, torch_version;
     std::optional<int64_t> threads;
-    std::map<std::string, uint64_t> seeds;   // "seed" at least
+    std::map<std::string, uint64_t> seeds;  // "seed" at least
     Data data;
     Tokenizer tokenizer;
     Parameters parameters;
@@ -67,12 +68,12 @@ struct Manifest {
     Budgets budgets;
     std::vector<Parent> parents;
     std::vector<std::string> warnings;
-    std::string started, ended;              // UTC; started "" = now, or what the file says
+    std::string started, ended;  // UTC; started "" = now, or what the file says
     std::optional<double> wall_s, tokens_per_s, energy_j;
     std::optional<int64_t> peak_rss_bytes, peak_gpu_bytes;
-    std::string batches_sha256;              // of the evaluation windows
-    std::optional<int64_t> eval_windows, eval_window_tokens;     // shape of eval_windows.f32
-    std::map<std::string, double> result;    // "final_val_loss", …; empty while running
+    std::string batches_sha256;                               // of the evaluation windows
+    std::optional<int64_t> eval_windows, eval_window_tokens;  // shape of eval_windows.f32
+    std::map<std::string, double> result;  // "final_val_loss", …; empty while running
     std::optional<int> exit_code;
 };
 
@@ -84,18 +85,20 @@ nlohmann::json read_manifest(const std::filesystem::path& run_directory);
 
 /// summary.json: the outcome in one small file.
 struct Summary {
-    std::optional<double> final_train_loss, final_val_loss, final_val_se, best_val_loss;   // nats per token
+    std::optional<double> final_train_loss, final_val_loss, final_val_se,
+        best_val_loss;  // nats per token
     std::optional<double> final_bits_per_byte;
     std::optional<int64_t> best_step;
     int64_t steps = 0, tokens = 0, parameters = 0;
-    double total_time_s = 0;                 // wall time of all attempts
+    double total_time_s = 0;  // wall time of all attempts
     std::optional<double> tokens_per_s;
     std::optional<int64_t> peak_rss_bytes;
-    std::string exit;                        // max_iters max_tokens max_time signal diverged
+    std::string exit;  // max_iters max_tokens max_time signal diverged
 };
 
-/// Writes summary.json atomically: the fields above (total_time in seconds), final_val_perplexity and
-/// best_val_perplexity = exp(min(loss, 20)), and final_accuracy, best_accuracy, final_sparsity as null.
+/// Writes summary.json atomically: the fields above (total_time in seconds), final_val_perplexity
+/// and best_val_perplexity = exp(min(loss, 20)), and final_accuracy, best_accuracy, final_sparsity
+/// as null.
 void write_summary(const RunDir& run, const Summary& summary);
 
 }  // namespace knlp::track

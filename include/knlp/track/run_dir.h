@@ -9,11 +9,13 @@
 
 namespace knlp::track {
 
-/// A run directory: config, config.resolved.json, manifest.json, status.json, metrics.jsonl, checkpoints/,
-/// samples.txt, output.log, summary.json, report.html. docs/architecture.md lists each file's schema.
+/// A run directory: config, config.resolved.json, manifest.json, status.json, metrics.jsonl,
+/// checkpoints/, samples.txt, output.log, summary.json, report.html. docs/architecture.md lists
+/// each file's schema.
 class RunDir {
 public:
-    /// Creates results/runs/<utc stamp>-<name> exclusively (or `out`, which must not exist or be empty).
+    /// Creates results/runs/<utc stamp>-<name> exclusively (or `out`, which must not exist or be
+    /// empty).
     static RunDir create(const std::filesystem::path& output_dir, const std::string& name,
                          const std::filesystem::path& out = {});
     /// An existing one. Error{kData} when it is not a run directory.
@@ -23,7 +25,8 @@ public:
     std::string id() const { return path_.filename().string(); }
     std::filesystem::path file(const std::string& name) const { return path_ / name; }
 
-    /// Error{kLocked} (status 6) when another process works on it. Held until the RunDir is destroyed.
+    /// Error{kLocked} (status 6) when another process works on it. Held until the RunDir is
+    /// destroyed.
     void lock();
 
 private:
@@ -44,7 +47,7 @@ public:
     explicit MetricsLog(const RunDir& run);
     ~MetricsLog();
     void append(const std::string& event, nlohmann::json fields);
-    int64_t bytes() const;                       // current size, for checkpoints
+    int64_t bytes() const;  // current size, for checkpoints
     /// Truncates to `bytes` (resume): by rewriting to a temporary file and renaming.
     static void truncate(const RunDir& run, int64_t bytes);
 
@@ -53,8 +56,8 @@ private:
     std::unique_ptr<State> state_;
 };
 
-/// Keys of metrics.jsonl whose values depend on the clock or the machine: "t", "tokens_per_s", "ms", …
-/// Everything else is equal for equal seeds and across a resume.
+/// Keys of metrics.jsonl whose values depend on the clock or the machine: "t", "tokens_per_s",
+/// "ms", … Everything else is equal for equal seeds and across a resume.
 const std::vector<std::string>& time_fields();
 
 /// All events of a run, in order; a damaged last line (killed while writing) is dropped.

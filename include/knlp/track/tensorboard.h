@@ -8,8 +8,8 @@
 
 namespace knlp::track {
 
-/// Writes a TensorBoard event file (TFRecord framing, masked CRC-32C, Event protobuf) into `directory`.
-/// A failure to write warns once and stops the mirror, never the run.
+/// Writes a TensorBoard event file (TFRecord framing, masked CRC-32C, Event protobuf) into
+/// `directory`. A failure to write warns once and stops the mirror, never the run.
 class TensorboardWriter {
 public:
     explicit TensorboardWriter(const std::filesystem::path& directory);
