@@ -15,6 +15,7 @@ packages="ca-certificates g++ make git python3 python3-pip python3-kconfiglib kc
  zlib1g-dev libgtest-dev libgmock-dev librapidcheck-dev"
 documentation=linux-doc
 dry=
+needed=
 for argument; do
     case $argument in
         --dry-run) dry=y ;;
@@ -25,7 +26,7 @@ for argument; do
 done
 
 say() { echo "setup: $*"; }
-run() { if [ -n "$dry" ]; then echo "  $*"; else "$@"; fi; }
+run() { needed=y; if [ -n "$dry" ]; then echo "  $*"; else "$@"; fi; }
 as_root() {
     if [ "$(id -u)" = 0 ]; then run "$@"; return; fi
     if command -v sudo >/dev/null 2>&1; then run sudo "$@"; return; fi
@@ -79,20 +80,44 @@ install_packages() {
     as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing
 }
 
-# Images without /usr/share/doc (containers often exclude it) get the text in the cache instead.
-install_documentation() {
-    [ -n "$documentation" ] || return 0
+# One set-up at a time writes to the cache: work there goes to $work, which disappears if the set-up ends
+# early. What is made there gets its name by a rename at the very end, so it is whole or not there.
+open_cache() {
+    mkdir -p "$cache"
+    exec 9>"$cache/.setup.lock"
+    flock 9
+    rm -rf "$cache"/.*.partial
+    work=$cache/.$1.$$.partial
+    trap 'rm -rf "$work"' EXIT
+    trap 'exit 130' INT
+    trap 'exit 143' TERM
+}
+close_cache() {
+    rm -rf "$work"
+    trap - EXIT INT TERM
+    exec 9>&-
+}
+
+have_documentation() {
     for directory in /usr/share/doc/linux-doc*/Documentation "$cache"/linux-doc/usr/share/doc/linux-doc*/Documentation; do
         [ -d "$directory" ] && return 0
     done
-    [ -z "$dry" ] || return 0
-    say "unpacks the kernel documentation into $cache/linux-doc (this system leaves out /usr/share/doc)"
-    work=$(mktemp -d "$cache/.linux-doc.XXXXXX")
-    name=$(apt-cache depends linux-doc | sed -n 's/.*Depends: *\(linux-doc-[0-9.]*\).*/\1/p' | head -n 1)
-    (cd "$work" && apt-get download -qq "${name:?linux-doc names no package}" && dpkg-deb -x ./*.deb tree)
-    rm -rf "$cache/linux-doc"
-    mv "$work/tree" "$cache/linux-doc"
-    rm -rf "$work"
+    return 1
+}
+
+# Images without /usr/share/doc (containers often exclude it) get the text in the cache instead.
+install_documentation() {
+    [ -n "$documentation" ] && [ -z "$dry" ] && ! have_documentation || return 0
+    open_cache linux-doc
+    if ! have_documentation; then
+        say "unpacks the kernel documentation into $cache/linux-doc (this system leaves out /usr/share/doc)"
+        name=$(apt-cache depends linux-doc | sed -n 's/.*Depends: *\(linux-doc-[0-9.]*\).*/\1/p' | head -n 1)
+        mkdir "$work"
+        (cd "$work" && apt-get download -qq "${name:?linux-doc names no package}" && dpkg-deb -x ./*.deb tree) 9>&-
+        rm -rf "$cache/linux-doc"
+        mv "$work/tree" "$cache/linux-doc"
+    fi
+    close_cache
 }
 
 install_torch() {
@@ -110,26 +135,19 @@ install_torch() {
             "'nvidia-cuda-runtime==13.0.*'" "'nvidia-cuda-cupti==13.0.*'"
         return 0
     fi
-    mkdir -p "$cache"
-    # One at a time; the folder gets its name by a rename at the very end, so it is whole or not there.
-    exec 9>"$cache/.setup.lock"
-    flock 9
-    [ ! -e "$torch/torch/version.py" ] || return 0
-    rm -rf "$cache"/.libtorch-*.partial
-    work=$cache/.libtorch-$TORCH_VERSION.$$.partial
-    trap 'rm -rf "$work"' EXIT
-    trap 'exit 130' INT
-    trap 'exit 143' TERM
+    open_cache "libtorch-$TORCH_VERSION"
+    [ ! -e "$torch/torch/version.py" ] || { close_cache; return 0; }
     $python -m pip install --quiet --no-deps --no-compile --disable-pip-version-check --root-user-action=ignore \
         --target "$work" "torch==$TORCH_VERSION" 'nvidia-cuda-runtime==13.0.*' 'nvidia-cuda-cupti==13.0.*' 9>&-
     sync -f "$work"
     rm -rf "$torch"
     mv "$work" "$torch"
-    trap - EXIT INT TERM
+    close_cache
 }
 
 is_debian || name_missing
 install_packages
 install_documentation
 install_torch
-[ -n "$dry" ] || say "ready: LibTorch $(sed -n "s/^__version__ = '\(.*\)'/\1/p" "${TORCH_DIR:-$torch/torch}/version.py")"
+[ -z "$dry" ] || { [ -n "$needed" ] || say "nothing to install"; exit 0; }
+say "ready: LibTorch $(sed -n "s/^__version__ = '\(.*\)'/\1/p" "${TORCH_DIR:-$torch/torch}/version.py")"

@@ -1,0 +1,189 @@
+// scripts/setup.sh with programs of our own in place of apt, dpkg, sudo and pip: nothing is
+// installed.
+#include "tests/cli/cli_test.h"
+
+#include <thread>
+
+namespace knlp::test {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::HasSubstr;
+using testing::Not;
+
+/// Installs a LibTorch of one file; SETUP_SIGNAL is sent to the set-up that called it, once that is
+/// done.
+constexpr const char* kPip = R"(import os, sys
+target = sys.argv[sys.argv.index("--target") + 1]
+os.makedirs(target + "/torch")
+with open(target + "/torch/version.py", "w") as file:
+    file.write("__version__ = '2.11.0+test'\n")
+with open(os.environ["SETUP_LOG"], "a") as log:
+    log.write("pip\n")
+if "SETUP_SIGNAL" in os.environ:
+    os.kill(os.getppid(), int(os.environ["SETUP_SIGNAL"]))
+)";
+
+class Setup : public CliTest {
+protected:
+    void SetUp() override {
+        fs::create_directories(dir_.file("bin"));
+        fs::create_directories(dir_.file("modules/pip"));
+        write("modules/pip/__init__.py", "");
+        write("modules/pip/__main__.py", kPip);
+        for (const char* name :
+             {"sh", "sed", "mkdir", "rm", "mv", "sync", "flock", "env", "python3"})
+            for (const char* folder : {"/usr/bin/", "/bin/"})
+                if (fs::exists(std::string(folder) + name)) {
+                    fs::create_symlink(std::string(folder) + name, dir_.file("bin") / name);
+                    break;
+                }
+        program("id", "echo 1000");
+        program("apt-get", "echo \"apt-get $1\" >> \"$SETUP_LOG\"");
+        program("sudo", "echo sudo >> \"$SETUP_LOG\"; exec \"$@\"");
+        program("dpkg-query", "");
+    }
+
+    void program(const std::string& name, const std::string& body) {
+        write("bin/" + name, "#!/bin/sh\n" + body + "\n");
+        fs::permissions(dir_.file("bin") / name, fs::perms::owner_all);
+    }
+    /// From now on every package is there.
+    void all_packages_installed() {
+        program("dpkg-query", "shift 3; for package; do echo \"ii  $package\"; done");
+    }
+
+    Finished setup(std::vector<std::string> arguments = {},
+                   std::map<std::string, std::string> environment = {}) {
+        const char* source = std::getenv("KNLP_SRC");
+        const fs::path tree = source && *source ? fs::path(source) : fs::current_path();
+        arguments.insert(arguments.begin(),
+                         {"/bin/sh", (tree / "scripts/setup.sh").string(), "--no-doc"});
+        environment.insert({{"HOME", dir_.path().string()},
+                            {"PATH", dir_.file("bin").string()},
+                            {"PYTHONPATH", dir_.file("modules").string()},
+                            {"SETUP_LOG", dir_.file("log").string()},
+                            {"XDG_CACHE_HOME", ""},
+                            {"TORCH_DIR", ""},
+                            {"TORCH_VERSION", ""}});
+        return run_program(arguments, environment, dir_.path());
+    }
+    std::string log() const {
+        std::ifstream in(dir_.file("log"));
+        return {std::istreambuf_iterator<char>(in), {}};
+    }
+    fs::path cache() const { return dir_.file(".cache/knlp"); }
+    fs::path torch() const { return cache() / "libtorch-2.11.0/torch/version.py"; }
+    size_t unfinished() const {
+        size_t count = 0;
+        for (const auto& entry : fs::directory_iterator(cache()))
+            count += entry.path().extension() == ".partial";
+        return count;
+    }
+};
+
+TEST_F(Setup, InstallsWhatIsMissingWithSudo) {
+    const Finished done = setup();
+    EXPECT_EQ(done.status, 0) << done.err;
+    EXPECT_EQ(log(), "sudo\napt-get update\nsudo\napt-get install\npip\n");
+    EXPECT_THAT(done.out, HasSubstr("installs Debian packages: ca-certificates g++ make"));
+    EXPECT_THAT(done.out, HasSubstr("ready: LibTorch 2.11.0+test"));
+    EXPECT_TRUE(fs::exists(torch()));
+}
+
+TEST_F(Setup, RootNeedsNoSudo) {
+    program("id", "echo 0");
+    EXPECT_EQ(setup().status, 0);
+    EXPECT_EQ(log(), "apt-get update\napt-get install\npip\n");
+}
+
+TEST_F(Setup, WithoutRootAndSudoNamesTheCommand) {
+    fs::remove(dir_.file("bin/sudo"));
+    const Finished done = setup();
+    EXPECT_EQ(done.status, 5);
+    EXPECT_THAT(done.err, HasSubstr("as root, run:\n  env DEBIAN_FRONTEND=noninteractive apt-get"));
+    EXPECT_EQ(log(), "");
+}
+
+TEST_F(Setup, DryRunPrintsTheCommandsAndRunsNone) {
+    const Finished done = setup({"--dry-run"});
+    EXPECT_EQ(done.status, 0) << done.err;
+    for (const char* part :
+         {"  sudo env DEBIAN_FRONTEND=noninteractive apt-get install", "kconfig-frontends",
+          "pip install --no-deps --target",
+          "torch==2.11.0 'nvidia-cuda-runtime==13.0.*' 'nvidia-cuda-cupti==13.0.*'"})
+        EXPECT_THAT(done.out, HasSubstr(part));
+    EXPECT_EQ(log(), "");
+    EXPECT_FALSE(fs::exists(dir_.file(".cache")));
+}
+
+TEST_F(Setup, DoesNothingWhereAllIsThere) {
+    all_packages_installed();
+    ASSERT_EQ(setup().status, 0);
+    ASSERT_EQ(log(), "pip\n");
+    const Finished again = setup();
+    EXPECT_EQ(again.status, 0);
+    EXPECT_EQ(again.out, "setup: ready: LibTorch 2.11.0+test\n");
+    EXPECT_EQ(setup({"--dry-run"}).out, "setup: nothing to install\n");
+    EXPECT_EQ(log(), "pip\n");
+}
+
+TEST_F(Setup, ElsewhereThanDebianNamesWhatIsMissing) {
+    fs::remove(dir_.file("bin/dpkg-query"));
+    const Finished done = setup();
+    EXPECT_EQ(done.status, 5);
+    for (const char* part : {"not Debian", "g++", "kconfig-conf", "LibTorch-2.11.0", "TORCH_DIR="})
+        EXPECT_THAT(done.err, HasSubstr(part));
+    EXPECT_EQ(log(), "");
+}
+
+TEST_F(Setup, KilledOneLeavesNoHalfLibTorchAndTheNextBeginsAgain) {
+    all_packages_installed();
+    EXPECT_EQ(setup({}, {{"SETUP_SIGNAL", "9"}}).status, 128 + 9);
+    EXPECT_FALSE(fs::exists(cache() / "libtorch-2.11.0"));
+    EXPECT_EQ(setup().status, 0);
+    EXPECT_TRUE(fs::exists(torch()));
+    EXPECT_EQ(unfinished(), 0u);
+}
+
+TEST_F(Setup, TerminatedOneCleansUp) {
+    all_packages_installed();
+    EXPECT_EQ(setup({}, {{"SETUP_SIGNAL", "15"}}).status, 143);
+    EXPECT_FALSE(fs::exists(cache() / "libtorch-2.11.0"));
+    EXPECT_EQ(unfinished(), 0u);
+}
+
+TEST_F(Setup, TwoAtOnceInstallOnce) {
+    all_packages_installed();
+    Finished other;
+    std::thread second([&] { other = setup(); });
+    const Finished first = setup();
+    second.join();
+    EXPECT_EQ(first.status, 0) << first.err;
+    EXPECT_EQ(other.status, 0) << other.err;
+    EXPECT_EQ(log(), "pip\n");
+    EXPECT_TRUE(fs::exists(torch()));
+}
+
+TEST_F(Setup, LibTorchOfTheUsersIsTakenAsItIs) {
+    all_packages_installed();
+    const Finished wrong = setup({}, {{"TORCH_DIR", dir_.file("nowhere").string()}});
+    EXPECT_EQ(wrong.status, 5);
+    EXPECT_THAT(wrong.err, HasSubstr("version.py is missing there"));
+    fs::create_directories(dir_.file("mine"));
+    write("mine/version.py", "__version__ = '2.15.0'\n");
+    const Finished done = setup({}, {{"TORCH_DIR", dir_.file("mine").string()}});
+    EXPECT_EQ(done.status, 0) << done.err;
+    EXPECT_THAT(done.out, HasSubstr("ready: LibTorch 2.15.0"));
+    EXPECT_THAT(log(), Not(HasSubstr("pip")));
+}
+
+TEST_F(Setup, UnknownArgumentIsWrongUsage) {
+    const Finished done = setup({"--dryrun"});
+    EXPECT_EQ(done.status, 2);
+    EXPECT_THAT(done.err, HasSubstr("--dryrun"));
+    EXPECT_EQ(log(), "");
+}
+
+}  // namespace
+}  // namespace knlp::test
