@@ -196,7 +196,7 @@ TEST(SafetensorsRefuses, RandomHeadersNeverCrash) {
     std::mt19937 random(17);
     const std::string alphabet =
         "{}[]\",:0123456789-.eE abdtypeshapedata_offsetsU8F32\\u__metadata__";
-    for (int i = 0; i < 1000; ++i) {
+    for (int i = 0; i < 300; ++i) {
         std::string header = "{";
         for (size_t n = random() % 60; n > 0; --n) header += alphabet[random() % alphabet.size()];
         dir.write("f", file_of(header, random() % 10));
