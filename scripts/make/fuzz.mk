@@ -13,6 +13,7 @@ $(B)/tests/atomic_writer: $(B)/tests/support/atomic_writer.o $(B)/lib/core.a
 	$(call say,LD,tests/atomic_writer)
 	$(Q)$(CXX) $(ldflags) $^ $(libs-plain) -o $@
 
+##@ Quality
 # `make fuzz`: each reader of foreign files under libFuzzer with the address and undefined-behaviour
 # sanitizers, FUZZ_SECONDS each, from the seeds and findings in tests/fuzz/corpus. Needs clang.
 FUZZ_SECONDS ?= 60

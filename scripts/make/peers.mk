@@ -3,6 +3,7 @@
 peers-venv := $(KNLP_CACHE)/peers-$(TORCH_VERSION)
 peers-o := $(B)/check
 
+##@ Quality
 .PHONY: check-peers
 check-peers: setup ## compare with PyTorch, transformers and friends (PEERS= names one part)
 	@scripts/peers/make_venv '$(peers-venv)' '$(TORCH_VERSION)'
