@@ -4,14 +4,18 @@ TORCH_VERSION ?= 2.11.0
 KNLP_CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/knlp
 torch-cached := $(KNLP_CACHE)/libtorch-$(TORCH_VERSION)/torch
 torch-given := $(TORCH_DIR)
-ifeq ($(TORCH_DIR),)
-TORCH_DIR := $(patsubst %/version.py,%,$(firstword $(wildcard $(torch-cached)/version.py)))
+# "override", because TORCH_DIR= given empty asks for the search. An absolute path, because the binary keeps it.
+ifneq ($(TORCH_DIR),)
+override TORCH_DIR := $(abspath $(TORCH_DIR))
 endif
 ifeq ($(TORCH_DIR),)
-TORCH_DIR := $(shell python3 -c 'import importlib.util as u; s = u.find_spec("torch"); print(s.submodule_search_locations[0] if s else "")' 2>/dev/null)
+override TORCH_DIR := $(patsubst %/version.py,%,$(firstword $(wildcard $(torch-cached)/version.py)))
 endif
 ifeq ($(TORCH_DIR),)
-TORCH_DIR := $(patsubst %/version.py,%,$(firstword $(wildcard $(HOME)/.local/lib/python3*/site-packages/torch/version.py)))
+override TORCH_DIR := $(shell python3 -c 'import importlib.util as u; s = u.find_spec("torch"); print(s.submodule_search_locations[0] if s else "")' 2>/dev/null)
+endif
+ifeq ($(TORCH_DIR),)
+override TORCH_DIR := $(patsubst %/version.py,%,$(firstword $(wildcard $(HOME)/.local/lib/python3*/site-packages/torch/version.py)))
 endif
 TORCH_VERSION_FOUND := $(if $(TORCH_DIR),$(shell sed -n "s/^__version__ = '\(.*\)'/\1/p" $(TORCH_DIR)/version.py 2>/dev/null))
 torch-minor := $(shell printf '%s' '$(TORCH_VERSION_FOUND)' | sed -n 's/^2\.\([0-9]*\)\..*/\1/p')

@@ -230,6 +230,35 @@ TEST(Targets, ListnewconfigNamesWhatTheFileLacks) {
     EXPECT_EQ(result.out, line);
 }
 
+TEST(LibTorch, OtherThanTheSupportedReleasesAreRefusedUnlessAskedFor) {
+    const Output output;
+    ASSERT_EQ(output.load("").status, 0);
+    write_text(output.file("torch/version.py"), "__version__ = '2.10.0+cpu'\n");
+    const std::string given = "TORCH_DIR=" + output.file("torch").string();
+    const Finished refused = output.make({given, "check-torch"});
+    EXPECT_EQ(refused.status, 2);
+    EXPECT_THAT(refused.err,
+                HasSubstr("LibTorch 2.10.0+cpu found at " + output.file("torch").string() +
+                          ", 2.11 to 2.15 wanted (TORCH_VERSION_OK=y to try)"));
+    EXPECT_THAT(refused.err, HasSubstr("Error 5"));
+    EXPECT_EQ(output.make({given, "TORCH_VERSION_OK=y", "check-torch"}).status, 0);
+    std::filesystem::remove(output.file("torch/version.py"));
+    EXPECT_THAT(output.make({given, "check-torch"}).err, HasSubstr("version.py is missing there"));
+}
+TEST(LibTorch, GivenEmptyIsSearchedForAndARelativePathBecomesAbsolute) {
+    const Output output;
+    ASSERT_EQ(output.load("").status, 0);
+    // What is found is named in the refusal; the user's cache directory comes first.
+    const std::string cached = output.file("cache/knlp/libtorch-2.9.0/torch").string();
+    write_text(cached + "/version.py", "__version__ = '2.9.0'\n");
+    const Finished searched = run_program(
+        {"make", "O=" + output.path().string(), "TORCH_DIR=", "TORCH_VERSION=2.9.0", "check-torch"},
+        {{"MAKEFLAGS", ""}, {"MAKELEVEL", ""}, {"XDG_CACHE_HOME", output.file("cache").string()}},
+        source_tree());
+    EXPECT_THAT(searched.err, HasSubstr("LibTorch 2.9.0 found at " + cached));
+    EXPECT_THAT(output.make({"TORCH_DIR=nowhere", "check-torch"}).err,
+                HasSubstr("no LibTorch at TORCH_DIR=" + (source_tree() / "nowhere").string()));
+}
 TEST(Mrproper, RemovesWhatConfigurationMadeAndNothingElse) {
     const Output output;
     ASSERT_EQ(output.load("CONFIG_SEED=5\n").status, 0);
