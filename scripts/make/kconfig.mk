@@ -76,6 +76,8 @@ preset-goals := $(patsubst defconfigs/%,defconfig-%,$(filter-out %/RETIRED,$(wil
 define load-preset
 	$(need-python)
 	@$(call kconfig-run,kconfcheck.py) preset '$(patsubst defconfig-%,%,$@)'
+	@mkdir -p $(O)/include/config && printf '%s %s\n' "$$(sha256sum < '$(dotconfig)' | cut -c1-64)" \
+	  '$(patsubst defconfig-%,%,$@)' > $(O)/include/config/preset
 endef
 $(preset-goals):
 	$(load-preset)

@@ -6,14 +6,16 @@ export KNLP_MAKE_SET := $(make-set)
 train-flags = $(if $(OUT),--out '$(OUT)') $(if $(filter-out 0 n,$(STRICT)),--strict) \
 	$(if $(filter-out 0 n,$(DRY_RUN)),--dry-run) $(EXTRA_ARGS) \
 	$(if $(TEXT),--set GPT2_DATASET_CUSTOM=y --set 'GPT2_CUSTOM_DATASET_PATH=$(TEXT)')
+# Name of the preset that $(1)/.config is, for the manifest; nothing once it was changed.
+preset-flag = $$(sed -n "s/^$$(sha256sum < $(1)/.config | cut -c1-64) /--preset /p" $(1)/include/config/preset 2>/dev/null)
 
 ##@ Runs
 .PHONY: all run train continue quickstart smoke report
 all: build ## build if needed, then do what .config says
-	$(if $(CONFIG_RUN_BUILD_ONLY),@:,@exec $(KNLP) train --config $(O)/.config $(train-flags))
+	$(if $(CONFIG_RUN_BUILD_ONLY),@:,@exec $(KNLP) train --config $(O)/.config $(call preset-flag,$(O)) $(train-flags))
 run: all ## the same
 train: build ## train as .config says
-	@exec $(KNLP) train --config $(O)/.config $(train-flags)
+	@exec $(KNLP) train --config $(O)/.config $(call preset-flag,$(O)) $(train-flags)
 continue: ## go on with the newest interrupted run
 	@[ -x $(KNLP) ] || { echo '*** $(KNLP) is not built; run "make build"' >&2; exit 2; }
 	@exec $(KNLP) train --resume $(if $(TARGET),'$(TARGET)') $(EXTRA_ARGS)
@@ -28,10 +30,10 @@ quickstart-run:
 	@[ -e $(O)/.config ] || $(MAKE) defconfig-gpt2-nano-cpu
 	@$(MAKE) build
 	@mkdir -p $(B)/quickstart && $(MAKE) -s O=$(B)/quickstart defconfig-gpt2-nano-cpu
-	@exec $(KNLP) train --config $(B)/quickstart/.config $(train-flags)
+	@exec $(KNLP) train --config $(B)/quickstart/.config --preset gpt2-nano-cpu $(train-flags)
 smoke: build ## the smoke preset, end to end, in a minute
 	@mkdir -p $(B)/smoke && $(MAKE) -s O=$(B)/smoke defconfig-smoke-gpt2
-	@exec $(KNLP) train --config $(B)/smoke/.config $(train-flags)
+	@exec $(KNLP) train --config $(B)/smoke/.config --preset smoke-gpt2 $(train-flags)
 
 ##@ Setting up and cleaning
 .PHONY: setup deps clean mrproper distclean data-clean doctor man

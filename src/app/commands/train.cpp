@@ -21,7 +21,7 @@ namespace fs = std::filesystem;
 
 struct Options {
     CLI::Option* resume_option = nullptr;
-    std::string resume, init_from, max_iters, max_tokens, max_time, device;
+    std::string resume, init_from, preset, max_iters, max_tokens, max_time, device;
     bool sanity_overfit = false, strict = false, force = false, allow_config_change = false;
 };
 Options options;
@@ -97,7 +97,8 @@ int run(const Common& common) {
                                       .dry_run = common.dry_run,
                                       .force = options.force,
                                       .device_required = !options.device.empty(),
-                                      .command_line = common.command_line});
+                                      .command_line = common.command_line,
+                                      .preset = options.preset});
     fs::path page;
     if (outcome.status == 0 && !outcome.run_directory.empty())
         page = report::write_report(outcome.run_directory);
@@ -123,6 +124,8 @@ std::function<int(const Common&)> add_options(CLI::App& app) {
                    "start from the weights of a run, checkpoint or "
                    "Hugging Face GPT-2 directory, with a new optimizer")
         ->type_name("DIR");
+    app.add_option("--preset", options.preset,
+                   "name of the preset the configuration is, for the manifest");
     app.add_option("--max-iters", options.max_iters, "same as --set GPT2_MAX_ITERS=N")
         ->type_name("N");
     app.add_option("--max-tokens", options.max_tokens, "same as --set GPT2_MAX_TOKENS=N")
@@ -137,7 +140,7 @@ std::function<int(const Common&)> add_options(CLI::App& app) {
                  "refuse substitute data and schedules that cannot complete");
     app.add_flag("--force", options.force, "start even if memory or disk will not do");
     app.add_flag("--allow-config-change", options.allow_config_change,
-                 "resume with other symbols than the run's");
+                 "resume with other symbols or data than the run's");
     return run;
 }
 
