@@ -70,7 +70,16 @@ def check_pairs(requests, kconf):
 
 
 def compare(requests, kconf):
-    return [reasons.explain(r, kconf) for r in requests if kconf.syms[r.name].str_value != r.value]
+    refused = [r for r in requests if kconf.syms[r.name].str_value != r.value]
+    wanted = {r.name for r in refused if r.value == "y"}
+
+    def follows(request):  # from the refusal of a symbol above it, which has a line of its own
+        sym = kconf.syms[request.name]
+        above = {item.name for item in kconfiglib.expr_items(sym.direct_dep)}
+        return sym.visibility == 0 and not wanted.isdisjoint(above - {sym.name})
+
+    first = [r for r in refused if not follows(r)] or refused
+    return [reasons.explain(r, kconf) for r in first]
 
 
 def check_derived(derived, kconf):

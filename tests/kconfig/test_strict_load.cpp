@@ -175,6 +175,13 @@ TEST(Load, ReportsEveryProblemOfAFileAtOnceInTheOrderOfItsLines) {
     EXPECT_FALSE(std::filesystem::exists(output.dot_config()));
 }
 
+TEST(Load, WhatFollowsFromARefusedLineIsNotReportedAgain) {
+    const Output output;
+    const Finished result = output.load("CONFIG_USE_CUDA=y\nCONFIG_CUDA_ARCH_SM90=y\n");
+    EXPECT_EQ(result.status, 2);
+    EXPECT_EQ(std::count(result.err.begin(), result.err.end(), '\n'), 1) << result.err;
+    EXPECT_THAT(result.err, HasSubstr("CONFIG_USE_CUDA=y depends on HAVE_CUDA_TOOLKIT"));
+}
 TEST(Load, AcceptsWhatIsHarmless) {
     const Output output;
     const Finished result = output.load(
