@@ -69,6 +69,8 @@ def save(path):
 
 
 def import_from(source, path):
+    if not os.path.isfile(source):
+        fail("E_NO_CONFIG", shown(source), "no such file; name the upstream preset (FILE=)")
     resolved = strict.resolve(source, preset=True)
     for text in resolved.notes:
         note(text)

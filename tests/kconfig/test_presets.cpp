@@ -42,7 +42,8 @@ TEST(Presets, PassTheRulesOfTheBinary) {
     for (const std::string& name : presets()) {
         const Output output;
         ASSERT_EQ(output.tool("kconfcheck.py", {"preset", name}).status, 0) << name;
-        const Finished result = run_program({knlp, "config", "check", output.dot_config().string()});
+        const Finished result =
+            run_program({knlp, "config", "check", output.dot_config().string()});
         EXPECT_EQ(result.status, 0) << name << ": " << result.err;
     }
 }
@@ -113,6 +114,14 @@ TEST(Aliases, UpstreamTextOfTheControlImportsToOurPreset) {
     const auto symbols = [](const std::string& text) { return text.substr(text.find('\n')); };
     EXPECT_EQ(symbols(read_text(output.file("imported"))),
               symbols(read_text(source_tree() / "defconfigs/gpt2-vanilla-baseline")));
+}
+TEST(Aliases, ImportOfAFileThatIsNotThereIsWrongUsage) {
+    const Output output;
+    const Finished result = output.tool("defconfig.py", {"import", output.file("absent").string(),
+                                                         output.file("imported").string()});
+    EXPECT_EQ(result.status, 2);
+    EXPECT_THAT(result.err, HasSubstr("absent: no such file"));
+    EXPECT_FALSE(std::filesystem::exists(output.file("imported")));
 }
 
 TEST(Savedefconfig, KeepsThePurposeAndOverwritesOnlyWhenForced) {
