@@ -1,5 +1,6 @@
 #include "knlp/config/build_info.h"
 #include "knlp/config/schema.h"
+#include "knlp/core/file.h"
 
 #include "tests/cli/cli_test.h"
 
@@ -94,6 +95,18 @@ TEST_F(ConfigVerb, ExportedDefconfigIsMinimalAndWrittenWhole) {
     EXPECT_EQ(knlp({"config", "export-defconfig"}).out, text);
     expect_failure({"config", "export-defconfig", "--out", "no/such/place"}, 4, "E_IO",
                    {"no/such/place"});
+}
+
+TEST_F(ConfigVerb, OutTakesWhatWouldBePrinted) {
+    const std::string printed = knlp({"config", "list", "SEED"}).out;
+    const Finished done = knlp({"config", "list", "SEED", "--out", "list.txt"});
+    EXPECT_EQ(done.status, 0) << done.err;
+    EXPECT_EQ(done.out, "");
+    EXPECT_EQ(read_file(dir_.file("list.txt")), printed);
+    knlp({"config", "list", "SEED", "--out", "dry.txt", "--dry-run"});
+    expect_failure({"config", "explain", "NOPE", "--out", "nope.txt"}, 2, "E_UNKNOWN_SYMBOL",
+                   {"NOPE"});
+    EXPECT_EQ(files(), std::vector<std::string>{"list.txt"});
 }
 
 TEST_F(ConfigVerb, DirectoryOfARunIsAConfiguration) {

@@ -54,6 +54,19 @@ TEST_F(Usage, TrainWithoutConfigurationEndsAtOnceAndWritesNothing) {
     EXPECT_TRUE(files().empty());
 }
 
+TEST_F(Usage, ListingRunsMakesNoDirectory) {
+    const Finished done = knlp({"report", "list"});
+    EXPECT_EQ(done.status, 0) << done.err;
+    EXPECT_THAT(done.out, testing::HasSubstr("no runs in results"));
+    EXPECT_TRUE(files().empty());
+}
+
+TEST_F(Usage, EveryBenchmarkRefusesUnknownSymbolsBeforeItMeasures) {
+    for (const char* what : {"step", "data", "tokenizer", "bandwidth"})
+        expect_failure({"bench", what, "--set", "LEARNIG_RATE=1"}, 2, "E_UNKNOWN_SYMBOL",
+                       {"LEARNING_RATE"});
+}
+
 TEST_F(Usage, ErrorsAreJsonWhereJsonWasAskedFor) {
     for (const std::vector<std::string>& arguments :
          {std::vector<std::string>{"config", "explain", "LERNING_RATE", "--json"},

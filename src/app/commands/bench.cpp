@@ -115,7 +115,7 @@ int run(const Common& common) {
     const bool all = options.all->parsed();
     const bool step = all || options.step->parsed(), data = all || options.data->parsed();
     // Before anything is timed: a wrong configuration should not cost a measurement.
-    const bench::StepRequest request = step || data ? step_request(common) : bench::StepRequest{};
+    const bench::StepRequest request = step_request(common);
     Session session(common);
     if (all || options.bandwidth->parsed()) session.add_bandwidth();
     if (step) session.add(bench::bench_step(request));

@@ -153,6 +153,7 @@ const Command cmd_completion = {
     .summary = "print a script that completes knlp's words in a shell",
     .needs = "",
     .add_options = add_options,
-    .examples = "source <(knlp completion bash)\nknlp completion zsh > ~/.zfunc/_knlp"};
+    .examples = "source <(knlp completion bash)\nknlp completion zsh > ~/.zfunc/_knlp",
+    .prints_result = true};
 
 }  // namespace knlp::app

@@ -3,7 +3,6 @@
 #include "knlp/config/build_info.h"
 #include "knlp/config/schema.h"
 #include "knlp/core/error.h"
-#include "knlp/core/file.h"
 #include "knlp/core/json.h"
 
 #include <CLI/CLI.hpp>
@@ -244,10 +243,7 @@ int embedded(const Common& common) {
 
 int export_defconfig(const Common& common) {
     const std::string text = load_symbols(common).defconfig();
-    if (common.out.empty())
-        put(common.json ? canonical_json({{"defconfig", text}}) + "\n" : text);
-    else if (!common.dry_run)
-        write_file_atomic(common.out, text);
+    put(common.json ? canonical_json({{"defconfig", text}}) + "\n" : text);
     return 0;
 }
 
@@ -299,6 +295,7 @@ const Command cmd_config = {.name = "config",
                                 "knlp config explain LEARNING_RATE\n"
                                 "knlp config check --set GPT2_MAX_ITERS=200\n"
                                 "knlp config diff .config results/runs/NAME\n"
-                                "knlp config export-defconfig --out defconfigs/mine"};
+                                "knlp config export-defconfig --out defconfigs/mine",
+                            .prints_result = true};
 
 }  // namespace knlp::app

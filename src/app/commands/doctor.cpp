@@ -91,6 +91,7 @@ const Command cmd_doctor = {
     .summary = "look for what is missing or odd, and name the command that fixes it",
     .needs = "",
     .add_options = add_options,
-    .examples = "knlp doctor\nknlp doctor --json"};
+    .examples = "knlp doctor\nknlp doctor --json",
+    .prints_result = true};
 
 }  // namespace knlp::app

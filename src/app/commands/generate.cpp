@@ -192,6 +192,7 @@ const Command cmd_generate = {
     .examples = "knlp generate --prompt \"The scheduler\" -n 200 --temperature 0.8 --top-k 200 --seed 7\n"
                 "knlp generate --model results/runs/NAME --prompt-file - --greedy < prompt.txt\n"
                 "knlp generate --batch-file prompts.txt --json --stop \"\\n\\n\"",
-    .handles_stop = true};
+    .handles_stop = true,
+    .prints_result = true};
 
 }  // namespace knlp::app

@@ -145,6 +145,7 @@ const Command cmd_man = {.name = "man",
                          .summary = "print the manual page (roff)",
                          .needs = "",
                          .add_options = add_options,
-                         .examples = "knlp man | man -l -"};
+                         .examples = "knlp man | man -l -",
+                         .prints_result = true};
 
 }  // namespace knlp::app

@@ -69,8 +69,11 @@ std::string table(const std::vector<track::IndexedRun>& runs) {
 
 int list_runs(const Common& common) {
     const fs::path output = output_dir(common);
-    if (options.reindex || !fs::exists(output / "index.sqlite")) track::rebuild_index(output);
-    const std::vector<track::IndexedRun> runs = track::list_runs(output);
+    std::vector<track::IndexedRun> runs;
+    if (fs::exists(output)) {                // listing makes no directory
+        if (options.reindex || !fs::exists(output / "index.sqlite")) track::rebuild_index(output);
+        runs = track::list_runs(output);
+    }
     if (common.json) {
         json rows = json::array();
         for (const track::IndexedRun& run : runs) rows.push_back(row_json(run));
@@ -129,6 +132,7 @@ const Command cmd_report = {
     .examples = "knlp report\n"
                 "knlp report results/runs/NAME --json\n"
                 "knlp report results/runs/NAME --csv\n"
-                "knlp report list --reindex"};
+                "knlp report list --reindex",
+    .prints_result = true};
 
 }  // namespace knlp::app
