@@ -1,5 +1,6 @@
 #include "describe.h"
 
+#include "knlp/core/hash.h"
 #include "knlp/core/host.h"
 #include "knlp/core/log.h"
 #include "knlp/model/runtime.h"
@@ -8,6 +9,7 @@
 #include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <cmath>
 
 namespace knlp::train {
@@ -91,7 +93,7 @@ void add_file(track::Manifest::Data& data, const char* role, const data::TokenFi
         const auto bytes = static_cast<int64_t>(std::filesystem::file_size(path, error));
         data.files.push_back({.role = role,
                               .path = path.string(),
-                              .sha256 = file.paths().size() == 1 ? sha256 : "",
+                              .sha256 = file.paths().size() == 1 ? sha256 : sha256_file(path),
                               .bytes = error ? std::nullopt : std::optional(bytes)});
     }
 }
@@ -168,6 +170,27 @@ track::Manifest describe(const Session& s, const TrainRequest& request,
     m.eval_windows = std::ssize(s.eval_starts);
     m.eval_window_tokens = s.model.n_ctx;
     return m;
+}
+
+std::string changed_data(const Session& s, const std::filesystem::path& run_directory) {
+    if (!std::filesystem::exists(run_directory / "manifest.json")) return "";
+    const nlohmann::json before = track::read_manifest(run_directory);
+    const track::Manifest::Data now = describe_data(s);
+    const auto was = before.find("data");
+    if (was == before.end() || !was->is_object() || !was->contains("files")) return "";
+    for (const nlohmann::json& file : was->at("files")) {
+        if (!file.is_object() || !file.contains("role") || !file.contains("sha256")) continue;
+        const nlohmann::json &role = file["role"], &sha256 = file["sha256"];
+        if ((role != "train" && role != "val") || !sha256.is_string()) continue;
+        const auto same = [&](const auto& other) {
+            return role == other.role && sha256 == other.sha256;
+        };
+        if (std::any_of(now.files.begin(), now.files.end(), same)) continue;
+        return fmt::format("the {} tokens in {} are not those the run began with (SHA-256 {}…)",
+                           role.get<std::string>(), now.directory,
+                           sha256.get<std::string>().substr(0, 12));
+    }
+    return "";
 }
 
 std::string describe_details(const Session& s) {

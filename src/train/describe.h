@@ -19,6 +19,10 @@ track::Manifest describe(const Session& session, const TrainRequest& request,
 /// schedule, eval, memory, estimate.
 std::string describe_details(const Session& session);
 
+/// How the data differs from what the manifest of the run says it began with; "" when it does not,
+/// or when the manifest does not say.
+std::string changed_data(const Session& session, const std::filesystem::path& run_directory);
+
 /// Prints the plan of the run: model, groups, data, batch, budget, memory, time.
 void print_banner(const Session& session, const std::string& run_path, int64_t from_step);
 

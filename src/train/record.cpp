@@ -75,7 +75,8 @@ int64_t Recorder::metrics_bytes() const {
 
 void Recorder::begin(int64_t metrics_offset) {
     State& s = *state_;
-    if (std::filesystem::exists(s.run.file("metrics.jsonl")))
+    // A file that is gone is refused like one that was cut: the curve would begin in the middle.
+    if (metrics_offset > 0 || std::filesystem::exists(s.run.file("metrics.jsonl")))
         track::MetricsLog::truncate(s.run, metrics_offset);
     s.metrics = std::make_unique<track::MetricsLog>(s.run);
     if (s.mirror) s.tensorboard = std::make_unique<track::TensorboardWriter>(s.run.path());

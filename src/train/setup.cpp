@@ -46,6 +46,8 @@ void find_data(Session& s, const TrainRequest& request) {
     s.resolved = data::resolve_dataset(s.data, s.general.data_dir, request.strict);
     if (!s.resolved->tokenizer_directory.empty())
         s.tokenizer = data::load_tokenizer(s.resolved->tokenizer_directory);
+    else if (s.dataset().meta.tokenizer == "byte")  // needs no files: token files alone will do
+        s.tokenizer = data::make_byte_tokenizer();
     settle_vocabulary(s);
     data::require_window(s.dataset().train, s.model.n_ctx);
     data::require_window(s.dataset().val, s.model.n_ctx);

@@ -171,6 +171,16 @@ void compare_configuration(const config::Symbols& symbols, const config::Symbols
     log::warn("going on with a changed configuration: {}", list);
 }
 
+/// Error{kData} unless the tokens are those the run began with, or may differ.
+void compare_data(const Session& s, const track::RunDir& run, const TrainRequest& request) {
+    const std::string change = changed_data(s, run.path());
+    if (change.empty()) return;
+    if (!request.allow_config_change)
+        fail(kData, "{}: {}; put them back, or give --allow-config-change to go on with these",
+             request.resume.string(), change);
+    log::warn("going on with other data: {}", change);
+}
+
 /// The parent a run was started from, so that one without a checkpoint can begin again.
 fs::path initial_weights_of(const track::RunDir& run) {
     if (!fs::exists(run.file("manifest.json"))) return {};
@@ -196,6 +206,7 @@ TrainOutcome go_on(config::Symbols& symbols, const TrainRequest& request) {
         forced.threads = 0;
 
     Session s = prepare_session(symbols, asked, forced);
+    compare_data(s, run, request);
     plan_resources(s, asked, run.path());
     build_model(s);
     if (checkpoint) {

@@ -149,6 +149,27 @@ TEST(Resume, BudgetAndLoggingMayChange) {
     EXPECT_EQ(events(runs.run("a"), "final").at(0)["step"], 7);
 }
 
+TEST(Resume, OtherTokensThanTheRunBeganWithAreRefused) {
+    TinyRuns runs;
+    runs.train_until("a", 5, 0);
+    const auto before = events(runs.run("a"));
+    fs::remove_all(runs.data());
+    data::make_synthetic("markov", 20000, 2, {.name = "tiny"}, runs.data());
+    expect_error(kData, {"train tokens", runs.data().string(), "SHA-256", "--allow-config-change"},
+                 [&] { runs.resume("a"); });
+    EXPECT_EQ(events(runs.run("a")), before);
+    train::TrainRequest allow;
+    allow.allow_config_change = true;
+    EXPECT_EQ(runs.resume("a", {}, allow).status, 0);
+}
+
+TEST(Resume, LostMetricsAreRefused) {
+    TinyRuns runs;
+    runs.train_until("a", 5, 0);
+    fs::remove(runs.run("a") / "metrics.jsonl");
+    expect_error(kData, {"metrics.jsonl", "has 0 bytes"}, [&] { runs.resume("a"); });
+}
+
 TEST(Resume, ADirectoryThatIsNoRunIsRefused) {
     TinyRuns runs;
     fs::create_directory(runs.run("empty"));

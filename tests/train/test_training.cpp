@@ -1,7 +1,9 @@
 #include "tiny_run.h"
 
+#include "knlp/core/hash.h"
 #include "knlp/core/json.h"
 #include "knlp/core/safetensors.h"
+#include "knlp/data/token_file.h"
 #include "knlp/data/tokenizer.h"
 #include "knlp/model/model_files.h"
 #include "tests/support/expect_error.h"
@@ -207,6 +209,24 @@ TEST(Training, VocabularySmallerThanTheTokenizersIsRefused) {
         runs.train("a", {{"GPT2_VOCAB_SIZE", "100"}});
     });
     EXPECT_FALSE(fs::exists(runs.run("a")));
+}
+
+TEST(Training, TokenFilesAloneAreHashedAndReadAsBytes) {
+    TinyRuns runs;
+    const fs::path shards = runs.run("shards");
+    fs::create_directory(shards);
+    const fs::path files[] = {"a_train_000001.bin", "a_train_000002.bin", "a_val_000000.bin"};
+    std::vector<int32_t> ids(1000);
+    for (int32_t i = 0; i < 3; ++i) {
+        for (int32_t at = 0; at < 1000; ++at) ids[at] = (7 * at + i) % 250;
+        data::write_tokens(shards / files[i], ids, 257, data::TokenLayout::kLlmc);
+    }
+    runs.train("a", {{"GPT2_CUSTOM_DATASET_PATH", shards.string()}});
+    const nlohmann::json manifest = read_json(runs.run("a") / "manifest.json");
+    EXPECT_EQ(manifest["tokenizer"]["kind"], "byte");
+    ASSERT_EQ(manifest["data"]["files"].size(), 3u);
+    for (size_t i = 0; i < 3; ++i)
+        EXPECT_EQ(manifest["data"]["files"][i]["sha256"], sha256_file(shards / files[i]));
 }
 
 TEST(Training, WithoutAnyBudgetIsRefused) {
