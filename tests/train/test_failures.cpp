@@ -62,6 +62,23 @@ TEST(Failure, UnwritableRunDirectoryIsRefusedBeforeAnyWork) {
     expect_error(kRun, {"cannot be written"}, [&] { train::run_training(symbols, request); });
 }
 
+TEST(Failure, TokensThatCannotBeTrainedOnAreRefusedBeforeThereIsARun) {
+    TinyRuns runs;
+    const auto refused = [&](const std::string& bytes, std::initializer_list<std::string> parts) {
+        const fs::path bad = runs.run("bad");
+        fs::create_directories(bad);
+        fs::copy(runs.data() / "val.bin", bad, fs::copy_options::overwrite_existing);
+        std::ofstream(bad / "train.bin", std::ios::binary) << bytes;
+        expect_error(kData, parts, [&] {
+            runs.train("a", {{"GPT2_CUSTOM_DATASET_PATH", bad.string()}});
+        });
+        EXPECT_FALSE(fs::exists(runs.run("a")));
+    };
+    refused(std::string(64, 'a') + std::string("\x01\x01", 2), {"train.bin", "token 24929", "257"});
+    refused(std::string(33, '\0'), {"train.bin", "33 bytes"});
+    refused(std::string(32, '\0'), {"train.bin", "16 tokens", "at least 17"});
+}
+
 TEST(Failure, ResumeAndInitFromExcludeEachOther) {
     TinyRuns runs;
     config::Symbols symbols = config::Symbols::from_values(runs.values());
