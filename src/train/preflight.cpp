@@ -158,7 +158,7 @@ std::span<const PresetCost> preset_costs() {
         {"gpt2-vanilla-baseline", 12, 768, 50257, 1024, 256, 10000},
         {"gpt2-tiny-baseline", 6, 512, 50257, 1024, 64, 10000},
         {"cpu-linuxdoc-gpt2", 6, 192, 4096, 256, 16, 5000},
-        {"gpt2-nano-cpu", 4, 128, 257, 128, 16, 600},
+        {"gpt2-nano-cpu", 4, 128, 257, 128, 16, 2000},
     };
     return kPresets;
 }
