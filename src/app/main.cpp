@@ -4,7 +4,6 @@
 #include "knlp/config/build_info.h"
 #include "knlp/config/environment.h"
 #include "knlp/core/error.h"
-#include "knlp/core/file.h"
 #include "knlp/core/json.h"
 #include "knlp/core/log.h"
 #include "knlp/core/signals.h"
@@ -18,12 +17,9 @@
 #include <cstdio>
 #include <cstring>
 #include <exception>
-#include <functional>
-#include <memory>
 #include <new>
 #include <string>
 #include <system_error>
-#include <utility>
 
 namespace knlp::app {
 namespace {
@@ -88,25 +84,6 @@ void require_built(const Command& command) {
               command.name, command.needs);
 }
 
-/// Runs a verb whose result is what it prints, with that going to a file: all of it or, when the
-/// verb fails, nothing. After a failure stdout stays turned away; the process ends then.
-int run_into(const std::string& out, const std::function<int()>& verb) {
-    const std::unique_ptr<FILE, int (*)(FILE*)> held(std::tmpfile(), std::fclose);
-    const int terminal = ::dup(STDOUT_FILENO);
-    if (!held || terminal < 0 || ::dup2(::fileno(held.get()), STDOUT_FILENO) < 0)
-        fail_code(kRun, "E_IO", "a temporary file for --out: {}", std::strerror(errno));
-    const int status = verb();
-    const bool whole = std::fflush(stdout) == 0 && !std::ferror(stdout);
-    if (!whole || ::dup2(terminal, STDOUT_FILENO) < 0)
-        fail_code(kRun, "E_IO", "a temporary file for --out: {}", std::strerror(errno));
-    ::close(terminal);
-    std::string text(static_cast<size_t>(::lseek(::fileno(held.get()), 0, SEEK_END)), '\0');
-    std::rewind(held.get());
-    text.resize(std::fread(text.data(), 1, text.size(), held.get()));
-    write_file_atomic(out, text);
-    return status;
-}
-
 int run(int argc, char** argv) {
     Cli cli;
     build_cli(cli);
@@ -121,11 +98,8 @@ int run(int argc, char** argv) {
     if (verb->command->handles_stop) install_stop_handlers();
     if (cli.common.quiet) log::set_level(log::Level::kWarning);
     config::check_environment();
-    Common& common = cli.common;
-    if (!verb->command->prints_result || common.out.empty()) return verb->run(common);
-    const std::string out = std::exchange(common.out, "");
-    // A dry run changes nothing, so it prints.
-    return common.dry_run ? verb->run(common) : run_into(out, [&] { return verb->run(common); });
+    return verb->command->prints_result ? run_printing(cli.common, verb->run)
+                                        : verb->run(cli.common);
 }
 
 /// The errno of a write that failed earlier is gone; poll still tells a pipe whose other end is

@@ -31,12 +31,14 @@ bool holds_tokens(const fs::path& directory) {
            (fs::exists(directory / "meta.json") || !split_files(directory, "train").empty());
 }
 
-Resolved resolved(const fs::path& directory, const std::string& tokenizer,
-                  const std::string& wanted) {
+Resolved resolved(const fs::path& directory, const config::Data& data, const fs::path& data_dir) {
     const bool sidecar = fs::exists(directory / "meta.json");
-    Resolved result{.dataset = open_dataset(directory, sidecar ? "" : tokenizer),
+    Resolved result{.dataset = open_dataset(directory, sidecar ? "" : data.tokenizer),
                     .tokenizer_directory = tokenizer_files_of(directory),
-                    .wanted = wanted};
+                    .wanted = data.dataset};
+    // Token files of another program come without their tokenizer; GPT-2's is always the same.
+    if (result.tokenizer_directory.empty() && !sidecar && data.tokenizer == "gpt2")
+        result.tokenizer_directory = find_gpt2_tokenizer(data_dir);
     return result;
 }
 
@@ -56,10 +58,10 @@ std::optional<Resolved> find_prepared(const config::Data& data, const fs::path& 
                                       std::string& passed_over) {
     const fs::path full =
         data_dir / dataset_directory_name(data.dataset, data.tokenizer, data.bpe_vocab);
-    if (holds_tokens(full)) return resolved(full, data.tokenizer, data.dataset);
+    if (holds_tokens(full)) return resolved(full, data, data_dir);
     const fs::path plain = data_dir / data.dataset;
     if (!holds_tokens(plain)) return std::nullopt;
-    Resolved found = resolved(plain, data.tokenizer, data.dataset);
+    Resolved found = resolved(plain, data, data_dir);
     passed_over = mismatch(found.dataset.meta, data);
     if (passed_over.empty()) return found;
     passed_over = fmt::format(" ({} {})", plain.string(), passed_over);
@@ -113,7 +115,7 @@ Resolved make_linuxdoc_here(const config::Data& data, const fs::path& data_dir) 
     const fs::path source = find_linuxdoc();
     log::info("preparing {} from {}", out.string(), source.string());
     make_once(out, [&] { make_linuxdoc(source, false, options_for(data, data_dir), out); });
-    return resolved(out, data.tokenizer, data.dataset);
+    return resolved(out, data, data_dir);
 }
 
 Resolved make_synthetic_here(const config::Data& data, const fs::path& data_dir) {
@@ -122,7 +124,7 @@ Resolved make_synthetic_here(const config::Data& data, const fs::path& data_dir)
     make_once(out, [&] {
         make_synthetic("markov", kSyntheticTokens, kSyntheticSeed, options, out);
     });
-    return resolved(out, "byte", data.dataset);
+    return resolved(out, data, data_dir);
 }
 
 /// A directory of tokens as it is; a text file tokenized once per content and tokenizer.
@@ -138,7 +140,7 @@ Resolved custom(const config::Data& data, const fs::path& data_dir) {
              "{}: no such file or directory (GPT2_CUSTOM_DATASET_PATH); give a text file or a "
              "directory with train.bin and val.bin",
              path.string());
-    if (holds_tokens(path)) return resolved(path, data.tokenizer, data.dataset);
+    if (holds_tokens(path)) return resolved(path, data, data_dir);
     if (fs::is_directory(path))
         fail(kData,
              "{}: no train.bin, *_train_*.bin or meta.json in it (GPT2_CUSTOM_DATASET_PATH); knlp "
@@ -154,7 +156,7 @@ Resolved custom(const config::Data& data, const fs::path& data_dir) {
         log::info("preparing {} from {}", out.string(), path.string());
         make_text({path}, TextFormat::kText, options, out);
     });
-    return resolved(out, data.tokenizer, data.dataset);
+    return resolved(out, data, data_dir);
 }
 
 Resolved substitute(const config::Data& data, const fs::path& data_dir,

@@ -115,6 +115,42 @@ TEST_F(DataVerb, WhatIsThereIsNotReplacedWithoutForce) {
     EXPECT_EQ(data("synth --tokens 1000 --seed 2 --force").status, 0);
 }
 
+TEST_F(DataVerb, LinuxdocThatIsThereIsNotTakenForAnotherOne) {
+    test::write_text(dir_.file("tree/Documentation/a.rst"), "The first page of the manual.\n");
+    for (int i = 0; i < 40; ++i)
+        test::write_text(dir_.file("tree/Documentation/p" + std::to_string(i) + ".rst"), "page\n");
+    ASSERT_EQ(data("linuxdoc --src tree").status, 0);
+    EXPECT_EQ(data("linuxdoc").status, 0);
+    EXPECT_EQ(data("linuxdoc --tokenizer byte").status, 0);
+    expect_failure("linuxdoc --src /nowhere", 2, {"linuxdoc-byte", "--src", "--force", "--out"});
+    expect_failure("linuxdoc --with-translations", 2, {"--with-translations"});
+    expect_failure("linuxdoc --tokenizer char --out data/linuxdoc-byte", 2,
+                   {"byte tokens", "--tokenizer"});
+    EXPECT_EQ(data("linuxdoc --src tree --force").status, 0);
+}
+
+TEST_F(DataVerb, ReportsGoToTheFileThatOutNames) {
+    ASSERT_EQ(data("prepare --text a.txt --out data/cats").status, 0);
+    for (const char* words : {"list", "check cats", "stats cats --json", "hash cats"}) {
+        const test::Finished printed = data(words);
+        const test::Finished filed = data(std::string(words) + " --out report.txt");
+        EXPECT_EQ(filed.status, 0) << words << filed.err;
+        EXPECT_EQ(filed.out, "") << words;
+        EXPECT_EQ(read_file(dir_.file("report.txt")), printed.out) << words;
+        fs::remove(dir_.file("report.txt"));
+    }
+    expect_failure("check nothing --out report.txt", 3, {"nothing"});
+    EXPECT_FALSE(fs::exists(dir_.file("report.txt")));
+}
+
+TEST_F(DataVerb, TooLittleTextIsToldWithoutOptionsOfOtherVerbs) {
+    test::write_text(dir_.file("short.txt"), "ab");
+    const test::Finished done = data("prepare --text short.txt --out d");
+    EXPECT_EQ(done.status, 3);
+    EXPECT_THAT(done.err, HasSubstr("use more text"));
+    EXPECT_THAT(done.err, testing::Not(HasSubstr("--val-fraction")));
+}
+
 TEST_F(DataVerb, DryRunChangesNothing) {
     EXPECT_EQ(data("import --name x a.txt --dry-run").status, 0);
     EXPECT_EQ(data("synth --dry-run").status, 0);

@@ -45,6 +45,20 @@ TEST_F(Resolving, FindsTheDatasetUnderItsPlainName) {
     EXPECT_EQ(found.dataset.meta.vocab_size, 262);
 }
 
+TEST_F(Resolving, TokensWithoutATokenizerTakeGpt2sFromTheDataDirectory) {
+    const fs::path tokens = dir_.file("tokens");
+    for (const char* name : {"train.bin", "val.bin"})
+        test::write_text(tokens / name, std::string(64, '\0'));
+    Data data{.dataset = "custom", .tokenizer = "gpt2"};
+    data.custom_path = tokens.string();
+    EXPECT_EQ(resolve_dataset(data, data_dir(), true).tokenizer_directory, "");
+    test::write_text(data_dir() / "gpt2.tiktoken", "IQ== 0\n");
+    EXPECT_EQ(resolve_dataset(data, data_dir(), true).tokenizer_directory,
+              data_dir() / "gpt2.tiktoken");
+    data.tokenizer = "byte";
+    EXPECT_EQ(resolve_dataset(data, data_dir(), true).tokenizer_directory, "");
+}
+
 TEST_F(Resolving, PlainNameOfAnotherTokenizerIsPassedOverAndSaid) {
     prepare("shakespeare", "char");
     expect_error(

@@ -40,6 +40,11 @@ struct Command {
 };
 std::span<const Command* const> commands();
 
+/// Runs a verb whose result is what it prints. With --out that goes to the file: all of it or, when the
+/// verb fails, nothing; a dry run changes nothing, so it prints. Error{kRun} when the file cannot be
+/// written. After a failure stdout stays turned away; the process ends then.
+int run_printing(Common common, const std::function<int(const Common&)>& verb);
+
 /// The configuration file a verb reads: --config, else $KCONFIG_CONFIG, else ./.config; "" when there is none.
 std::string config_path(const Common& common);
 

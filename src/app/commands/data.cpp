@@ -13,12 +13,19 @@ namespace {
 namespace fs = std::filesystem;
 using Verb = int (*)(const Common&, const DataOptions&);
 
-DataOptions options;
-std::vector<std::pair<CLI::App*, Verb>> verbs;
+struct SubVerb {
+    CLI::App* app;
+    Verb run;
+    bool prints_result;  // as Command's: the others heed --out themselves
+};
 
-CLI::App* add_verb(CLI::App& app, const char* name, const char* summary, Verb verb) {
+DataOptions options;
+std::vector<SubVerb> verbs;
+
+CLI::App* add_verb(CLI::App& app, const char* name, const char* summary, Verb verb,
+                   bool prints_result = false) {
     CLI::App* sub = app.add_subcommand(name, summary);
-    verbs.emplace_back(sub, verb);
+    verbs.push_back({sub, verb, prints_result});
     return sub;
 }
 
@@ -137,23 +144,26 @@ void add_users(CLI::App& app) {
                      Verb{data_stats}},
           std::tuple{"check", "is a dataset whole? sizes, ids, hashes, tokenizer",
                      Verb{data_check}}}) {
-        CLI::App* sub = add_verb(app, name, summary, verb);
+        CLI::App* sub = add_verb(app, name, summary, verb, true);
         sub->add_option("dataset", options.target, "directory, or its name in the data directory")
             ->required()
             ->type_name("DATASET");
         sub->add_option("--tokenizer", options.name, "tokenizer of a directory without meta.json")
             ->type_name("KIND");
     }
-    add_verb(app, "list", "datasets in the data directory", data_list);
-    add_verb(app, "hash", "SHA-256 of files, or of a dataset's parts", data_hash)
+    add_verb(app, "list", "datasets in the data directory", data_list, true);
+    add_verb(app, "hash", "SHA-256 of files, or of a dataset's parts", data_hash, true)
         ->add_option("path", options.files, "files or dataset directories")
         ->required()
         ->type_name("PATH");
 }
 
 int run(const Common& common) {
-    for (const auto& [sub, verb] : verbs)
-        if (sub->parsed()) return verb(common, options);
+    for (const SubVerb& verb : verbs) {
+        if (!verb.app->parsed()) continue;
+        const auto call = [&](const Common& given) { return verb.run(given, options); };
+        return verb.prints_result ? run_printing(common, call) : call(common);
+    }
     return 2;
 }
 

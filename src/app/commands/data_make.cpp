@@ -153,6 +153,32 @@ void report(const Common& common, const fs::path& out, const DatasetMeta& meta) 
                              meta.entropy_nats));
 }
 
+/// Answers with the dataset that is there. Options that it may not have been made with are not
+/// passed over in silence.
+int keep_existing(const Common& common, const DataOptions& options, const PrepareOptions& wanted,
+                  const fs::path& out) {
+    const DatasetMeta meta = data::read_dataset_meta(out / "meta.json");
+    std::string given;
+    const auto name_if = [&given](bool differs, const char* option) {
+        if (differs) given += fmt::format("{}{}", given.empty() ? "" : " ", option);
+    };
+    name_if(!options.source.empty(), "--src");
+    name_if(!options.deb.empty(), "--deb");
+    name_if(options.with_translations, "--with-translations");
+    name_if(!options.tokenizer_files.empty(), "--tokenizer-files");
+    name_if(meta.tokenizer != wanted.tokenizer, "--tokenizer");
+    // Elsewhere the directory's name holds it.
+    name_if(!common.out.empty() && wanted.tokenizer == "bpe" && meta.vocab_size != wanted.bpe_vocab, "--vocab");
+    if (!given.empty())
+        fail(kUsage,
+             "{} is there already, with {} tokens of {} ids, and {} would not be heeded; --force "
+             "makes it again, --out DIR makes another",
+             out.string(), meta.tokenizer, meta.vocab_size, given);
+    log::info("{} is there already; --force makes it again", out.string());
+    report(common, out, meta);
+    return 0;
+}
+
 int say_dry(const fs::path& out) {
     log::info("would write {}", out.string());
     return 0;
@@ -166,11 +192,8 @@ int data_linuxdoc(const Common& common, const DataOptions& options) {
     const fs::path out = out_directory(common, options, "linuxdoc");
     const PrepareOptions prepare = prepare_options(common, options);
     if (common.dry_run) return say_dry(out);
-    if (!options.force && fs::exists(out / "meta.json")) {
-        log::info("{} is there already; --force makes it again", out.string());
-        report(common, out, data::read_dataset_meta(out / "meta.json"));
-        return 0;
-    }
+    if (!options.force && fs::exists(out / "meta.json"))
+        return keep_existing(common, options, prepare, out);
     std::optional<UnpackedDeb> deb;
     if (!options.deb.empty()) deb.emplace(options.deb);
     const fs::path source = deb                       ? deb->tree()
