@@ -53,4 +53,5 @@ mrproper: clean ## clean, and remove .config, generated files and the binary; ne
 	$(Q)rmdir $(O)/include 2>/dev/null || true
 distclean: mrproper
 data-clean: ## remove prepared data in data/ (asks; YES=1 does not)
-	@[ -n '$(YES)' ] || { printf 'remove data/? [y/N] '; read answer; [ "$$answer" = y ]; } && rm -rf data
+	@answer=; [ -n '$(YES)' ] && answer=y || { printf 'remove data/? [y/N] '; read answer || echo; }; \
+	if [ "$$answer" = y ]; then rm -rf data; else echo '*** data/ not removed; YES=1 removes it without asking' >&2; exit 1; fi

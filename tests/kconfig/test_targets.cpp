@@ -1,6 +1,8 @@
 // Configuration targets of make, as a user meets them.
 #include "tests/kconfig/tools.h"
 
+#include <regex>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -22,7 +24,9 @@ TEST(NoConfiguration, MakeNamesTheWaysToGetOneAndMakesNothing) {
             result.err,
             StartsWith("*** No configuration found (" + output.dot_config().string() +
                        ").\n"
-                       "*** Run \"make menuconfig\" or \"make defconfig-NAME\"; presets:\n"));
+                       "*** Run \"make O=" +
+                       output.path().string() + " menuconfig\" or \"make O=" +
+                       output.path().string() + " defconfig-NAME\"; presets:\n"));
         EXPECT_THAT(result.err, HasSubstr("  gpt2-nano-cpu "));
         EXPECT_THAT(result.err, HasSubstr("  gpt2-vanilla-baseline "));
         EXPECT_THAT(names_in(output.path()), IsEmpty());
@@ -74,6 +78,58 @@ TEST(Variables, TheOnesListedPass) {
     const Finished result =
         Output().make({"TIME=5", "SET=SEED=1 DEVICE=cpu", "STRICT=1", "V=1", "TEXT=a b", "help"});
     EXPECT_EQ(result.status, 0) << result.err;
+}
+
+/// Lines of what make would do that name the .config of this output directory or of the tree.
+std::vector<std::string> lines_naming_dot_config(const Output& output, const std::string& commands) {
+    const std::regex name(R"((^|[\s'"=<>])(\./|)" + output.path().string() +
+                          R"(/)?\.config(\.\w+)?($|[\s'";)]))");
+    std::vector<std::string> lines;
+    std::istringstream text(commands);
+    // What make announces, such as "  SYNC    .config", is no command.
+    for (std::string line; std::getline(text, line);)
+        if (!line.starts_with("  ") && std::regex_search(line, name)) lines.push_back(line);
+    return lines;
+}
+
+TEST(UsersConfiguration, NoCommandOfCheckOrQuickstartChangesIt) {
+    const Output output;
+    ASSERT_EQ(output.make({"defconfig-smoke-gpt2"}).status, 0);
+    const std::string mine = read_text(output.dot_config()) + "# mine\n";
+    write_text(output.dot_config(), mine);
+    // Under -n the inner makes do not make the configurations that they then look for.
+    std::filesystem::create_directories(output.file("build/check"));
+    ASSERT_EQ(output.make({"O=" + output.file("build/check").string(), "defconfig-gpt2-nano-cpu"}).status, 0);
+
+    const Finished check = output.make({"-n", "check"});
+    EXPECT_EQ(check.status, 0) << check.err;
+    EXPECT_THAT(check.out, HasSubstr("KCONFIG_CONFIG='" + output.file("build/check/.config").string()));
+    EXPECT_THAT(check.out, HasSubstr("scripts/run-tests"));
+    EXPECT_THAT(lines_naming_dot_config(output, check.out), IsEmpty());
+
+    const Finished quickstart = output.make({"-n", "quickstart-run"});
+    EXPECT_EQ(quickstart.status, 0) << quickstart.err;
+    EXPECT_THAT(quickstart.out, HasSubstr(" train --config "));
+    // Only where there is none is one made.
+    EXPECT_THAT(lines_naming_dot_config(output, quickstart.out),
+                testing::ElementsAre(StartsWith("[ -e " + output.dot_config().string() + " ] || ")));
+    EXPECT_EQ(read_text(output.dot_config()), mine);
+}
+
+TEST(DataClean, WithoutAnAnswerRemovesNothingAndSaysHow) {
+    const Output output;
+    const Finished dry = output.make({"-n", "data-clean"});
+    ASSERT_EQ(dry.status, 0);
+    // The command itself, where the data directory is the test's own.
+    std::filesystem::create_directories(output.file("data"));
+    write_text(output.file("clean"), dry.out);
+    const Finished refused = run_program({"/bin/sh", output.file("clean").string()}, {}, output.path());
+    EXPECT_EQ(refused.status, 1);
+    EXPECT_THAT(refused.err, HasSubstr("data/ not removed; YES=1 removes it without asking"));
+    EXPECT_TRUE(std::filesystem::exists(output.file("data")));
+    write_text(output.file("clean"), output.make({"-n", "data-clean", "YES=1"}).out);
+    EXPECT_EQ(run_program({"/bin/sh", output.file("clean").string()}, {}, output.path()).status, 0);
+    EXPECT_FALSE(std::filesystem::exists(output.file("data")));
 }
 
 TEST(Defconfig, LoadsAndSaysWhat) {
