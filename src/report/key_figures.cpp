@@ -78,6 +78,10 @@ KeyFigures key_figures(const RunData& run) {
         key.steps = run.evals.back().step;
         if (std::isfinite(run.evals.back().tokens)) key.tokens = run.evals.back().tokens;
     }
+    if (run.saved.step > key.steps) {          // it was stopped between two lines of the log
+        key.steps = run.saved.step;
+        key.tokens = static_cast<double>(run.saved.tokens);
+    }
     if (const double steps = run.number({"/steps"}); steps > 0) key.steps = static_cast<int64_t>(steps);
     if (const double tokens = run.number({"/tokens"}); tokens > 0) key.tokens = tokens;
     key.wall_s = run.number({"/total_time", "/wall_s"});

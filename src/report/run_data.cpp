@@ -152,6 +152,7 @@ RunData read_run(const fs::path& directory) {
     if (has("summary.json")) run.summary = object_file(run, "summary.json");
     if (has("metrics.jsonl")) leniently(run, [&] { read_events(run); });
     else run.problems.emplace_back("metrics.jsonl is missing");
+    run.saved = track::last_saved(run.directory);
     read_settings(run);
     if (has("samples.txt"))
         leniently(run, [&] { run.samples = read_file(run.directory / "samples.txt", kMaxSamples); });

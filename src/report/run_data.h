@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "knlp/track/run_dir.h"
+
 namespace knlp::report {
 
 constexpr double kMissing = std::numeric_limits<double>::quiet_NaN();
@@ -42,6 +44,7 @@ struct RunData {
     std::vector<EvalPoint> evals;
     std::vector<Setting> settings;       // sorted by name
     std::string samples;                 // as written by the run
+    track::Saved saved;                  // the newest checkpoint
     nlohmann::json final_event;          // the last "final" event, or null
     std::vector<std::string> problems;
 

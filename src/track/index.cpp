@@ -3,6 +3,7 @@
 #include "knlp/core/error.h"
 #include "knlp/core/json.h"
 #include "knlp/core/log.h"
+#include "knlp/core/stats.h"
 #include "knlp/track/manifest.h"
 #include "knlp/track/run_dir.h"
 
@@ -11,6 +12,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <set>
 
 namespace knlp::track {
 
@@ -46,6 +48,18 @@ void run_sql(sqlite3* db, const fs::path& path, const char* sql) {
     if (sqlite3_exec(db, sql, nullptr, nullptr, nullptr) != SQLITE_OK) refuse(db, path);
 }
 
+/// Two processes that switch a new file to WAL at once would wait for each other for ever: SQLite
+/// answers one with "busy" at once, whatever its timeout.
+void use_wal(sqlite3* db, const fs::path& path) {
+    constexpr int kTries = 1000, kPauseMs = 10;
+    for (int tries = 1;; ++tries) {
+        const int result = sqlite3_exec(db, "PRAGMA journal_mode=WAL", nullptr, nullptr, nullptr);
+        if (result == SQLITE_OK) return;
+        if (result != SQLITE_BUSY || tries == kTries) refuse(db, path);
+        sqlite3_sleep(kPauseMs);
+    }
+}
+
 int version_of(sqlite3* db, const fs::path& path) {
     sqlite3_stmt* raw = nullptr;
     if (sqlite3_prepare_v2(db, "PRAGMA user_version", -1, &raw, nullptr) != SQLITE_OK)
@@ -62,7 +76,8 @@ Database open_index(const fs::path& output_dir) {
     Database db(raw);
     if (result != SQLITE_OK) refuse(raw, path);
     sqlite3_busy_timeout(raw, 10000);
-    run_sql(raw, path, "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL");
+    use_wal(raw, path);
+    run_sql(raw, path, "PRAGMA synchronous=NORMAL");
     if (const int version = version_of(raw, path); version != 0 && version != kVersion)
         run_sql(raw, path, "DROP TABLE IF EXISTS run");
     run_sql(raw, path, kTable);
@@ -88,6 +103,29 @@ json object_of(const fs::path& path) {
     } catch (const Error&) {
         return json::object();
     }
+}
+
+/// Adds what the log says: the speed of training, and for a run without a summary how far it got.
+void read_log(IndexedRun& run, const fs::path& directory, double step_tokens, bool interrupted) {
+    std::vector<double> speeds;
+    const auto reached = [&](int64_t step, double tokens) {
+        run.step = std::max(run.step, step);
+        run.tokens = std::max(run.tokens, static_cast<int64_t>(tokens));
+    };
+    for (const json& event : read_metrics(directory)) {
+        const bool train = text_at(event, "/event") == "train";
+        if (const double speed = number_at(event, "/tokens_per_s"); train && speed > 0)
+            speeds.push_back(speed);
+        if (!interrupted) continue;
+        // A "train" event names the step just taken, counted from 0, and the tokens before it.
+        reached(static_cast<int64_t>(number_at(event, "/step")) + (train ? 1 : 0),
+                number_at(event, "/tokens") + (train ? step_tokens : 0));
+        if (const double loss = number_at(event, "/val_loss"); loss > 0) {
+            run.val_loss = loss;
+            run.best_val_loss = run.best_val_loss > 0 ? std::min(run.best_val_loss, loss) : loss;
+        }
+    }
+    if (!speeds.empty()) run.tokens_per_s = median(speeds);
 }
 
 IndexedRun read_row(const fs::path& output_dir, const fs::path& directory) {
@@ -116,22 +154,28 @@ IndexedRun read_row(const fs::path& output_dir, const fs::path& directory) {
     run.substituted = !text_at(manifest, "/data/substitute").empty();
     const json::json_pointer synthetic("/data/synthetic");
     run.synthetic = manifest.contains(synthetic) && manifest[synthetic] == true;
-    if (!summary.empty()) return run;
-    // Interrupted: what the log says so far.
+    if (summary.empty()) {
+        const Saved saved = last_saved(directory);
+        run.step = saved.step;
+        run.tokens = saved.tokens;
+    }
     try {
-        for (const json& event : read_metrics(directory)) {
-            run.step = std::max(run.step, static_cast<int64_t>(number_at(event, "/step")));
-            run.tokens = std::max(run.tokens, static_cast<int64_t>(number_at(event, "/tokens")));
-            if (const double loss = number_at(event, "/val_loss"); loss > 0) {
-                run.val_loss = loss;
-                run.best_val_loss =
-                    run.best_val_loss > 0 ? std::min(run.best_val_loss, loss) : loss;
-            }
-        }
+        read_log(run, directory,
+                 number_at(manifest, "/batch/effective") * number_at(manifest, "/batch/n_ctx"),
+                 summary.empty());
     } catch (const Error&) {
         // No log yet.
     }
     return run;
+}
+
+bool is_run(const fs::path& directory) {
+    try {
+        RunDir::open(directory);
+        return true;
+    } catch (const Error&) {
+        return false;
+    }
 }
 
 void store(sqlite3* db, const fs::path& path, const IndexedRun& run) {
@@ -174,11 +218,17 @@ void index_run(const fs::path& output_dir, const fs::path& run_directory) {
 
 void rebuild_index(const fs::path& output_dir) {
     const fs::path path = output_dir / "index.sqlite";
-    const Database db = open_index(output_dir);
-    run_sql(db.get(), path, "BEGIN IMMEDIATE; DELETE FROM run");
+    std::set<fs::path> directories;
     std::error_code error;
     for (const fs::directory_entry& entry : fs::directory_iterator(output_dir / "runs", error))
-        if (entry.is_directory()) store(db.get(), path, read_row(output_dir, entry.path()));
+        if (entry.is_directory()) directories.insert(entry.path());
+    // Runs that lie elsewhere (--out) are known from the index alone.
+    for (const IndexedRun& run : list_runs(output_dir))
+        if (const fs::path known = output_dir / run.path; is_run(known)) directories.insert(known);
+    const Database db = open_index(output_dir);
+    run_sql(db.get(), path, "BEGIN IMMEDIATE; DELETE FROM run");
+    for (const fs::path& directory : directories)
+        store(db.get(), path, read_row(output_dir, directory));
     run_sql(db.get(), path, "COMMIT");
 }
 

@@ -4,6 +4,7 @@
 #include "knlp/core/file.h"
 #include "knlp/core/host.h"
 #include "knlp/core/json.h"
+#include "knlp/core/log.h"
 
 #include <nlohmann/json.hpp>
 
@@ -92,6 +93,24 @@ RunDir RunDir::open(const fs::path& path) {
 
 void RunDir::lock() {
     if (!lock_) lock_ = std::make_shared<FileLock>(path_ / "lock");
+}
+
+Saved last_saved(const fs::path& run_directory) {
+    Saved saved;
+    std::error_code error;
+    for (const fs::directory_entry& entry :
+         fs::directory_iterator(run_directory / "checkpoints", error)) {
+        // Names that begin with a dot are checkpoints that were not finished.
+        if (!entry.path().filename().string().starts_with("step-")) continue;
+        try {
+            const nlohmann::json state = read_json(entry.path() / "state.json");
+            if (const int64_t step = state.at("step").get<int64_t>(); step > saved.step)
+                saved = {.step = step, .tokens = state.at("tokens_seen").get<int64_t>()};
+        } catch (const std::exception& damage) {
+            log::debug("{}: {}", entry.path().string(), damage.what());
+        }
+    }
+    return saved;
 }
 
 fs::path newest_run(const fs::path& output_dir, const std::vector<std::string>& states) {

@@ -190,6 +190,16 @@ TEST(Page, ShowsTheBeginningOfAVeryLongSample) {
     EXPECT_TRUE(has(page, "samples.txt has all of it"));
 }
 
+TEST(Report, AnInterruptedRunGotAsFarAsItsCheckpoint) {
+    test::TempDir dir;
+    const fs::path run = test::write_fake_run(dir.path(), {.eval_every = 10000, .state = "preempted"});
+    EXPECT_EQ(run_figures(run)["steps"], 591);      // the last line of the log is step 590, from 0
+    fs::create_directories(run / "checkpoints/step-00000597");
+    std::ofstream(run / "checkpoints/step-00000597/state.json") << R"({"step":597,"tokens_seen":1222656})";
+    EXPECT_EQ(run_figures(run)["steps"], 597);
+    EXPECT_EQ(run_figures(run)["tokens"], 1222656);
+}
+
 TEST(Report, RefusesADirectoryThatIsNoRun) {
     test::TempDir dir;
     test::expect_error(kData, {dir.path().string(), "not a run directory"}, [&] { write_report(dir.path()); });

@@ -113,6 +113,54 @@ TEST(Index, AnInterruptedRunShowsItsLastMetrics) {
     EXPECT_EQ(runs[0].best_val_loss, 3.0);
 }
 
+TEST(Index, AnInterruptedRunShowsTheStepThatWasSaved) {
+    const TempDir dir;
+    const RunDir run = RunDir::create(dir.path(), "x", dir.file("runs/x"));
+    MetricsLog(run).append("train", {{"step", 0}, {"tokens", 0}});
+    index_run(dir.path(), run.path());
+    EXPECT_EQ(list_runs(dir.path()).at(0).step, 1);  // the event's step is counted from 0
+    for (const char* name : {"step-00000100", "step-00001121", "step-00002000",
+                             ".step-00003000.partial"})
+        fs::create_directories(run.file("checkpoints") / name);
+    dir.write("runs/x/checkpoints/step-00000100/state.json", R"({"step":100,"tokens_seen":900})");
+    dir.write("runs/x/checkpoints/step-00001121/state.json", R"({"step":1121,"tokens_seen":9999})");
+    dir.write("runs/x/checkpoints/step-00002000/state.json", "{");
+    dir.write("runs/x/checkpoints/.step-00003000.partial/state.json", R"({"step":3000})");
+    index_run(dir.path(), run.path());
+    EXPECT_EQ(list_runs(dir.path()).at(0).step, 1121);
+    EXPECT_EQ(list_runs(dir.path()).at(0).tokens, 9999);
+}
+
+TEST(Index, SpeedIsTheMedianOfTheLog) {
+    const TempDir dir;
+    const RunDir run = make_run(dir, "a", 2.5, "2026-01-01T00:00:00Z");
+    index_run(dir.path(), run.path());
+    EXPECT_EQ(list_runs(dir.path()).at(0).tokens_per_s, 100);  // nothing logged: the summary's
+    {
+        MetricsLog log(run);
+        for (const double speed : {500.0, 300.0, 400.0})
+            log.append("train", {{"step", 1}, {"tokens_per_s", speed}});
+        log.append("final", {{"tokens_per_s", 1.0}});
+    }
+    index_run(dir.path(), run.path());
+    EXPECT_EQ(list_runs(dir.path()).at(0).tokens_per_s, 400);
+    EXPECT_EQ(list_runs(dir.path()).at(0).step, 20);
+}
+
+TEST(Index, RebuildingKeepsRunsThatLieElsewhere) {
+    const TempDir dir, elsewhere;
+    const RunDir run = RunDir::create(dir.path(), "out", elsewhere.file("out"));
+    write_status(run, "preempted");
+    const RunDir gone = RunDir::create(dir.path(), "gone", elsewhere.file("gone"));
+    for (const RunDir& one : {run, gone}) index_run(dir.path(), one.path());
+    fs::remove_all(gone.path());
+    rebuild_index(dir.path());
+    const std::vector<IndexedRun> runs = list_runs(dir.path());
+    ASSERT_EQ(runs.size(), 1u);
+    EXPECT_EQ(runs[0].path, elsewhere.file("out"));
+    EXPECT_EQ(runs[0].state, "preempted");
+}
+
 TEST(Index, ProcessesThatWriteTogetherLoseNothing) {
     const TempDir dir;
     for (int i = 0; i < 6; ++i) make_run(dir, "r" + std::to_string(i), 2.0, "2026-01-01T00:00:00Z");

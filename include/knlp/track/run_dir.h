@@ -63,6 +63,13 @@ const std::vector<std::string>& time_fields();
 /// All events of a run, in order; a damaged last line (killed while writing) is dropped.
 std::vector<nlohmann::json> read_metrics(const std::filesystem::path& run_directory);
 
+/// How far the newest checkpoint of a run got, as its state.json says; zeros when there is none that
+/// can be read.
+struct Saved {
+    int64_t step = 0, tokens = 0;
+};
+Saved last_saved(const std::filesystem::path& run_directory);
+
 /// Newest run directory below output_dir with one of these states ("" = any), or empty path.
 std::filesystem::path newest_run(const std::filesystem::path& output_dir,
                                  const std::vector<std::string>& states = {});
