@@ -73,6 +73,7 @@ std::string version_json() {
         {"version", info.version},
         {"git_commit", info.git_commit},
         {"git_dirty", info.git_dirty},
+        {"git_diff_sha256", info.git_diff_sha256},
         {"compiler", info.compiler},
         {"flags", info.flags},
         {"build_type", info.build_type},

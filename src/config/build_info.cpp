@@ -19,6 +19,7 @@ const BuildInfo& build_info() {
         .build_type = built("BUILD_DEBUG") == "y"            ? "debug"
                       : built("BUILD_RELWITHDEBINFO") == "y" ? "relwithdebinfo"
                                                              : "release",
+        .git_diff_sha256 = KNLP_GIT_DIFF_SHA256,
         .git_dirty = KNLP_GIT_DIRTY != 0,
     };
     return info;

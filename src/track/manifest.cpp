@@ -102,6 +102,7 @@ json manifest_json(const RunDir& run, const Manifest& m) {
             {"knlp_version", build.version},
             {"git_commit", known(std::string(build.git_commit))},
             {"git_dirty", build.git_dirty},
+            {"git_diff_sha256", known(std::string(build.git_diff_sha256))},
             {"compiler", build.compiler},
             {"build_type", build.build_type},
             {"build_flags", build.flags},

@@ -40,5 +40,11 @@ TEST(BuildInfo, NamesWhatItWasMadeFrom) {
     EXPECT_TRUE(build_info().torch_version.starts_with("2."));
 }
 
+TEST(BuildInfo, UncommittedChangesHaveAHash) {
+    const std::string_view hash = build_info().git_diff_sha256;
+    EXPECT_EQ(hash.size(), build_info().git_dirty ? 64u : 0u);
+    EXPECT_EQ(hash.find_first_not_of("0123456789abcdef"), std::string_view::npos);
+}
+
 }  // namespace
 }  // namespace knlp::config

@@ -60,7 +60,7 @@ TEST(Manifest, HoldsEveryFieldFromTheStart) {
                              "peak_rss_bytes", "peak_gpu_bytes",
                              "energy_j",       "result",
                              "exit_code",      "precision",
-                             "gemm_route"})
+                             "gemm_route",     "git_diff_sha256"})
         EXPECT_TRUE(m.contains(name)) << name;
     EXPECT_EQ(m["seeds"]["seed"], 7);
     EXPECT_EQ(m["data"]["files"][0]["bytes"], 100);
