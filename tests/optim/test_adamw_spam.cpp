@@ -1,3 +1,4 @@
+#include "knlp/config/build_info.h"
 #include "knlp/optim/optimizer.h"
 #include "knlp/optim/spam.h"
 #include "parameters.h"
@@ -97,7 +98,13 @@ void expect_reference(config::Optimizer o, int64_t steps) {
     EXPECT_NEAR(state(*optimizer, "exp_avg_sq").item<float>(), reference.v, 1e-4 * reference.v);
 }
 
-TEST(Spam, PaperModeFollowsTheFormula) {
+class Spam : public testing::Test {
+    void SetUp() override {
+        if (config::built("ENABLE_SPAM") == "n") GTEST_SKIP() << "built without ENABLE_SPAM";
+    }
+};
+
+TEST_F(Spam, PaperModeFollowsTheFormula) {
     config::Optimizer o = paper();
     o.spam_theta = 50;  // so that spikes are clipped
     o.spam_interval = 60;
@@ -107,14 +114,14 @@ TEST(Spam, PaperModeFollowsTheFormula) {
     expect_reference(o, 200);
 }
 
-TEST(Spam, KnlpModeFollowsTheFormula) {
+TEST_F(Spam, KnlpModeFollowsTheFormula) {
     config::Optimizer o = knlp_mode();
     o.spam_interval = 60;
     o.spam_warmup_steps = 15;
     expect_reference(o, 200);
 }
 
-TEST(Spam, ResetsOncePerIntervalAndCountsEachStepOnce) {
+TEST_F(Spam, ResetsOncePerIntervalAndCountsEachStepOnce) {
     auto parameters = make_parameters({3});
     config::Optimizer o = knlp_mode();
     o.spam_interval = 10;
@@ -135,7 +142,7 @@ TEST(Spam, ResetsOncePerIntervalAndCountsEachStepOnce) {
     EXPECT_EQ(resets, 9);  // floor(95 / 10)
 }
 
-TEST(Spam, ResetClearsTheLargestSecondMomentToo) {
+TEST_F(Spam, ResetClearsTheLargestSecondMomentToo) {
     auto parameters = make_parameters({1});
     config::Optimizer o = knlp_mode();
     o.spam_interval = 5;
@@ -151,7 +158,7 @@ TEST(Spam, ResetClearsTheLargestSecondMomentToo) {
     EXPECT_NEAR(state(*optimizer, "max_exp_avg_sq").item<float>(), 0.001f * g * g, 1e-6f * g * g);
 }
 
-TEST(Spam, WarmUpActsOnTheScheduledRateAndNeverAccumulates) {
+TEST_F(Spam, WarmUpActsOnTheScheduledRateAndNeverAccumulates) {
     // With a steady gradient and no decay the step is scale * lr, whatever came before.
     auto parameters = make_parameters({1});
     config::Optimizer o = knlp_mode();
@@ -171,7 +178,7 @@ TEST(Spam, WarmUpActsOnTheScheduledRateAndNeverAccumulates) {
     }
 }
 
-TEST(Spam, GradientPassesUnclippedRightAfterAReset) {
+TEST_F(Spam, GradientPassesUnclippedRightAfterAReset) {
     for (const bool amsgrad : {false, true}) {
         auto parameters = make_parameters({1});
         config::Optimizer o = knlp_mode();
@@ -188,7 +195,7 @@ TEST(Spam, GradientPassesUnclippedRightAfterAReset) {
     }
 }
 
-TEST(Spam, SteadyGradientIsNeverClippedInKnlpMode) {
+TEST_F(Spam, SteadyGradientIsNeverClippedInKnlpMode) {
     auto parameters = make_parameters({1});
     config::Optimizer o = knlp_mode();
     o.spam_interval = 0;
@@ -201,7 +208,7 @@ TEST(Spam, SteadyGradientIsNeverClippedInKnlpMode) {
                 1e-6);
 }
 
-TEST(Spam, OutlyingNormDampsTheMoments) {
+TEST_F(Spam, OutlyingNormDampsTheMoments) {
     auto calm = make_parameters({1}), spiked = make_parameters({1});
     config::Optimizer o = knlp_mode();
     o.spam_clip = false;
@@ -223,7 +230,7 @@ TEST(Spam, OutlyingNormDampsTheMoments) {
     EXPECT_NEAR(state(*damped, "exp_avg_sq").item<float>(), 0.999 * 0.9 * v + 0.001 * 25.0, 1e-7);
 }
 
-TEST(Spam, FewerThanTenNormsAreNoBasisForAnOutlier) {
+TEST_F(Spam, FewerThanTenNormsAreNoBasisForAnOutlier) {
     auto parameters = make_parameters({1});
     config::Optimizer o = knlp_mode();
     o.spam_clip = false;
@@ -238,7 +245,7 @@ TEST(Spam, FewerThanTenNormsAreNoBasisForAnOutlier) {
     EXPECT_NEAR(state(*optimizer, "exp_avg").item<float>(), 0.9 * m + 0.5, 1e-6);
 }
 
-TEST(Spam, StateRestoredInsideTheWarmUpContinuesWithTheSameBits) {
+TEST_F(Spam, StateRestoredInsideTheWarmUpContinuesWithTheSameBits) {
     config::Optimizer o = knlp_mode();
     o.spam_interval = 20;
     o.spam_warmup_steps = 8;
@@ -266,7 +273,7 @@ TEST(Spam, StateRestoredInsideTheWarmUpContinuesWithTheSameBits) {
     EXPECT_EQ(a->scalars(), b->scalars());
 }
 
-TEST(Spam, DecayUsesTheUnscaledRateAfterTheStep) {
+TEST_F(Spam, DecayUsesTheUnscaledRateAfterTheStep) {
     auto parameters = make_parameters({1});
     config::Optimizer o = paper();
     o.spam_interval = 2;
