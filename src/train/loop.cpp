@@ -150,7 +150,9 @@ Loop::StepEnd Loop::take_step(data::BatchLoader& loader) {
     }
     const int64_t step = state_.step++, tokens = state_.tokens;
     state_.tokens += session_.tokens_per_step();
-    step_time_ += steady_seconds() - begin;
+    const double spent = steady_seconds() - begin;
+    step_time_ += spent;
+    state_.train_s += spent;
     ++timed_steps_;
     if (step % session_.train.log_interval == 0) log_train(step, tokens);
     return StepEnd::kDone;

@@ -71,6 +71,11 @@ bool Loop::evaluate() {
 
 void Loop::save(bool scheduled, const RunState& resume) {
     const std::filesystem::path& directory = recorder_.run().path();
+    // A checkpoint in a directory made anew would belong to a run without a record.
+    if (!std::filesystem::exists(directory / "metrics.jsonl"))
+        fail_code(kRun, "E_IO",
+                  "{}: the run directory was removed or emptied at step {}; start again",
+                  directory.string(), state_.step);
     state_.elapsed_s = elapsed();
     state_.metrics_offset = recorder_.metrics_bytes();
     StateFile file{.state = state_,
@@ -167,7 +172,6 @@ int Loop::finish(const std::string& reason) {
     const double bytes_per_token = meta.val_tokens > 0 ? static_cast<double>(meta.val_bytes) /
                                                              static_cast<double>(meta.val_tokens)
                                                        : 0;
-    const double trained = static_cast<double>(state_.tokens);
     int64_t cache_bytes = 0;
     for (const model::CacheSpec& spec : model::cache_specs(session_.model))
         cache_bytes += model::cache_bytes_per_token(spec);
@@ -180,7 +184,7 @@ int Loop::finish(const std::string& reason) {
          .val_loss = last_eval_->loss,
          .val_se = last_eval_->standard_error,
          .wall_s = elapsed(),
-         .tokens_per_s = trained / std::max(elapsed(), 1e-9),
+         .tokens_per_s = state_.tokens_per_s(),
          .bits_per_byte = bytes_per_token > 0
                               ? last_eval_->loss / std::numbers::ln2 / bytes_per_token
                               : std::nan(""),

@@ -80,6 +80,9 @@ void Recorder::begin(int64_t metrics_offset) {
         track::MetricsLog::truncate(s.run, metrics_offset);
     s.metrics = std::make_unique<track::MetricsLog>(s.run);
     if (s.mirror) s.tensorboard = std::make_unique<track::TensorboardWriter>(s.run.path());
+    // What an earlier attempt came to no longer holds.
+    std::error_code absent;
+    std::filesystem::remove(s.run.file("summary.json"), absent);
     s.manifest.state = "running";
     s.write_manifest();
     track::write_status(s.run, "running");
@@ -191,9 +194,21 @@ void Recorder::stopped(int signal, int exit_code, const RunState& state) {
     s.manifest.state = "preempted";
     s.manifest.ended = utc_now();
     s.manifest.wall_s = state.elapsed_s;
+    s.manifest.tokens_per_s = known(state.tokens_per_s());
     s.manifest.peak_rss_bytes = peak_resident_bytes();
     s.manifest.exit_code = exit_code;
     s.write_manifest();
+    track::write_summary(
+        s.run, {.final_val_loss = known(state.last_val_loss),
+                .best_val_loss = known(state.best.val_loss),
+                .best_step = state.best.step >= 0 ? std::optional(state.best.step) : std::nullopt,
+                .steps = state.step,
+                .tokens = state.tokens,
+                .parameters = s.manifest.parameters.total.value_or(0),
+                .total_time_s = state.elapsed_s,
+                .tokens_per_s = known(state.tokens_per_s()),
+                .peak_rss_bytes = s.manifest.peak_rss_bytes,
+                .exit = "signal"});
     track::write_status(s.run, "preempted", exit_code, signal,
                         fmt::format("signal at step {}", state.step));
 }

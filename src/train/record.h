@@ -63,7 +63,7 @@ public:
     void warn(int64_t step, const std::string& text);
     /// Final event, summary and manifest; status "done".
     void finish(const FinalEvent& event);
-    /// Status and manifest "preempted" with the signal.
+    /// Status and manifest "preempted" with the signal; the summary says how far it came.
     void stopped(int signal, int exit_code, const RunState& state);
     /// Status and manifest "failed", error.txt.
     void failed(int exit_code, const std::string& text);

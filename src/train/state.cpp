@@ -36,6 +36,7 @@ json run_json(const RunState& s) {
             {"tokens_seen", s.tokens},
             {"batch_counter", s.step},
             {"elapsed_s", s.elapsed_s},
+            {"train_s", s.train_s},
             {"best_val_loss", finite_or_null(s.best.val_loss)},
             {"best_step", s.best.step},
             {"last_val_loss", finite_or_null(s.last_val_loss)},
@@ -53,6 +54,7 @@ RunState run_from(const json& j) {
     s.step = j.at("step").get<int64_t>();
     s.tokens = j.at("tokens_seen").get<int64_t>();
     s.elapsed_s = j.at("elapsed_s").get<double>();
+    s.train_s = j.at("train_s").get<double>();
     s.best.val_loss = number_or(j.at("best_val_loss"), std::numeric_limits<double>::infinity());
     s.best.step = j.at("best_step").get<int64_t>();
     s.last_val_loss = number_or(j.at("last_val_loss"), std::numeric_limits<double>::quiet_NaN());
@@ -76,7 +78,7 @@ Choices choices_from(const json& j) {
 
 void check_state(const RunState& s, const std::string& where) {
     if (s.step < 0 || s.tokens < 0 || s.metrics_offset < 0 || !std::isfinite(s.elapsed_s) ||
-        s.elapsed_s < 0)
+        s.elapsed_s < 0 || !std::isfinite(s.train_s) || s.train_s < 0)
         fail(kData, "{}: step {}, {} tokens, {} bytes of metrics, {} s: none may be negative",
              where, s.step, s.tokens, s.metrics_offset, s.elapsed_s);
 }
@@ -85,6 +87,11 @@ void check_state(const RunState& s, const std::string& where) {
 
 double Window::mean() const {
     return steps > 0 ? loss / static_cast<double>(steps) : std::numeric_limits<double>::quiet_NaN();
+}
+
+double RunState::tokens_per_s() const {
+    return train_s > 0 ? static_cast<double>(tokens) / train_s
+                       : std::numeric_limits<double>::quiet_NaN();
 }
 
 void Window::add(double value) {

@@ -29,13 +29,16 @@ struct Window {
 struct RunState {
     int64_t step = 0;  // steps taken; a skipped one counts, its batch is used up
     int64_t tokens = 0;
-    double elapsed_s = 0;  // training time of all attempts
+    double elapsed_s = 0;  // wall time of all attempts
+    double train_s = 0;    // of it, in steps: without start-up, evaluation and checkpoints
     Best best;
     double last_val_loss = std::numeric_limits<double>::quiet_NaN();
     int64_t last_eval_step = -1, last_logged_step = -1;
     Window since_log, since_eval;
     int64_t bad_in_a_row = 0, bad_total = 0;
     int64_t metrics_offset = 0;  // bytes of metrics.jsonl
+    /// Tokens trained on by second of train_s; NaN before the first step.
+    double tokens_per_s() const;
 };
 
 /// What timing or free memory chose; stored in the checkpoint and used again on resume.

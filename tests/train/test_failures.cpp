@@ -79,6 +79,16 @@ TEST(Failure, TokensThatCannotBeTrainedOnAreRefusedBeforeThereIsARun) {
     refused(std::string(32, '\0'), {"train.bin", "16 tokens", "at least 17"});
 }
 
+TEST(Failure, RunDirectoryThatIsRemovedMeanwhileEndsTheRunWithItsPath) {
+    TinyRuns runs;
+    train::TrainRequest request;
+    request.on_micro_batch = [&](int64_t step, int64_t micro) {
+        if (step == 4 && micro == 0) fs::remove_all(runs.run("a"));
+    };
+    expect_error(kRun, {runs.run("a").string(), "removed"}, [&] { runs.train("a", {}, request); });
+    EXPECT_FALSE(fs::exists(runs.run("a")));
+}
+
 TEST(Failure, ResumeAndInitFromExcludeEachOther) {
     TinyRuns runs;
     config::Symbols symbols = config::Symbols::from_values(runs.values());

@@ -45,6 +45,29 @@ TEST(Recorder, BeginCutsEventsAfterTheCheckpoint) {
     EXPECT_EQ(again.metrics_bytes(), offset);
 }
 
+TEST(Recorder, AStopLeavesASummaryOfHowFarItCameUntilTheRunGoesOn) {
+    Recorded r;
+    r.recorder.begin(0);
+    r.recorder.stopped(15, 75,
+                       {.step = 7,
+                        .tokens = 700,
+                        .elapsed_s = 20,
+                        .train_s = 10,
+                        .best = {2.5, 4},
+                        .last_val_loss = 2.75});
+    const auto summary = read_json(r.run.file("summary.json"));
+    EXPECT_EQ(summary["steps"], 7);
+    EXPECT_EQ(summary["tokens"], 700);
+    EXPECT_EQ(summary["tokens_per_s"], 70);
+    EXPECT_EQ(summary["total_time"], 20);
+    EXPECT_EQ(summary["final_val_loss"], 2.75);
+    EXPECT_EQ(summary["best_val_loss"], 2.5);
+    EXPECT_EQ(summary["exit"], "signal");
+    Recorder again(r.run, {}, "{}", false);
+    again.begin(r.recorder.metrics_bytes());
+    EXPECT_FALSE(std::filesystem::exists(r.run.file("summary.json")));
+}
+
 TEST(Recorder, FailureKeepsTheErrorTheCommandAndTheLastLines) {
     Recorded r;
     r.recorder.begin(0);

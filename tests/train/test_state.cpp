@@ -19,6 +19,7 @@ StateFile example() {
     file.state = {.step = 7,
                   .tokens = 700,
                   .elapsed_s = 0.1 + 0.2,
+                  .train_s = 0.2 / 3,
                   .best = {1.0 / 3, 4},
                   .last_val_loss = 0.7,
                   .last_eval_step = 4,
@@ -45,6 +46,7 @@ TEST(StateFile, EveryFieldSurvivesExactly) {
     const StateFile read = read_state_file(dir.file("state.json"));
     EXPECT_EQ(state_text(read), state_text(file));
     EXPECT_EQ(read.state.elapsed_s, 0.1 + 0.2);
+    EXPECT_EQ(read.state.train_s, 0.2 / 3);
     EXPECT_EQ(read.state.best.val_loss, 1.0 / 3);
     EXPECT_EQ(read.state.since_log.loss, 1e-17);
     EXPECT_TRUE(std::isinf(read.resume.best.val_loss));
@@ -56,9 +58,9 @@ TEST(StateFile, EveryFieldSurvivesExactly) {
 TEST(StateFile, EachMissingFieldIsRefusedByName) {
     test::TempDir dir;
     const nlohmann::json whole = nlohmann::json::parse(state_text(example()));
-    for (const char* name :
-         {"step", "tokens_seen", "elapsed_s", "best_step", "since_log", "metrics_offset", "resume",
-          "threads", "isa", "gemm", "batch", "accumulation", "optimizer", "rng", "schema"}) {
+    for (const char* name : {"step", "tokens_seen", "elapsed_s", "train_s", "best_step",
+                             "since_log", "metrics_offset", "resume", "threads", "isa", "gemm",
+                             "batch", "accumulation", "optimizer", "rng", "schema"}) {
         nlohmann::json without = whole;
         without.erase(name);
         write_file_atomic(dir.file("state.json"), without.dump());
@@ -84,6 +86,11 @@ TEST(StateFile, AnEmptyWindowHasNoMean) {
     window.add(1);
     window.add(2);
     EXPECT_DOUBLE_EQ(window.mean(), 1.5);
+}
+
+TEST(StateFile, SpeedCountsTheTimeInStepsAlone) {
+    EXPECT_TRUE(std::isnan(RunState{}.tokens_per_s()));
+    EXPECT_DOUBLE_EQ((RunState{.tokens = 600, .elapsed_s = 9, .train_s = 3}.tokens_per_s()), 200);
 }
 
 }  // namespace
