@@ -241,11 +241,29 @@ void print_substitute(const Session& s) {
     }
 }
 
-void print_banner(const Session& s, const std::string& run_path, int64_t from_step) {
-    const config::Model& m = s.model;
+namespace {
+
+std::string data_text(const Session& s) {
+    if (!s.resolved)
+        return fmt::format("{}, {} tokenizer; not looked at",
+                           s.data.dataset == "custom" ? s.data.custom_path : s.data.dataset,
+                           s.data.tokenizer);
     const data::DatasetMeta& meta = s.dataset().meta;
-    log::info("run      {}{}", run_path,
-              from_step > 0 ? fmt::format(", from step {}", from_step) : "");
+    return fmt::format("{}, {} tokenizer: {} training and {} validation tokens", meta.name,
+                       s.tokenizer ? std::string(s.tokenizer->kind()) : meta.tokenizer,
+                       count_text(s.dataset().train.size()), count_text(s.dataset().val.size()));
+}
+
+std::string warmup_text(const config::Train& t) {
+    return t.max_time_s > 0 ? fmt::format("{:g} % of the time", 100 * t.warmup_fraction)
+                            : count_text(t.warmup_steps) + " steps";
+}
+
+}  // namespace
+
+void print_plan(const Session& s) {
+    const config::Model& m = s.model;
+    const config::Optimizer& o = s.optimizer_options;
     log::info(
         "model    {} {}: {} layers, {} heads, width {}, context {}, vocabulary {}; {} parameters",
         m.name, m.size, m.n_layer, m.n_head, m.d_model, m.n_ctx, m.vocab_size,
@@ -254,18 +272,26 @@ void print_banner(const Session& s, const std::string& run_path, int64_t from_st
          optim::parameter_groups(s.gpt2->parameters(), s.optimizer_options.weight_decay))
         log::info("group    {}: {} tensors, {} elements, weight decay {}", group.name,
                   group.tensors, count_text(group.elements), group.weight_decay);
-    log::info("data     {}, {} tokenizer: {} training and {} validation tokens", meta.name,
-              s.tokenizer ? std::string(s.tokenizer->kind()) : meta.tokenizer,
-              count_text(s.dataset().train.size()), count_text(s.dataset().val.size()));
+    log::info("update   {}: beta {:g} and {:g}, epsilon {:g}, gradient norm {}", o.name, o.beta1,
+              o.beta2, o.epsilon,
+              o.clip_norm > 0 ? fmt::format("at most {:g}", o.clip_norm) : "not limited");
+    log::info("data     {}", data_text(s));
     log::info("batch    {} sequences = {} x {} accumulated x 1 rank, {} tokens a step",
               s.batch.effective(), s.batch.micro, s.batch.accumulation,
               count_text(s.tokens_per_step()));
-    log::info("machine  {}, {} threads, {}, GEMM by {}, {}", s.device.str(), s.choices.threads,
-              s.choices.isa, s.choices.gemm, name_of(s.train.precision));
-    log::info("budget   {}; {} from {:g}", budget_text(s.train), schedule_name(s.train),
-              s.train.learning_rate);
+    log::info("machine  {}, {} thread{}, {}, GEMM by {}, {}", s.device.str(), s.choices.threads,
+              s.choices.threads == 1 ? "" : "s", s.choices.isa, s.choices.gemm,
+              name_of(s.train.precision));
+    log::info("budget   {}; {} from {:g} after a warm-up of {}", budget_text(s.train),
+              schedule_name(s.train), s.train.learning_rate, warmup_text(s.train));
     log::info("memory   about {} of {}", bytes_text(s.memory.total()),
               bytes_text(s.memory.available));
+}
+
+void print_banner(const Session& s, const std::string& run_path, int64_t from_step) {
+    log::info("run      {}{}", run_path,
+              from_step > 0 ? fmt::format(", from step {}", from_step) : "");
+    print_plan(s);
     log::info("time     about {} a step; {} steps, {} tokens, in about {}",
               duration_text(s.time.step_s), count_text(s.time.steps),
               count_text(s.time.steps * s.tokens_per_step()), duration_text(s.time.total_s));

@@ -23,7 +23,11 @@ std::string describe_details(const Session& session);
 /// or when the manifest does not say.
 std::string changed_data(const Session& session, const std::filesystem::path& run_directory);
 
-/// Prints the plan of the run: model, groups, data, batch, budget, memory, time.
+/// Prints what would be trained: model, groups, optimizer, data, batch, machine, budget, memory.
+/// Data that was not resolved is named as configured.
+void print_plan(const Session& session);
+
+/// Prints the run, its plan and the time it will take.
 void print_banner(const Session& session, const std::string& run_path, int64_t from_step);
 
 /// Prints that other data stands in for the wanted; nothing when none does.

@@ -2,12 +2,15 @@
 
 #include "knlp/config/symbols.h"
 #include "knlp/core/error.h"
+#include "knlp/core/hash.h"
 #include "knlp/core/host.h"
 #include "knlp/core/log.h"
 #include "knlp/data/batches.h"
 #include "knlp/model/runtime.h"
 #include "knlp/model/weights.h"
 #include "text.h"
+
+#include <fmt/ranges.h>
 
 #include <algorithm>
 
@@ -17,6 +20,7 @@ namespace {
 
 constexpr int64_t kMiB = 1 << 20;
 constexpr int64_t kLayerBudget = 64 * kMiB;  // activations of a layer that caches still help with
+constexpr size_t kMaxNamed = 5;              // differences an error lists
 constexpr double kFreeShare = 0.8;           // of free memory, for the automatic micro-batch
 
 void check_budgets(const config::Train& train) {
@@ -58,11 +62,13 @@ void find_data(Session& s, const TrainRequest& request) {
 }
 
 /// A dry run needs no data, only a vocabulary of the size the data would have.
-void assume_vocabulary(Session& s) {
+void assume_vocabulary(Session& s, const TrainRequest& request) {
     if (s.model.vocab_size > 0) return;
-    s.model.vocab_size = s.data.tokenizer == "gpt2"  ? 50257
-                         : s.data.tokenizer == "bpe" ? s.data.bpe_vocab
-                                                     : 257;
+    s.model.vocab_size = !request.init_from.empty()
+                             ? model::find_model(request.init_from).model.vocab_size
+                         : s.data.tokenizer == "gpt2" ? 50257
+                         : s.data.tokenizer == "bpe"  ? s.data.bpe_vocab
+                                                      : 257;
 }
 
 /// What the checkpoint was made with, or the best of this CPU with a warning when it lacks that.
@@ -77,9 +83,12 @@ void settle_isa(Session& s, const std::string& forced) {
 }
 
 at::Device find_device(Session& s, const TrainRequest& request) {
-    if (request.dry_run) return at::kCPU;
+    // A configuration may be tried on a machine without its device; one asked for by name must be
+    // there.
+    if (request.dry_run && !request.device_required) return at::kCPU;
     try {
-        return model::resolve_device(s.general.device);
+        const at::Device found = model::resolve_device(s.general.device);
+        return request.dry_run ? at::Device(at::kCPU) : found;
     } catch (const Error& error) {
         if (error.kind() != kNotAvailable || request.device_required ||
             !s.general.allow_cpu_fallback)
@@ -147,6 +156,31 @@ void choose_micro_batch(Session& s, int64_t held, int64_t available) {
               s.batch.effective());
 }
 
+/// Error{kData} with the first five fields that differ and the hashes of both models.
+void require_same_shape(const std::filesystem::path& path, const config::Model& have,
+                        const config::Model& want) {
+    std::vector<std::string> differences;
+    const auto same = [&](const char* field, int64_t found, int64_t expected) {
+        if (found != expected && differences.size() < kMaxNamed)
+            differences.push_back(
+                fmt::format("{} is {} there and {} here", field, found, expected));
+    };
+    same("n_layer", have.n_layer, want.n_layer);
+    same("n_head", have.n_head, want.n_head);
+    same("d_model", have.d_model, want.d_model);
+    same("n_ctx", have.n_ctx, want.n_ctx);
+    same("vocab_size", have.vocab_size, want.vocab_size);
+    same("GELU in tanh form", have.gelu == config::Gelu::kTanh, want.gelu == config::Gelu::kTanh);
+    if (differences.empty()) return;
+    const auto hash = [](const config::Model& m) {
+        return sha256_hex(model_text(m)).substr(0, 12);
+    };
+    fail(kData,
+         "{}: {}; model configuration {} there and {} here; a model starts from one of its own "
+         "shape",
+         path.string(), fmt::join(differences, ", "), hash(have), hash(want));
+}
+
 }  // namespace
 
 Session prepare_session(const config::Symbols& symbols, const TrainRequest& request,
@@ -165,7 +199,7 @@ Session prepare_session(const config::Symbols& symbols, const TrainRequest& requ
     s.choices.threads = model::runtime_threads();
     s.device = find_device(s, request);
     if (request.dry_run)
-        assume_vocabulary(s);
+        assume_vocabulary(s, request);
     else
         find_data(s, request);
     return s;
@@ -198,20 +232,7 @@ void build_model(Session& s) {
 void load_initial_weights(Session& s, const std::filesystem::path& path) {
     const model::ModelSource source = model::find_model(path);
     const config::Model &have = source.model, &want = s.model;
-    const auto same = [&](const char* field, int64_t found, int64_t expected) {
-        if (found != expected)
-            fail(kData,
-                 "{}: {} is {} there and {} in this configuration; a model starts from one of its "
-                 "own "
-                 "shape",
-                 path.string(), field, found, expected);
-    };
-    same("n_layer", have.n_layer, want.n_layer);
-    same("n_head", have.n_head, want.n_head);
-    same("d_model", have.d_model, want.d_model);
-    same("n_ctx", have.n_ctx, want.n_ctx);
-    same("vocab_size", have.vocab_size, want.vocab_size);
-    same("GELU in tanh form", have.gelu == config::Gelu::kTanh, want.gelu == config::Gelu::kTanh);
+    require_same_shape(path, have, want);
     if (!source.tokenizer.empty() && s.tokenizer) {
         const auto theirs = data::load_tokenizer(source.tokenizer);
         if (theirs->sha256() != s.tokenizer->sha256())

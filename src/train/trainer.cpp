@@ -17,12 +17,14 @@
 #include "knlp/core/log.h"
 #include "knlp/core/rng.h"
 #include "knlp/core/signals.h"
+#include "knlp/model/model_files.h"
 #include "knlp/model/weights.h"
 #include "knlp/track/index.h"
 #include "knlp/train/checkpoint.h"
 
 #include <fmt/ranges.h>
 
+#include <cmath>
 #include <new>
 
 namespace knlp::train {
@@ -61,12 +63,17 @@ void write_eval_windows(const track::RunDir& run, const EvalResult& result) {
 TrainOutcome dry_run(Session& s, const TrainRequest& request) {
     plan_resources(s, request, {});
     build_model(s);
+    if (!request.init_from.empty()) load_initial_weights(s, request.init_from);
+    print_plan(s);
+    for (const std::string& warning : s.warnings) log::warn("{}", warning);
     data::Batch batch{.rows = s.batch.micro, .n_ctx = s.model.n_ctx};
     const Stream stream(s.general.seed, "dry-run");
     for (int64_t i = 0; i < batch.rows * batch.n_ctx; ++i) {
         batch.inputs.push_back(static_cast<int64_t>(
             stream.below(static_cast<uint64_t>(s.model.vocab_size), static_cast<uint64_t>(i))));
-        batch.targets.push_back(batch.inputs.back());
+        // Not the inputs: a head tied to the embedding would do well on those.
+        batch.targets.push_back(static_cast<int64_t>(
+            stream.below(static_cast<uint64_t>(s.model.vocab_size), static_cast<uint64_t>(i), 1)));
     }
     const DeviceBatch ids = to_device(batch, s.device);
     model::ForwardContext context{.training = true, .seed = s.general.seed, .bf16 = s.bf16()};
@@ -74,13 +81,13 @@ TrainOutcome dry_run(Session& s, const TrainRequest& request) {
     loss.backward();
     const optim::StepInfo info = s.optimizer->step(s.train.learning_rate);
     for (const model::Parameter& parameter : s.gpt2->parameters())
-        log::info("{:<32} [{}]  {}", parameter.spec.name, fmt::join(parameter.spec.shape, ", "),
-                  parameter.spec.decay ? "decayed" : "");
+        log::debug("{} [{}]{}", parameter.spec.name, fmt::join(parameter.spec.shape, ", "),
+                   parameter.spec.decay ? ", decayed" : "");
     log::info(
-        "{} parameters; {} sequences = {} x {}; memory about {}; loss {:.4f}, gradient norm {:.3f}",
-        count_text(model::parameter_count(s.model)), s.batch.effective(), s.batch.micro,
-        s.batch.accumulation, bytes_text(s.memory.total()), loss.item<double>(), info.grad_norm);
-    log::info("dry run: one step on made-up tokens; nothing was written");
+        "dry run  one step on random tokens: loss {:.4f} (ln {} = {:.4f}), gradient norm {:.3f}",
+        loss.item<double>(), s.model.vocab_size, std::log(static_cast<double>(s.model.vocab_size)),
+        info.grad_norm);
+    log::info("         nothing was written");
     return {};
 }
 
@@ -128,6 +135,8 @@ TrainOutcome run_recorded(Session& s, RunState& state, Recorder& recorder,
 TrainOutcome start_run(config::Symbols& symbols, const TrainRequest& request) {
     const fs::path output = config::read_general(symbols).output_dir;
     if (!request.dry_run) require_writable(request.out.empty() ? output : request.out);
+    // Before the data, whose preparation may take minutes.
+    if (!request.init_from.empty()) model::find_model(request.init_from);
     Session s = prepare_session(symbols, request, {});
     if (request.dry_run) return dry_run(s, request);
     plan_resources(s, request, request.out.empty() ? output : request.out);
@@ -145,6 +154,7 @@ TrainOutcome start_run(config::Symbols& symbols, const TrainRequest& request) {
     const std::string hash = symbols.hash();
     Recorder recorder(run, describe(s, request, hash), describe_details(s), s.train.tensorboard);
     recorder.begin(0);
+    track::index_run(output, run.path());  // one killed later can be found by --resume
     RunState state;
     return run_recorded(s, state, recorder, request, hash);
 }

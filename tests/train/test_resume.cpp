@@ -1,5 +1,6 @@
 #include "tiny_run.h"
 
+#include "knlp/config/build_info.h"
 #include "knlp/core/json.h"
 #include "tests/support/expect_error.h"
 
@@ -43,6 +44,7 @@ TEST(Resume, UnfinishedAccumulationIsDiscardedAndReplayed) {
 }
 
 TEST(Resume, Bfloat16AndSpamContinueWithTheSameBits) {
+    if (config::built("ENABLE_SPAM") == "n") GTEST_SKIP() << "built without ENABLE_SPAM";
     TinyRuns runs;
     const Values changes = {{"MIXED_PRECISION", "y"},
                             {"OPTIMIZER_SELECT_ADAMWSPAM", "y"},

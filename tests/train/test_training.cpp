@@ -1,5 +1,6 @@
 #include "tiny_run.h"
 
+#include "knlp/config/build_info.h"
 #include "knlp/core/hash.h"
 #include "knlp/core/json.h"
 #include "knlp/core/safetensors.h"
@@ -10,6 +11,8 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+
+#include <fstream>
 
 namespace {
 
@@ -133,6 +136,7 @@ TEST(Training, ChoicesOfTheMachineAreRecorded) {
 }
 
 TEST(Training, OptimizerStateIsSavedUnderTheNamesOfTheParameters) {
+    if (config::built("ENABLE_SPAM") == "n") GTEST_SKIP() << "built without ENABLE_SPAM";
     TinyRuns runs;
     runs.train(
         "a",
@@ -183,13 +187,31 @@ TEST(Training, FineTuningRefusesAnotherShape) {
     runs.train("a", {{"GPT2_MAX_ITERS", "2"}});
     train::TrainRequest request;
     request.init_from = runs.run("a");
-    expect_error(kData, {"d_model is 16 there and 32"}, [&] {
-        runs.train("b", {{"GPT2_N_EMBD", "32"}}, request);
-    });
-    expect_error(kData, {"n_head is 2 there and 4"}, [&] {
+    expect_error(
+        kData,
+        {"n_head is 2 there and 4 here, d_model is 16 there and 32 here", "model configuration "},
+        [&] {
+            runs.train("b", {{"GPT2_N_EMBD", "32"}, {"GPT2_N_HEAD", "4"}}, request);
+        });
+    request.dry_run = true;
+    expect_error(kData, {"n_head is 2 there and 4 here"}, [&] {
         runs.train("b", {{"GPT2_N_HEAD", "4"}}, request);
     });
     EXPECT_FALSE(fs::exists(runs.run("b")));
+}
+
+TEST(Training, FineTuningLooksForTheModelBeforeItPreparesData) {
+    TinyRuns runs;
+    std::ofstream(runs.run("book.txt")) << std::string(20000, 'x');
+    train::TrainRequest request;
+    request.init_from = runs.run("nowhere");
+    for (const bool dry : {false, true}) {
+        request.dry_run = dry;
+        expect_error(kData, {"nowhere"}, [&] {
+            runs.train("b", {{"GPT2_CUSTOM_DATASET_PATH", runs.run("book.txt").string()}}, request);
+        });
+    }
+    EXPECT_FALSE(fs::exists(runs.path() / "prepared"));
 }
 
 TEST(Training, DryRunWritesNothing) {
