@@ -8,6 +8,7 @@
 
 #include <signal.h>
 
+#include <cmath>
 #include <fstream>
 
 namespace {
@@ -97,6 +98,27 @@ TEST(TrainCommand, ResumeWithoutADirectoryTakesTheNewestInterruptedRun) {
     const Finished none = train({"--resume"});
     EXPECT_EQ(none.status, 2);
     EXPECT_THAT(none.err, testing::HasSubstr("no interrupted run"));
+    EXPECT_EQ(train({"--out", "finished", "--max-iters", "2"}).status, 0);
+    EXPECT_EQ(train.stopped("elsewhere", "KILL", 3).status, 137);  // not below OUTPUT_DIR/runs
+    const Finished resumed = train({"--resume", "--max-iters", "100000", "--max-tokens", "1"});
+    EXPECT_EQ(resumed.status, 0) << resumed.err;
+    EXPECT_EQ(read_json(train.runs.run("elsewhere") / "status.json")["state"], "done");
+    EXPECT_EQ(train({"--resume"}).status, 2);
+}
+
+TEST(TrainCommand, DryRunSaysWhatWouldBeDoneAndStartsAtTheLossOfGuessing) {
+    NEEDS_BINARY();
+    const Command train;
+    const Finished dry = train({"--dry-run"});
+    EXPECT_EQ(dry.status, 0) << dry.err;
+    for (const char* part :
+         {"model    gpt2", "group    ", "update   adamw", "data     ", "not looked at",
+          "batch    6 sequences", "1 thread,",
+          "budget   10 steps; cosine from 0.01 after a warm-up of 2 steps", "nothing was written"})
+        EXPECT_THAT(dry.err, testing::HasSubstr(part));
+    const size_t at = dry.err.find("loss ");
+    ASSERT_NE(at, std::string::npos) << dry.err;
+    EXPECT_NEAR(std::stod(dry.err.substr(at + 5)), std::log(257), 0.1);
 }
 
 TEST(TrainCommand, ChangedSymbolOnResumeEndsWithStatus2AndTheList) {
@@ -121,8 +143,10 @@ TEST(TrainCommand, CudaThatIsNotThereEndsWithStatus5) {
     NEEDS_BINARY();
     const Command train;
     if (fs::exists("/dev/nvidiactl")) GTEST_SKIP() << "this machine has a CUDA device";
-    const Finished refused = train({"--device", "cuda", "--out", "a"});
-    EXPECT_EQ(refused.status, 5) << refused.err;
+    for (const char* how : {"--json", "--dry-run"}) {
+        const Finished refused = train({"--device", "cuda", "--out", "a", how});
+        EXPECT_EQ(refused.status, 5) << refused.err;
+    }
     EXPECT_FALSE(fs::exists(train.runs.run("a")));
 }
 

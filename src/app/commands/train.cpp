@@ -5,6 +5,8 @@
 #include "knlp/core/json.h"
 #include "knlp/core/log.h"
 #include "knlp/report/report.h"
+#include "knlp/track/index.h"
+#include "knlp/track/manifest.h"
 #include "knlp/track/run_dir.h"
 #include "knlp/train/trainer.h"
 
@@ -53,11 +55,40 @@ fs::path output_dir(const Common& common) {
     return config::read_general(symbols).output_dir;
 }
 
+/// When a run that can go on began; "" for one that is gone, damaged or done.
+std::string start_of_unfinished(const fs::path& run) {
+    try {
+        const std::string state = track::read_status(track::RunDir::open(run)).value("state", "");
+        if (state != "preempted" && state != "running" && state != "failed") return "";
+        return track::read_manifest(run).value("started", "");
+    } catch (const std::exception&) {
+        return "";
+    }
+}
+
+/// The newest run that can go on, below OUTPUT_DIR or, made with --out, only in the index.
+fs::path newest_unfinished(const fs::path& output) {
+    fs::path newest = track::newest_run(output, {"preempted", "running", "failed"});
+    std::string newest_start = newest.empty() ? "" : start_of_unfinished(newest);
+    try {
+        for (const track::IndexedRun& run : track::list_runs(output)) {
+            const fs::path path = output / run.path;  // the index holds outside ones as absolute
+            const std::string start = start_of_unfinished(path);
+            if (start <= newest_start) continue;
+            newest = path;
+            newest_start = start;
+        }
+    } catch (const Error& error) {
+        log::warn("{}", error.what());
+    }
+    return newest;
+}
+
 /// The run that --resume names, or the newest that can go on.
 fs::path run_to_resume(const Common& common) {
     if (!options.resume.empty()) return options.resume;
     const fs::path output = output_dir(common);
-    const fs::path newest = track::newest_run(output, {"preempted", "running", "failed"});
+    const fs::path newest = newest_unfinished(output);
     if (newest.empty())
         fail(kUsage, "{}: no interrupted run to go on with; name one: knlp train --resume DIR",
              (output / "runs").string());
