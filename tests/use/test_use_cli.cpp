@@ -275,6 +275,7 @@ TEST_F(UseCli, LogitsAreWrittenForIdsTheModelKnows) {
         EXPECT_FALSE(fs::exists(dir_.file("bad.safetensors")));
     };
     refused("[1, 2.5]", {"ids.json", "item 1", "2.5"});
+    refused("[1, 2, 300]", {"ids.json: token 300 at position 2 is outside vocabulary 257"});
     refused("{\"a\":1}", {"ids.json", "list"});
 }
 

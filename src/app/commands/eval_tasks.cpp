@@ -161,6 +161,11 @@ void eval_logits(model::LoadedModel& model, const std::string& ids, const std::s
             fail(kData, "{}: item {} is not an integer: {}", ids, tokens.size(), id.dump());
         tokens.push_back(id.get<int64_t>());
     }
+    const int64_t vocab_size = model.config().vocab_size;
+    for (size_t i = 0; i < tokens.size(); ++i)
+        if (tokens[i] < 0 || tokens[i] >= vocab_size)
+            fail(kData, "{}: token {} at position {} is outside vocabulary {}", ids, tokens[i], i,
+                 vocab_size);
     write_logits(model.gpt2(), tokens, out);
     log::info("logits [{}, {}] in {}", tokens.size(), model.config().vocab_size, out);
 }
