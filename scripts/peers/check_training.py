@@ -28,7 +28,8 @@ def theirs(peers, steps, optimizer_flags=()):
 
 def ours(peers, name, steps):
     return peers.train(peers.scratch / name, peers.dataset(), f"GPT2_MAX_ITERS={steps}", f"GPT2_EVAL_INTERVAL={steps}",
-                       "GPT2_LOG_INTERVAL=1", "GPT2_WARMUP_STEPS=10", init_from=start_weights(peers))
+                       "GPT2_LOG_INTERVAL=1", "GPT2_WARMUP_STEPS=10", "LEARNING_RATE=1e-3", "GPT2_MIN_LR=1e-4",
+                       init_from=start_weights(peers))
 
 
 def losses(peers):
