@@ -38,7 +38,7 @@ san-flags := $(if $(CONFIG_SANITIZE_ADDRESS),-fsanitize=address -fno-omit-frame-
 	$(if $(CONFIG_SANITIZE_THREAD),-fsanitize=thread)
 lto-flags := $(if $(CONFIG_LTO),-flto=auto)
 common-flags := -std=c++20 -fPIC -pthread $(strip $(opt-flags) $(san-flags) $(lto-flags)) \
-	-DFMT_HEADER_ONLY -Iinclude -I. -I$(O)/include
+	-DFMT_HEADER_ONLY -I$(O)/include -Iinclude -I.
 warn-flags := -Wall -Wextra -Wno-missing-field-initializers $(if $(CONFIG_WERROR),-Werror)
 plain-flags := $(common-flags) $(warn-flags) -Wshadow -Wconversion $(bundle-include)
 # -isystem order: LibTorch's bundled fmt and nlohmann shadow Debian's in torch objects only.
@@ -52,7 +52,7 @@ kernel-flags := -ffp-contract=off
 # --- CUDA: nvcc compiles our kernels; the binary needs only libcudart, which libtorch_cpu needs anyway.
 NVCC ?= nvcc
 cuda-archs := $(foreach a,80 86 89 90 100 120,$(if $(CONFIG_CUDA_ARCH_SM$(a)),$(a)))
-cuda-flags := -std=c++20 -O3 -Xcompiler -fPIC -Iinclude -I. -I$(O)/include \
+cuda-flags := -std=c++20 -O3 -Xcompiler -fPIC -I$(O)/include -Iinclude -I. \
 	$(foreach a,$(cuda-archs),-gencode arch=compute_$(a),code=sm_$(a)) \
 	$(if $(cuda-archs),-gencode arch=compute_$(lastword $(cuda-archs))$(comma)code=compute_$(lastword $(cuda-archs)))
 cudart-dir := $(firstword $(wildcard $(TORCH_DIR)/../nvidia/cu13/lib /usr/local/cuda/lib64))

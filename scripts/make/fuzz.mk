@@ -18,7 +18,7 @@ $(B)/tests/atomic_writer: $(B)/tests/support/atomic_writer.o $(B)/lib/core.a
 # sanitizers, FUZZ_SECONDS each, from the seeds and findings in tests/fuzz/corpus. Needs clang.
 FUZZ_SECONDS ?= 60
 FUZZ_CXX ?= $(firstword $(foreach c,clang++-19 clang++,$(shell command -v $(c))))
-fuzz-flags := -std=c++20 -O1 -g1 -pthread -DFMT_HEADER_ONLY -DKNLP_LIBFUZZER -DFUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION -Iinclude -I. -I$(O)/include \
+fuzz-flags := -std=c++20 -O1 -g1 -pthread -DFMT_HEADER_ONLY -DKNLP_LIBFUZZER -DFUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION -I$(O)/include -Iinclude -I. \
 	-Wno-everything -fsanitize=address,undefined -fno-sanitize=vptr -fno-sanitize-recover=undefined
 fuzz-objs := $(patsubst $(B)/%,$(B)/fuzz/%,$(filter-out $(torch-objs),$(objs-core) $(objs-config) $(objs-data) $(objs-track)))
 fuzz-mains := $(addprefix $(B)/fuzz/tests/fuzz/fuzz_,$(addsuffix .o,$(fuzz-targets)))
