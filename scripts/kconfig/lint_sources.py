@@ -14,7 +14,7 @@ MAKE_USE = re.compile(r"\bCONFIG_([A-Z0-9_]+)")
 MAKE_PREFIX = re.compile(r"\bCONFIG_([A-Z0-9_]+)\$\(")
 CPP_USE = re.compile(r"\bCONFIG_([A-Z0-9_]+)")
 COMMENT_OR_STRING = re.compile(r'//[^\n]*|/\*.*?\*/|"(?:[^"\\\n]|\\.)*"', re.DOTALL)
-SOURCE_DIRECTORIES = ("src", "include", "kernels")
+SOURCE_DIRECTORIES = ("src", "include/knlp", "kernels")
 
 
 def files_below(root, directories, endings):
