@@ -58,18 +58,21 @@ cuda-flags := -std=c++20 -O3 -Xcompiler -fPIC -I$(O)/include -Iinclude -I. \
 cudart-dir := $(firstword $(wildcard $(TORCH_DIR)/../nvidia/cu13/lib /usr/local/cuda/lib64))
 libs-cuda := $(if $(CONFIG_USE_CUDA),-L$(cudart-dir) -Wl$(comma)-rpath$(comma)$(cudart-dir) -l:libcudart.so.13)
 
-# A stamp per kind of compilation holds its command; it changes only when the command does.
+# Writes the target from the output of a command, only where it differs: what depends on it is then
+# remade for a change alone.
+write_if_changed = @mkdir -p $(@D); $(1) > $@.$$$$ && \
+	if cmp -s $@.$$$$ $@; then rm $@.$$$$; else mv $@.$$$$ $@; fi
+
+# A stamp per kind of compilation holds its command.
 define flags_stamp
 $(B)/.flags-$(1): FORCE
-	@mkdir -p $$(@D); printf '%s\n' '$$(CXX) $$($(1)-flags)' > $$@.$$$$$$$$ && \
-	if cmp -s $$@.$$$$$$$$ $$@; then rm $$@.$$$$$$$$; else mv $$@.$$$$$$$$ $$@; fi
+	$$(call write_if_changed,printf '%s\n' '$$(CXX) $$($(1)-flags)')
 endef
 $(foreach k,plain torch kernel cuda,$(eval $(call flags_stamp,$(k))))
 
 # Another LibTorch relinks (and, by the header's path, recompiles) what sees it.
 $(B)/.torch: FORCE
-	@mkdir -p $(@D); printf '%s\n' '$(TORCH_DIR) $(TORCH_VERSION_FOUND)' > $@.$$$$ && \
-	if cmp -s $@.$$$$ $@; then rm $@.$$$$; else mv $@.$$$$ $@; fi
+	$(call write_if_changed,printf '%s\n' '$(TORCH_DIR) $(TORCH_VERSION_FOUND)')
 
 # --- Precompiled header, in a directory named by a hash of its flags
 PCH_DIR ?= $(B)/pch
@@ -97,10 +100,9 @@ $(cuda-objs): $(B)/%.o: %.cu $(B)/.flags-cuda | $(G)/knlp_config.h
 	$(Q)mkdir -p $(@D) && $(NVCC) $(cuda-flags) -MMD -MP -MT $@ -c $< -o $@
 -include $(wildcard $(all-objs:.o=.d))
 
-# --- X tables, rewritten only when a row comes or goes
+# --- X tables
 $(addprefix $(G)/,$(addsuffix .inc,$(tables))): $(G)/%.inc: FORCE
-	@mkdir -p $(@D); $(if $($*-y),printf 'X(%s)\n' $($*-y),:) > $@.$$$$ && \
-	if cmp -s $@.$$$$ $@; then rm $@.$$$$; else mv $@.$$$$ $@; fi
+	$(call write_if_changed,$(if $($*-y),printf 'X(%s)\n' $($*-y),:))
 $(all-objs): | $(addprefix $(G)/,$(addsuffix .inc,$(tables)))
 
 # --- Archives and the binary
@@ -109,8 +111,7 @@ $(B)/lib/$(1).a: $$(objs-$(1)) $(B)/lib/.$(1).list
 	$$(call say,AR,lib/$(1).a)
 	$$(Q)rm -f $$@ && ar rcsD $$@.$$$$$$$$ $$(objs-$(1)) && mv $$@.$$$$$$$$ $$@
 $(B)/lib/.$(1).list: FORCE
-	@mkdir -p $$(@D); printf '%s\n' '$$(objs-$(1))' > $$@.$$$$$$$$ && \
-	if cmp -s $$@.$$$$$$$$ $$@; then rm $$@.$$$$$$$$; else mv $$@.$$$$$$$$ $$@; fi
+	$$(call write_if_changed,printf '%s\n' '$$(objs-$(1))')
 endef
 $(foreach l,$(layers),$(eval $(call archive_rule,$(l))))
 
