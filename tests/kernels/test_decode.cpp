@@ -1,0 +1,260 @@
+// Kernels of decoding: the scalar ones against sums in double, the vector ones against scalar, and
+// the law that a row's bits do not depend on what shares its batch.
+
+#include "kernels/decode.h"
+#include "knlp/core/host.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <new>
+#include <vector>
+
+namespace knlp::kernels {
+namespace {
+
+struct Backend {
+    const char* name;
+    Isa needs;
+    GemvFn gemv;
+    DecodeAttentionFn attention;
+};
+constexpr Backend kScalar = {"scalar", Isa::kScalar, gemv_scalar, decode_attention_scalar};
+constexpr Backend kVector[] = {{"avx2", Isa::kAvx2, gemv_avx2, decode_attention_avx2},
+                               {"avx512", Isa::kAvx512, gemv_avx512, decode_attention_avx512}};
+
+std::vector<Backend> runnable(bool with_scalar) {
+    std::vector<Backend> found;
+    if (with_scalar) found.push_back(kScalar);
+    for (const Backend& backend : kVector)
+        if (static_cast<int>(isa()) >= static_cast<int>(backend.needs)) found.push_back(backend);
+    return found;
+}
+
+constexpr float kCanary = -7.0f;
+
+/// Numbers of [-1, 1], stored as `type`; `offset` values before the first, so that nothing is
+/// aligned.
+struct Values {
+    Storage type;
+    size_t offset;
+    std::vector<float> f32;
+    std::vector<uint16_t> bf16;
+
+    Values(Storage storage, int64_t n, float seed, size_t shift) : type(storage), offset(shift) {
+        for (size_t i = 0; i < static_cast<size_t>(n) + offset; ++i) {
+            const float value = std::sin(seed * static_cast<float>(i % 9973) + 0.3f);
+            uint32_t bits;
+            std::memcpy(&bits, &value, sizeof bits);
+            f32.push_back(value);
+            bf16.push_back(static_cast<uint16_t>(bits >> 16));
+        }
+    }
+    const void* data() const {
+        if (type == Storage::kF32) return f32.data() + offset;
+        return bf16.data() + offset;
+    }
+    double get(int64_t i) const {
+        const size_t at = static_cast<size_t>(i) + offset;
+        if (type == Storage::kF32) return f32[at];
+        const uint32_t bits = static_cast<uint32_t>(bf16[at]) << 16;
+        float value;
+        std::memcpy(&value, &bits, sizeof value);
+        return value;
+    }
+};
+
+struct GemvCase {
+    int64_t rows, n, k;
+    Storage type = Storage::kF32;
+    bool bias = true, add = false;
+};
+
+std::vector<float> run(GemvFn fn, const GemvCase& c, int64_t first, int64_t last) {
+    const int64_t x_stride = c.k + 3, y_stride = c.n + 2;
+    const Values x(Storage::kF32, c.rows * x_stride, 0.731f, 1), w(c.type, c.n * c.k, 0.377f, 3);
+    const Values bias(Storage::kF32, c.n, 0.219f, 1);
+    std::vector<float> y(static_cast<size_t>(c.rows * y_stride), kCanary);
+    fn({.x = static_cast<const float*>(x.data()),
+        .w = w.data(),
+        .bias = c.bias ? static_cast<const float*>(bias.data()) : nullptr,
+        .y = y.data(),
+        .rows = c.rows,
+        .n = c.n,
+        .k = c.k,
+        .x_stride = x_stride,
+        .y_stride = y_stride,
+        .w_type = c.type,
+        .add = c.add},
+       first, last);
+    return y;
+}
+
+std::vector<GemvCase> gemv_cases() {
+    std::vector<GemvCase> cases;
+    for (const Storage type : {Storage::kF32, Storage::kBf16})
+        for (const int64_t rows : {1, 2, 3, 5, 8, 13, 16})
+            for (const int64_t k : {0, 1, 7, 8, 15, 16, 17, 31, 33, 64, 100, 257})
+                for (const int64_t n : {1, 3, 4, 9, 17})
+                    cases.push_back({rows, n, k, type, n % 2 == 1, k % 2 == 1});
+    return cases;
+}
+
+TEST(Gemv, ScalarIsTheProduct) {
+    const GemvCase c = {.rows = 3, .n = 5, .k = 11, .type = Storage::kBf16, .add = true};
+    const std::vector<float> y = run(gemv_scalar, c, 0, 5);
+    const Values x(Storage::kF32, 3 * 14, 0.731f, 1), w(c.type, 55, 0.377f, 3);
+    const Values bias(Storage::kF32, 5, 0.219f, 1);
+    for (int64_t r = 0; r < 3; ++r)
+        for (int64_t j = 0; j < 5; ++j) {
+            double sum = bias.get(j) + static_cast<double>(kCanary);
+            for (int64_t i = 0; i < 11; ++i) sum += x.get(r * 14 + i) * w.get(j * 11 + i);
+            EXPECT_NEAR(y[static_cast<size_t>(r * 7 + j)], sum, 1e-6);
+        }
+}
+
+TEST(Gemv, EveryBackendAgreesWithScalar) {
+    for (const GemvCase& c : gemv_cases()) {
+        const std::vector<float> wanted = run(gemv_scalar, c, 0, c.n);
+        for (const Backend& backend : runnable(false)) {
+            const std::vector<float> got = run(backend.gemv, c, 0, c.n);
+            // At most k additions of values below 1, each rounded to 2^-24 of a partial sum.
+            const double tolerance = 1e-6 + 6e-8 * static_cast<double>(c.k);
+            for (size_t i = 0; i < got.size(); ++i)
+                ASSERT_NEAR(got[i], wanted[i], tolerance)
+                    << backend.name << " rows " << c.rows << " n " << c.n << " k " << c.k << " at "
+                    << i;
+        }
+    }
+}
+
+TEST(Gemv, BitsOfARowDependNeitherOnRowsNorOnTheRange) {
+    for (const Storage type : {Storage::kF32, Storage::kBf16})
+        for (const int64_t k : {33, 768, 1000})
+            for (const Backend& backend : runnable(true)) {
+                const std::vector<float> whole = run(backend.gemv, {16, 21, k, type}, 0, 21);
+                for (const int64_t rows : {1, 2, 3, 4, 6, 7, 8, 9, 15}) {
+                    const GemvCase c = {rows, 21, k, type};
+                    const std::vector<float> fewer = run(backend.gemv, c, 0, 21);
+                    ASSERT_EQ(std::memcmp(fewer.data(), whole.data(), fewer.size() * sizeof(float)),
+                              0)
+                        << backend.name << " k " << k << " rows " << rows;
+                    const std::vector<float> part = run(backend.gemv, c, 5, 18);
+                    for (int64_t r = 0; r < rows; ++r)
+                        for (int64_t j = 0; j < 23; ++j) {
+                            const size_t at = static_cast<size_t>(r * 23 + j);
+                            ASSERT_EQ(part[at], j >= 5 && j < 18 ? whole[at] : kCanary)
+                                << backend.name << " k " << k << " output " << j;
+                        }
+                }
+            }
+}
+
+struct AttentionCase {
+    int64_t batch, n_head, d_head, kv_len;
+    Storage type = Storage::kF32;
+    bool with_start = false;
+    float spread = 1.0f;
+};
+
+std::vector<float> run(DecodeAttentionFn fn, const AttentionCase& c, int64_t first, int64_t last) {
+    const int64_t width = c.n_head * c.d_head, capacity = c.kv_len + 3, q_stride = 3 * width + 1;
+    Values q(Storage::kF32, c.batch * q_stride, 0.613f, 1);
+    for (float& value : q.f32) value *= c.spread;
+    const Values k(c.type, c.batch * capacity * width, 0.271f, 1);
+    const Values v(c.type, c.batch * capacity * width, 0.839f, 3);
+    std::vector<int64_t> start;
+    for (int64_t b = 0; b < c.batch; ++b) start.push_back(b == 0 ? 0 : (c.kv_len * b) / c.batch);
+    std::vector<float> y(static_cast<size_t>(c.batch * width + 8), kCanary);
+    auto* workspace = static_cast<float*>(
+        ::operator new (static_cast<size_t>(c.kv_len + 64) * sizeof(float), std::align_val_t{64}));
+    std::memset(workspace, 0xFF, static_cast<size_t>(c.kv_len + 64) * sizeof(float));
+    fn({.q = static_cast<const float*>(q.data()),
+        .k = k.data(),
+        .v = v.data(),
+        .y = y.data(),
+        .start = c.with_start ? start.data() : nullptr,
+        .batch = c.batch,
+        .n_head = c.n_head,
+        .d_head = c.d_head,
+        .kv_len = c.kv_len,
+        .capacity = capacity,
+        .q_stride = q_stride,
+        .softmax_scale = 1.0f / std::sqrt(static_cast<float>(c.d_head)),
+        .kv_type = c.type},
+       first, last, workspace);
+    ::operator delete (workspace, std::align_val_t{64});
+    return y;
+}
+
+TEST(DecodeAttention, ScalarIsTheFormula) {
+    const AttentionCase c = {.batch = 2, .n_head = 2, .d_head = 3, .kv_len = 7, .with_start = true};
+    const std::vector<float> y = run(decode_attention_scalar, c, 0, 4);
+    const Values q(Storage::kF32, 2 * 19, 0.613f, 1), k(c.type, 120, 0.271f, 1),
+        v(c.type, 120, 0.839f, 3);
+    for (int64_t b = 0; b < 2; ++b)
+        for (int64_t h = 0; h < 2; ++h) {
+            double sum = 0.0, value[3] = {0.0, 0.0, 0.0};
+            for (int64_t s = b == 0 ? 0 : 3; s < 7; ++s) {
+                double dot = 0.0;
+                for (int64_t d = 0; d < 3; ++d)
+                    dot += q.get(b * 19 + h * 3 + d) * k.get((b * 10 + s) * 6 + h * 3 + d);
+                const double weight = std::exp(dot / std::sqrt(3.0));
+                sum += weight;
+                for (int64_t d = 0; d < 3; ++d)
+                    value[d] += weight * v.get((b * 10 + s) * 6 + h * 3 + d);
+            }
+            for (int64_t d = 0; d < 3; ++d)
+                EXPECT_NEAR(y[static_cast<size_t>(b * 6 + h * 3 + d)], value[d] / sum, 1e-6);
+        }
+}
+
+TEST(DecodeAttention, EveryBackendAgreesWithScalar) {
+    std::vector<AttentionCase> cases;
+    for (const Storage type : {Storage::kF32, Storage::kBf16}) {
+        for (const int64_t kv_len : {0, 1, 2, 15, 16, 17, 63, 64, 65, 130, 300})
+            for (const int64_t d_head : {1, 16, 20, 64, 96})
+                cases.push_back({2, 3, d_head, kv_len, type, true});
+        for (const int64_t d_head : {32, 80, 128, 256}) cases.push_back({1, 2, d_head, 77, type});
+        cases.push_back({1, 1, 64, 200, type, false, 60.0f});
+        cases.push_back({1, 25, 32, 70, type, false});
+    }
+    for (const AttentionCase& c : cases) {
+        const std::vector<float> wanted = run(decode_attention_scalar, c, 0, c.batch * c.n_head);
+        for (const Backend& backend : runnable(false)) {
+            const std::vector<float> got = run(backend.attention, c, 0, c.batch * c.n_head);
+            // Values are at most 1; a score s carries an error of about d_head * 6e-8 |s|, which
+            // multiplies its weight.
+            const double tolerance = 2e-6 + 6e-8 * c.spread * static_cast<double>(c.d_head);
+            for (size_t i = 0; i < got.size(); ++i)
+                ASSERT_NEAR(got[i], wanted[i], tolerance)
+                    << backend.name << " D " << c.d_head << " S " << c.kv_len << " at " << i;
+        }
+    }
+}
+
+TEST(DecodeAttention, BitsOfAPairDependNeitherOnTheBatchNorOnTheRange) {
+    for (const Storage type : {Storage::kF32, Storage::kBf16})
+        for (const Backend& backend : runnable(true)) {
+            const AttentionCase c = {
+                .batch = 3, .n_head = 5, .d_head = 20, .kv_len = 150, .type = type};
+            const std::vector<float> whole = run(backend.attention, c, 0, 15);
+            for (const int64_t first : {0, 1, 4, 7}) {
+                const std::vector<float> part = run(backend.attention, c, first, 12);
+                for (int64_t i = 0; i < 15 * 20; ++i)
+                    ASSERT_EQ(part[static_cast<size_t>(i)], i / 20 >= first && i / 20 < 12
+                                                                ? whole[static_cast<size_t>(i)]
+                                                                : kCanary)
+                        << backend.name << " at " << i;
+            }
+            AttentionCase alone = c;
+            alone.batch = 1;
+            const std::vector<float> first_row = run(backend.attention, alone, 0, 5);
+            EXPECT_EQ(std::memcmp(first_row.data(), whole.data(), 100 * sizeof(float)), 0)
+                << backend.name;
+        }
+}
+
+}  // namespace
+}  // namespace knlp::kernels
