@@ -47,6 +47,7 @@ torch-flags := $(common-flags) $(warn-flags) -fopenmp -DAT_PER_OPERATOR_HEADERS 
 # SIMD level by file suffix: adamw_step_avx512.cpp.
 cxxflags-avx2 := -mavx2 -mfma -mf16c
 cxxflags-avx512 := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mprefer-vector-width=512
+cxxflags-bf16 := $(cxxflags-avx512) -mavx512bf16
 kernel-flags := -ffp-contract=off
 
 # --- CUDA: nvcc compiles our kernels; the binary needs only libcudart, which libtorch_cpu needs anyway.
