@@ -1,2 +1,2 @@
-test-y := test_timing test_tokenizer_bench test_step_bench
+test-y := test_timing test_tokenizer_bench test_step_bench test_step_server
 needs-y := bench optim model data track config core kernels

@@ -1,6 +1,7 @@
 #include "knlp/app/command.h"
 
 #include "knlp/bench/bench.h"
+#include "knlp/bench/step_server.h"
 #include "knlp/config/general.h"
 #include "knlp/core/error.h"
 #include "knlp/core/file.h"
@@ -12,6 +13,7 @@
 #include <nlohmann/json.hpp>
 
 #include <cstdio>
+#include <iostream>
 
 namespace knlp::app {
 namespace {
@@ -20,7 +22,9 @@ using nlohmann::json;
 
 struct Options {
     CLI::App *step = nullptr, *data = nullptr, *tokenizer = nullptr, *bandwidth = nullptr, *all = nullptr;
-    std::string size, precision, device, tokens, tokenizer_directory;
+    CLI::App* serve = nullptr;
+    double learning_rate = 1e-3;
+    std::string init_from, size, precision, device, tokens, tokenizer_directory;
     std::vector<std::string> texts;
     int64_t batch = 0, accumulation = 1, threads = 0, samples = 9, merges = 8192;
 };
@@ -116,6 +120,13 @@ int run(const Common& common) {
     const bool step = all || options.step->parsed(), data = all || options.data->parsed();
     // Before anything is timed: a wrong configuration should not cost a measurement.
     const bench::StepRequest request = step_request(common);
+    if (options.serve->parsed()) {
+        bench::serve_steps({.step = request,
+                            .learning_rate = options.learning_rate,
+                            .init_from = options.init_from},
+                           std::cin, std::cout);
+        return 0;
+    }
     Session session(common);
     if (all || options.bandwidth->parsed()) session.add_bandwidth();
     if (step) session.add(bench::bench_step(request));
@@ -154,7 +165,15 @@ std::function<int(const Common&)> add_options(CLI::App& app) {
     options.tokenizer = app.add_subcommand("tokenizer", "training, encoding and decoding of byte-level BPE");
     options.bandwidth = app.add_subcommand("bandwidth", "memory bandwidth: read and copy");
     options.all = app.add_subcommand("all", "all of them");
-    for (CLI::App* sub : {options.step, options.data, options.all}) add_step_options(*sub);
+    options.serve = app.add_subcommand(
+        "serve", "training steps when asked on standard input: what make bench-peers drives");
+    options.serve->add_option("--learning-rate", options.learning_rate, "of every step")
+        ->check(CLI::Range(0.0, 1.0));
+    options.serve
+        ->add_option("--init-from", options.init_from, "weights to start from (default: the seed)")
+        ->type_name("PATH");
+    for (CLI::App* sub : {options.step, options.data, options.all, options.serve})
+        add_step_options(*sub);
     for (CLI::App* sub : {options.tokenizer, options.all}) add_tokenizer_options(*sub);
     return run;
 }

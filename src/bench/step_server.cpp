@@ -1,0 +1,184 @@
+#include "knlp/bench/step_server.h"
+
+#include "knlp/config/build_info.h"
+#include "knlp/core/error.h"
+#include "knlp/core/host.h"
+#include "knlp/core/json.h"
+#include "knlp/core/parse.h"
+#include "knlp/data/batches.h"
+#include "knlp/model/gpt2.h"
+#include "knlp/model/model_files.h"
+#include "knlp/model/runtime.h"
+#include "knlp/model/weights.h"
+#include "knlp/optim/optimizer.h"
+#include "tokens.h"
+
+#include <ATen/ATen.h>
+#include <nlohmann/json.hpp>
+
+#include <istream>
+#include <optional>
+#include <ostream>
+#include <sstream>
+
+namespace knlp::bench {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+
+/// On the processor it borrows `ids`, which must outlive it.
+at::Tensor tensor_of(std::vector<int64_t>& ids, int64_t rows, int64_t n_ctx, at::Device device) {
+    return at::from_blob(ids.data(), {rows, n_ctx}, at::kLong).to(device);
+}
+
+/// A model in training that moves only when asked to.
+class Trainee {
+public:
+    explicit Trainee(const ServeRequest& request)
+        : request_(completed(request.step)),
+          rate_(request.learning_rate),
+          tokens_(request_),
+          gpt2_(start(), model::resolve_device(request_.device)) {
+        if (request.init_from.empty())
+            gpt2_.initialize(request_.seed);
+        else
+            model::load_weights(request.init_from, gpt2_);
+        optimizer_ = optim::optimizer_type(request_.optimizer.name)
+                         .make(request_.optimizer, gpt2_.parameters());
+        loader_.emplace(tokens_.file(), request_.seed, 0, request_.batch, request_.accumulation,
+                        request_.model.n_ctx);
+    }
+
+    json facts() const {
+        return {{"ready", true},
+                {"gemm", model::gemm_route()},
+                {"parameters", model::parameter_count(request_.model)},
+                {"threads", request_.threads},
+                {"machine", machine_facts()},
+                {"revision", std::string(config::build_info().git_commit) +
+                                 (config::build_info().git_dirty ? "+" : "")}};
+    }
+
+    json run(int64_t steps) {
+        json losses = json::array(), seconds = json::array();
+        for (int64_t i = 0; i < steps; ++i) {
+            const double begin = steady_seconds();
+            losses.push_back(take_step());
+            seconds.push_back(steady_seconds() - begin);
+        }
+        return {{"losses", losses}, {"step_s", seconds}, {"peak_rss_bytes", peak_resident_bytes()}};
+    }
+
+    void read_only(std::vector<int64_t> starts) {
+        if (std::ssize(starts) != request_.batch * request_.accumulation)
+            fail(kUsage, "windows: {} places, a step has {} sequences", starts.size(),
+                 request_.batch * request_.accumulation);
+        for (const int64_t start : starts)
+            if (start < 0 || start >= tokens_.file().size() - request_.model.n_ctx)
+                fail(kUsage, "windows: {} is outside [0, {})", start,
+                     tokens_.file().size() - request_.model.n_ctx);
+        windows_ = std::move(starts);
+        loader_.reset();
+    }
+
+    void save(const fs::path& directory) {
+        fs::create_directories(directory);
+        model::save_weights(directory / "model.safetensors", gpt2_, "transformer.", {});
+        model::write_hf_config(directory, gpt2_.config(), -1);
+    }
+
+private:
+    /// What must have happened before the first tensor is made.
+    const config::Model& start() const {
+        model::start_runtime({.threads = request_.threads});
+        model::choose_gemm_route(request_.gemm, model::gemm_shapes(request_.model, request_.batch,
+                                                                   request_.model.n_ctx));
+        return request_.model;
+    }
+
+    data::Batch next_batch(int64_t micro) {
+        if (loader_) return loader_->next();
+        const std::span<const int64_t> all(windows_);
+        return data::read_windows(tokens_.file(),
+                                  all.subspan(static_cast<size_t>(micro * request_.batch),
+                                              static_cast<size_t>(request_.batch)),
+                                  request_.model.n_ctx);
+    }
+
+    double take_step() {
+        const int64_t targets = request_.batch * request_.accumulation * request_.model.n_ctx;
+        double sum = 0;
+        for (int64_t micro = 0; micro < request_.accumulation; ++micro) {
+            data::Batch batch = next_batch(micro);
+            model::ForwardContext context{
+                .training = true,
+                .dropout = request_.model.dropout,
+                .seed = request_.seed,
+                .step = step_,
+                .micro = micro,
+                .first_row = micro * request_.batch,
+                .bf16 = request_.precision == config::Precision::kBfloat16};
+            const at::Tensor loss =
+                gpt2_.loss(tensor_of(batch.inputs, batch.rows, batch.n_ctx, gpt2_.device()),
+                           tensor_of(batch.targets, batch.rows, batch.n_ctx, gpt2_.device()),
+                           context, static_cast<double>(targets));
+            sum += loss.item<double>();
+            loss.backward();
+        }
+        const optim::StepInfo info = optimizer_->step(rate_);
+        if (!info.finite)
+            fail_code(kRun, "E_DIVERGED", "the gradient of {} is not finite in step {}",
+                      info.first_bad, step_);
+        for (model::Parameter& parameter : gpt2_.parameters())
+            parameter.value.mutable_grad().reset();
+        ++step_;
+        return sum;
+    }
+
+    StepRequest request_;
+    double rate_;
+    BenchTokens tokens_;
+    model::Gpt2 gpt2_;
+    std::unique_ptr<optim::Optimizer> optimizer_;
+    std::optional<data::BatchLoader> loader_;
+    std::vector<int64_t> windows_;  // used when there is no loader
+    int64_t step_ = 0;
+};
+
+int64_t number(const std::string& word, const char* what) {
+    const std::optional<int64_t> value = parse_int(word);
+    if (!value || *value < 0) fail(kUsage, "{}: '{}' is not a count", what, word);
+    return *value;
+}
+
+}  // namespace
+
+void serve_steps(const ServeRequest& request, std::istream& in, std::ostream& out) {
+    Trainee trainee(request);
+    const auto answer = [&out](const json& value) {
+        out << canonical_json(value) << '\n' << std::flush;
+    };
+    answer(trainee.facts());
+    for (std::string line; std::getline(in, line);) {
+        std::istringstream words(line);
+        std::string verb, word;
+        words >> verb;
+        if (verb == "quit") return;
+        if (verb == "run" && words >> word) {
+            answer(trainee.run(number(word, "run")));
+        } else if (verb == "windows") {
+            std::vector<int64_t> starts;
+            while (words >> word) starts.push_back(number(word, "windows"));
+            trainee.read_only(std::move(starts));
+            answer({{"ok", true}});
+        } else if (verb == "save" && std::getline(words >> std::ws, word)) {
+            trainee.save(word);
+            answer({{"ok", true}});
+        } else {
+            fail(kUsage, "'{}' is no request: run N, windows START…, save DIR, quit", line);
+        }
+    }
+}
+
+}  // namespace knlp::bench
