@@ -6,13 +6,16 @@
 
 namespace knlp::kernels {
 
-/// Layer norm over rows of `width`: y = (x - mean) * rstd * weight + bias, rstd = 1 / sqrt(variance +
-/// epsilon), variance without Bessel's correction (Ba et al., 2016).
+/// Layer norm over rows of `width`: y = (x - mean) * rstd * weight + bias, rstd = 1 / sqrt(variance
+/// + epsilon), variance without Bessel's correction (Ba et al., 2016).
 ///
 /// Forward, rows first..last-1: reads x once, writes y (y_type), mean and rstd. y null: statistics
-/// only. Backward, the same rows: dx (=, or += with add_dx) from dy, x and the statistics;
-/// sums of dweight and dbias over these rows are added to dweight and dbias, which are the caller's
-/// own for each part (he adds the parts up in a fixed order). post null, or receives y again.
+/// only. from_statistics: mean and rstd are read instead of found.
+/// Backward, the same rows: dx (=, or += with add_dx) from dy, x and the statistics; sums of
+/// dweight and dbias over these rows are added to dweight and dbias, which are the caller's own for
+/// each part (he adds the parts up in a fixed order). y null, or receives the forward's y again,
+/// which the product for the weight gradient of the next layer reads: no pass of its own. dx may be
+/// dy (float32).
 struct LayerNormArgs {
     const float* x = nullptr;       // [rows, width]
     const float* weight = nullptr;  // [width]
@@ -27,6 +30,7 @@ struct LayerNormArgs {
     int64_t width = 0;
     float epsilon = 1e-5f;
     bool add_dx = false;
+    bool from_statistics = false;
     Storage y_type = Storage::kF32, dy_type = Storage::kF32;
 };
 using LayerNormFn = void (*)(const LayerNormArgs& args, int64_t first, int64_t last);
