@@ -1,6 +1,8 @@
 // The definition of the product: double sums in the order of k, then the epilogue in double.
 #include "kernels/gemm.h"
 
+#include "kernels/cpu/gemm_blocking.h"
+
 #include <cmath>
 #include <cstring>
 
@@ -96,7 +98,7 @@ void finish(const GemmArgs& args, int64_t i, int64_t j, double value) {
 }  // namespace
 
 int64_t gemm_workspace_bytes() {
-    return int64_t{8} << 20;
+    return GemmBlocking::kBytes;
 }
 
 void gemm_scalar(const GemmArgs& args, int64_t part, int64_t parts, void*) {
