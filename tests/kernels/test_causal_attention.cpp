@@ -6,9 +6,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <memory>
 #include <new>
 #include <string>
 #include <vector>
@@ -185,6 +185,16 @@ double difference(const Values& a, const Values& b, const Shape& s, int64_t stri
     return most;
 }
 
+/// Largest |a| over the values of heads.
+double largest_value(const Values& a, const Shape& s, int64_t stride, int64_t width) {
+    double most = 0.0;
+    for (int64_t i = 0; i < s.batch * s.t * stride; ++i) {
+        const double size = std::abs(a.get(static_cast<size_t>(i + s.offset)));
+        if (i % stride < width && size > most) most = size;
+    }
+    return most;
+}
+
 /// The formula in double, on one pair: y [t, d] and lse [t] from q, k, v [t, d].
 struct Reference {
     int64_t t, d;
@@ -311,15 +321,9 @@ void compare_with_scalar(const Shape& shape, const Backend& backend, double tole
     got.lse = wanted.lse;
     got.bind();
     run(backend.backward, got, 0, got.pairs());
-    double largest = 1.0;
-    for (size_t i = 0; i < static_cast<size_t>(shape.batch * shape.t * shape.qkv_stride()); ++i)
-        largest = std::max(
-            largest,
-            std::abs(static_cast<double>(wanted.dqkv.get(i + static_cast<size_t>(shape.offset)))));
-    if (shape.batch * shape.t == 0) return;
-    if (shape.gap > 0) largest = std::min(largest, 700.0);
+    const double scale = largest_value(wanted.dqkv, shape, shape.qkv_stride(), 3 * shape.width());
     EXPECT_LE(difference(got.dqkv, wanted.dqkv, shape, shape.qkv_stride(), 3 * shape.width()),
-              tolerance * largest)
+              tolerance * std::max(scale, 1.0))
         << backend.name << " gradients " << shape.text();
 }
 
@@ -337,8 +341,8 @@ TEST(CausalAttention, EveryBackendAgreesWithScalarInBfloat16) {
     for (const Shape& plain : awkward_shapes()) {
         Shape shape = plain;
         shape.type = Storage::kBf16;
-        // One rounding to 8 bits of a value of at most 1 may fall the other way: 2^-8.
-        for (const Backend& backend : runnable()) compare_with_scalar(shape, backend, 1.0 / 256);
+        // A value rounded to 8 bits may fall to the neighbour, which is at most 2^-7 of it away.
+        for (const Backend& backend : runnable()) compare_with_scalar(shape, backend, 1.0 / 128);
     }
 }
 
