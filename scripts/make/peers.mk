@@ -1,13 +1,24 @@
-# Comparison with PyTorch, transformers, tokenizers, safetensors and TensorBoard, in a Python environment of
-# its own in the user's cache directory.
+# Comparison with PyTorch, transformers, tokenizers, tiktoken, safetensors and TensorBoard, in a Python
+# environment of its own in the user's cache directory; with llm.c and llama.cpp where the user has them.
 peers-venv := $(KNLP_CACHE)/peers-$(TORCH_VERSION)
 peers-o := $(B)/check
 
 ##@ Quality
-.PHONY: check-peers
+.PHONY: check-peers bench-peers
 check-peers: setup ## compare with PyTorch, transformers and friends (PEERS= names one part)
 	@scripts/peers/make_venv '$(peers-venv)' '$(TORCH_VERSION)'
 	+@mkdir -p $(peers-o) && $(MAKE) -s O=$(peers-o) PCH_DIR=$(abspath $(PCH_DIR)) defconfig-gpt2-nano-cpu
 	+@$(MAKE) O=$(peers-o) PCH_DIR=$(abspath $(PCH_DIR)) test-binaries
 	@exec '$(peers-venv)/bin/python' scripts/peers/check --knlp $(peers-o)/knlp --config $(peers-o)/.config \
 	  --tests $(peers-o)/build/tests --only '$(PEERS)' $(if $(KNLP_TEST_DATA),--data '$(KNLP_TEST_DATA)')
+# What torch.compile made stays in $(B)/peers, so that a second run begins sooner.
+bench-peers: setup ## speed and memory against PyTorch and others, in turns (PEERS= ROUNDS= THREADS= RECORD=1)
+	@scripts/peers/make_venv '$(peers-venv)' '$(TORCH_VERSION)'
+	+@mkdir -p $(peers-o) && $(MAKE) -s O=$(peers-o) PCH_DIR=$(abspath $(PCH_DIR)) defconfig-gpt2-nano-cpu
+	+@$(MAKE) O=$(peers-o) PCH_DIR=$(abspath $(PCH_DIR)) build
+	@exec '$(peers-venv)/bin/python' scripts/peers/bench --knlp $(peers-o)/knlp --config $(peers-o)/.config \
+	  --scratch $(B)/peers --only '$(PEERS)' $(if $(THREADS),--threads '$(THREADS)') \
+	  $(if $(ROUNDS),--rounds '$(ROUNDS)') $(if $(filter-out 0 n,$(RECORD)),--record) \
+	  $(if $(LLMC_DIR),--llmc '$(LLMC_DIR)') $(if $(LLAMA_DIR),--llama '$(LLAMA_DIR)') \
+	  $(if $(LLAMA_GGUF),--gguf '$(LLAMA_GGUF)') \
+	  $(if $(KNLP_TEST_DATA),$(if $(wildcard $(KNLP_TEST_DATA)/gpt2.tiktoken),--ranks '$(KNLP_TEST_DATA)/gpt2.tiktoken'))

@@ -1,0 +1,119 @@
+"""Results of `make bench-peers` as lines for people and as the table of docs/performance.md."""
+import json
+import re
+from pathlib import Path
+
+BEGIN, END = "<!-- peers: begin, written by make bench-peers RECORD=1 -->", "<!-- peers: end -->"
+RIVALS = {"eager": "PyTorch eager", "compile": "torch.compile", "llm.c": "llm.c", "llama.cpp": "llama.cpp",
+          "tiktoken": "tiktoken"}
+
+
+def is_memory(row):
+    return "peak_rss_mib" in row["sides"].get("knlp", {})
+
+
+def agreement(row, rival):
+    """Why there is no ratio although the rival ran; "" when there is one."""
+    verdict = row.get("loss", {}).get(rival)
+    if rival in row["ratio"] or verdict is None:
+        return ""
+    if verdict["agree"]:
+        return "too few samples for a ratio"
+    if "tokens" in verdict:
+        return f"no ratio: {verdict['tokens']} tokens against {verdict['rival_tokens']}, or other ones"
+    return f"no ratio: the losses differ by {verdict['max_delta']:.2g}, more than {verdict['limit']:g}"
+
+
+def lines_of_row(name, row):
+    """What is printed when a row is done."""
+    for side, values in row["sides"].items():
+        if is_memory(row):
+            text = f"peak {values['peak_rss_mib']:.0f} MiB"
+        else:
+            text = (f"{1e3 * values['median_s']:.2f} ms [{1e3 * values['p10_s']:.2f} .. {1e3 * values['p90_s']:.2f}], "
+                    f"{values['samples']} samples{', NOISY' if values['noisy'] else ''}")
+        if side in row["ratio"]:
+            ratio = row["ratio"][side]
+            text += (f"; knlp needs {ratio['median']:.2f} of it" if is_memory(row) else
+                     f"; knlp is {ratio['median']:.2f} times as fast [{ratio['low']:.2f} .. {ratio['high']:.2f}]")
+            if side in row["goal"]:
+                text += f", goal {row['goal'][side]:g}"
+        elif side != "knlp" and agreement(row, side):
+            text += "; " + agreement(row, side)
+        yield f"  {'PEAK' if is_memory(row) else 'TIME':<7} {name:<12} {side:<10} {text}"
+    for side, verdict in row.get("loss", {}).items():
+        if "max_delta" in verdict:
+            yield (f"  LOSS    {name:<12} {side:<10} after {verdict['steps']} steps {verdict['knlp']:.4f} here, "
+                   f"{verdict['rival']:.4f} there, at most {verdict['max_delta']:.2g} apart (limit {verdict['limit']:g})")
+    for side, reason in row["missing"].items():
+        yield f"  MISSING {name:<12} {side:<10} {reason}"
+
+
+def figure(path, pointer, form, record):
+    """A value of the record with the comment that scripts/check-docs compares it by."""
+    value = record
+    for key in pointer.split("/")[1:]:
+        value = value[key]
+    factor = re.match(r"\*(\S+)\s+(.*)", form)
+    shown = format(value * float(factor[1]), factor[2]) if factor else format(value, form)
+    return f"{shown} <!-- figure: {path} {pointer} {form} -->"
+
+
+def significant(value):
+    """Format of three digits for a number of milliseconds."""
+    return ".2f" if value < 10 else ".1f" if value < 100 else ",.0f"
+
+
+def cell(path, record, name, side):
+    """Milliseconds or mebibytes of one side."""
+    values = record["rows"][name]["sides"][side]
+    base = f"/rows/{name}/sides/{side}"
+    if "peak_rss_mib" in values:
+        return figure(path, base + "/peak_rss_mib", ",.0f", record) + " MiB"
+    noisy = " (noisy)" if values["noisy"] else ""
+    return figure(path, base + "/median_s", "*1000 " + significant(1e3 * values["median_s"]), record) + " ms" + noisy
+
+
+def table_lines(path, record):
+    """One line for each rival of each row."""
+    yield "| what | rival | knlp | rival's | times as fast (memory: part) | goal | losses apart |"
+    yield "|---|---|---|---|---|---|---|"
+    for name, row in record["rows"].items():
+        for rival in [side for side in RIVALS if side in row["sides"] or side in row["missing"]]:
+            ours = cell(path, record, name, "knlp") if "knlp" in row["sides"] else ""
+            goal = f"{'≤' if is_memory(row) else '≥'} {row['goal'][rival]:g}" if rival in row["goal"] else ""
+            if rival in row["missing"]:
+                yield f"| {row['what']} | {RIVALS[rival]} | {ours} | missing: {row['missing'][rival]} | | {goal} | |"
+                continue
+            ratio, apart = agreement(row, rival) or "not compared", ""
+            if rival in row["ratio"]:
+                ratio = figure(path, f"/rows/{name}/ratio/{rival}/median", ".2f", record)
+            if "max_delta" in row.get("loss", {}).get(rival, {}):
+                apart = figure(path, f"/rows/{name}/loss/{rival}/max_delta", ".1e", record)
+            yield f"| {row['what']} | {RIVALS[rival]} | {ours} | {cell(path, record, name, rival)} | {ratio} | {goal} | {apart} |"
+
+
+def section(path, record):
+    """Heading, machine and table of one machine's record."""
+    machine = record["machine"]
+    torch = next((row["torch"] for row in record["rows"].values() if row.get("torch")), "")
+    facts = [machine.get("cpu_model") or "unknown processor", f"{record['threads']} threads", machine.get("isa", ""),
+             f"PyTorch {torch.split('+')[0]}" if torch else ""]
+    dates = sorted(row["utc"][:10] for row in record["rows"].values())
+    yield f"Measured on {', '.join(f for f in facts if f)}; {dates[0]}" + \
+        (f" to {dates[-1]}" if dates[-1] != dates[0] else "") + f". Record: `{path}`."
+    yield ""
+    yield from table_lines(path, record)
+    yield ""
+
+
+def write_table(root):
+    """Puts the tables of all records between the markers of docs/performance.md."""
+    page = root / "docs/performance.md"
+    text = page.read_text(encoding="utf-8")
+    before, rest = text.split(BEGIN)
+    _, after = rest.split(END)
+    lines = [""]
+    for path in sorted((root / "results/peers").glob("*.json")):
+        lines += section(str(path.relative_to(root)), json.loads(path.read_text()))
+    page.write_text(before + BEGIN + "\n" + "\n".join(lines) + END + after, encoding="utf-8")

@@ -1,0 +1,221 @@
+"""Rows of `make bench-peers` that train: steps of every side in turn, and whether they compute the same."""
+import hashlib
+import json
+import statistics
+import subprocess
+from pathlib import Path
+
+import numpy
+
+from bench_rows import LOSS_LIMIT, LOSS_STEPS
+from bench_sides import LlmcSide, Missing, Side, environment, knlp_command, torch_command
+from bench_text import make_llmc_tokens, make_tokens, sha256
+
+FEWEST = 5                                       # samples that a ratio needs
+
+
+def quantile(values, q):
+    values = sorted(values)
+    at = q * (len(values) - 1)
+    low = int(at)
+    high = min(low + 1, len(values) - 1)
+    return values[low] + (values[high] - values[low]) * (at - low)
+
+
+def summary(seconds, tokens):
+    """As a benchmark record of knlp has it; noisy by the same rule."""
+    median = statistics.median(seconds)
+    mad = statistics.median(abs(s - median) for s in seconds)
+    p10, p90 = quantile(seconds, 0.1), quantile(seconds, 0.9)
+    return {"median_s": median, "p10_s": p10, "p90_s": p90, "mad_s": mad, "samples": len(seconds),
+            "noisy": mad > 0.05 * median or p90 - p10 > 0.3 * median, "tokens_per_s": tokens / median}
+
+
+class Contest:
+    """The sides of a row that are there, and why the others are not."""
+
+    def __init__(self, a, row):
+        self.a, self.row, self.missing, self.sides = a, row, {}, {}
+        self.scratch = a.scratch / row.name
+        self.scratch.mkdir(parents=True, exist_ok=True)
+        self.weights = self.scratch / "weights"
+        self.environ = environment(a.threads, a.scratch)
+        self.tokens = make_tokens(a.scratch, row.vocab_size)
+
+    def start(self, name):
+        """Starts one side; a rival that cannot is noted."""
+        try:
+            self.sides[name] = self.llmc() if name == "llm.c" else self.speaker(name)
+        except Missing as reason:
+            if name == "knlp":
+                raise RuntimeError(f"knlp: {reason}") from None
+            self.drop(name, reason)
+
+    def speaker(self, name):
+        sets = ()
+        if "llm.c" in self.row.rivals:               # what train_gpt2 has built in
+            sets = ["WEIGHT_DECAY=0.0", "ADAM_BETA1=0.9", "ADAM_BETA2=0.999", "GRADIENT_CLIP_NORM=0.0"]
+        command = (knlp_command(self.a, self.row, self.tokens, sets) if name == "knlp" else
+                   torch_command(self.a, self.row, self.tokens, self.weights, name == "compile"))
+        side = Side(name, command, self.scratch / f"{name}.log", self.environ, self.a.timeout)
+        if name == "knlp":
+            side.ask(f"save {self.weights}")
+            if "llm.c" in self.row.rivals:           # one batch again and again: train_gpt2 shuffles
+                side.ask("windows " + " ".join(str(i * self.row.n_ctx) for i in range(self.row.batch)))
+        return side
+
+    def llmc(self):
+        if not self.a.llmc:
+            raise Missing("LLMC_DIR= was not given")
+        program = self.a.llmc / "train_gpt2"
+        if not program.exists():
+            raise Missing("LLMC_DIR has no train_gpt2; build it there with: make train_gpt2")
+        subprocess.run([self.a.knlp, "convert", "--to", "llmc", "--model", self.weights, "--force", "--out",
+                        self.scratch / "gpt2_124M.bin"], check=True, capture_output=True)
+        ids = numpy.fromfile(self.tokens, dtype=numpy.uint16, count=self.row.batch * self.row.n_ctx + 1)
+        for split in ("train", "val"):
+            make_llmc_tokens(self.scratch / f"dev/data/tinyshakespeare/tiny_shakespeare_{split}.bin", ids)
+        return LlmcSide(program, self.scratch, self.environ, self.a.timeout)
+
+    def drop(self, name, reason):
+        self.missing[name] = str(reason)
+        if name in self.sides:
+            self.sides.pop(name).close()
+
+    def run(self, name, steps):
+        try:
+            return self.sides[name].run(steps)
+        except (Missing, BrokenPipeError) as reason:
+            if name == "knlp":
+                raise RuntimeError(f"knlp: {reason}") from None
+            self.drop(name, reason)
+            return []
+
+    def close(self):
+        for side in self.sides.values():
+            side.close()
+
+
+def timed_rounds(contest, rounds):
+    """{side: [[seconds of a turn's steps]]}; who begins a round changes, so that no side has the better place."""
+    row, turns = contest.row, {name: [] for name in contest.sides}
+    for name in list(contest.sides):
+        contest.run(name, row.warm_up)
+    for number in range(rounds):
+        order = list(contest.sides)
+        for name in order[number % len(order):] + order[:number % len(order)]:
+            if name in contest.sides:
+                turns[name].append(contest.run(name, row.block))
+    return turns
+
+
+class Verdicts:
+    """What the losses of this very program said, kept: a later run may then time fewer steps."""
+
+    def __init__(self, contest):
+        scripts = "".join(sha256(Path(__file__).with_name(name)) for name in
+                          ("torch_step.py", "gpt2_reference.py", "bench_rows.py"))
+        named = sha256(contest.a.knlp) + scripts + repr(contest.row) + str(contest.a.threads) + sha256(contest.tokens)
+        self.path = contest.a.scratch / "verdicts" / f"{hashlib.sha256(named.encode()).hexdigest()[:24]}.json"
+
+    def load(self):
+        return json.loads(self.path.read_text()) if self.path.exists() else {}
+
+    def save(self, verdicts):
+        self.path.parent.mkdir(exist_ok=True)
+        self.path.write_text(json.dumps(verdicts))
+
+
+def compare_losses(contest):
+    """{rival: {"steps", "max_delta", "limit", "knlp", "rival", "agree"}}: goes on until there are enough steps."""
+    store = Verdicts(contest)
+    verdicts = store.load()
+    limit = LOSS_LIMIT[contest.row.precision]
+    for name in [n for n in contest.sides if n != "knlp" and n not in verdicts]:
+        most = LlmcSide.STEPS if name == "llm.c" else LOSS_STEPS
+        for side in ("knlp", name):
+            if side in contest.sides and (lacking := most - len(contest.sides[side].losses)) > 0:
+                contest.run(side, lacking - (side == "llm.c"))
+        if name not in contest.sides:
+            continue
+        both = list(zip(contest.sides["knlp"].losses, contest.sides[name].losses))[:most]
+        worst = max(abs(ours - theirs) for ours, theirs in both)
+        verdicts[name] = {"steps": len(both), "max_delta": worst, "limit": limit, "knlp": both[-1][0],
+                          "rival": both[-1][1], "agree": worst <= limit}
+    store.save(verdicts)
+    return {name: verdicts[name] for name in contest.row.rivals if name in verdicts and name in contest.sides}
+
+
+def ratios(result, turns):
+    """{rival: {"median", "low", "high"}}: how many times faster knlp is; low and high over the rounds."""
+    found = {}
+    for name, verdict in result["loss"].items():
+        theirs, ours = result["sides"].get(name), result["sides"].get("knlp")
+        if not verdict["agree"] or not theirs or min(theirs["samples"], ours["samples"]) < FEWEST:
+            continue
+        rounds = [statistics.median(b) / statistics.median(a) for a, b in zip(turns["knlp"], turns[name]) if a and b]
+        found[name] = {"median": theirs["median_s"] / ours["median_s"], "low": min(rounds), "high": max(rounds)}
+    return found
+
+
+def begin(a, row, contest):
+    facts = contest.sides["knlp"].ready
+    return {"what": row.what, "precision": row.precision, "threads": a.threads, "goal": row.goals,
+            "shape": {"n_layer": row.n_layer, "n_head": row.n_head, "d_model": row.d_model, "n_ctx": row.n_ctx,
+                      "vocab_size": row.vocab_size, "batch": row.batch, "parameters": facts["parameters"]},
+            "gemm": facts["gemm"], "revision": facts["revision"], "machine": facts["machine"],
+            "tokens_sha256": sha256(contest.tokens), "sides": {}, "ratio": {}}
+
+
+def step_row(a, row):
+    contest = Contest(a, row)
+    try:
+        for name in ("knlp", *row.rivals):
+            contest.start(name)
+        result = begin(a, row, contest)
+        rounds = row.rounds if a.rounds < 0 else a.rounds
+        turns = timed_rounds(contest, rounds)
+        result["loss"] = compare_losses(contest)
+        for name, side in contest.sides.items():
+            if "torch" in getattr(side, "ready", {}):
+                result["torch"] = side.ready["torch"]
+            seconds = [s for turn in turns[name] for s in turn]
+            if seconds:
+                result["sides"][name] = summary(seconds, row.batch * row.n_ctx)
+        result["ratio"] = ratios(result, turns)
+        result["missing"] = contest.missing
+        return result
+    finally:
+        contest.close()
+
+
+def memory_row(a, row):
+    """Peak resident memory of each side alone, over the same steps."""
+    contest = Contest(a, row)
+    losses, result = {}, None
+    for name in ("knlp", *row.rivals):
+        contest.start(name)
+        result = result or begin(a, row, contest)
+        try:
+            contest.run(name, row.warm_up + 1)
+            if name in contest.sides:
+                side = contest.sides[name]
+                result["sides"][name] = {"peak_rss_mib": side.peak_rss_bytes / 2**20}
+                losses[name] = side.losses
+        finally:
+            contest.close()
+            contest.sides = {}
+    limit, result["loss"] = LOSS_LIMIT[row.precision], {}
+    for name in [n for n in losses if n != "knlp"]:
+        worst = max(abs(x - y) for x, y in zip(losses["knlp"], losses[name]))
+        result["loss"][name] = {"steps": len(losses[name]), "max_delta": worst, "limit": limit, "agree": worst <= limit,
+                                "knlp": losses["knlp"][-1], "rival": losses[name][-1]}
+        if worst <= limit:
+            part = result["sides"]["knlp"]["peak_rss_mib"] / result["sides"][name]["peak_rss_mib"]
+            result["ratio"][name] = {"median": part}
+    result["missing"] = contest.missing
+    return result
+
+
+def train_row(a, row):
+    return memory_row(a, row) if row.measure == "peak_rss" else step_row(a, row)
