@@ -6,6 +6,7 @@
 // g++ 12 takes the undefined pass-through operand of its own intrinsics for a fault (GCC bug
 // 105593).
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#pragma GCC diagnostic ignored "-Wuninitialized"
 #include <immintrin.h>
 
 #include <cstdint>
@@ -72,12 +73,68 @@ struct Avx512 {
         return _mm512_mask_mov_ps(no, _mm512_cmp_ps_mask(x, zero(), _CMP_GT_OQ), yes);
     }
 
+    static F load_aligned(const float* p) { return _mm512_load_ps(p); }
+    static F lane_numbers() {
+        return _mm512_set_ps(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
+    }
+    /// The exponent of x > 0, and m = x / 2^exponent of [0.75, 1.5).
+    static F split(F x, F& m) {
+        const __m512i bits = _mm512_castps_si512(x);
+        const __m512i e =
+            _mm512_srai_epi32(_mm512_sub_epi32(bits, _mm512_set1_epi32(0x3f400000)), 23);
+        m = _mm512_castsi512_ps(_mm512_sub_epi32(bits, _mm512_slli_epi32(e, 23)));
+        return _mm512_cvtepi32_ps(e);
+    }
+    static void transpose(F (&r)[16]) {
+        F s[16];
+        for (int i = 0; i < 16; i += 2) {
+            s[i] = _mm512_unpacklo_ps(r[i], r[i + 1]);
+            s[i + 1] = _mm512_unpackhi_ps(r[i], r[i + 1]);
+        }
+        for (int i = 0; i < 16; i += 4)
+            for (int j = 0; j < 2; ++j) {
+                const __m512d a = _mm512_castps_pd(s[i + j]), b = _mm512_castps_pd(s[i + j + 2]);
+                r[i + 2 * j] = _mm512_castpd_ps(_mm512_unpacklo_pd(a, b));
+                r[i + 2 * j + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(a, b));
+            }
+        // r[4 g + c] holds columns c, c + 4, c + 8, c + 12 of rows 4 g .. 4 g + 3.
+        for (int c = 0; c < 4; ++c) {
+            s[c] = _mm512_shuffle_f32x4(r[c], r[c + 4], 0x88);
+            s[c + 4] = _mm512_shuffle_f32x4(r[c], r[c + 4], 0xdd);
+            s[c + 8] = _mm512_shuffle_f32x4(r[c + 8], r[c + 12], 0x88);
+            s[c + 12] = _mm512_shuffle_f32x4(r[c + 8], r[c + 12], 0xdd);
+        }
+        for (int c = 0; c < 4; ++c) {
+            r[c] = _mm512_shuffle_f32x4(s[c], s[c + 8], 0x88);
+            r[c + 8] = _mm512_shuffle_f32x4(s[c], s[c + 8], 0xdd);
+            r[c + 4] = _mm512_shuffle_f32x4(s[c + 4], s[c + 12], 0x88);
+            r[c + 12] = _mm512_shuffle_f32x4(s[c + 4], s[c + 12], 0xdd);
+        }
+    }
+    /// Lane i: the sum of r[i], in one order of additions for every i.
+    static F sum_each(const F (&r)[16]) {
+        F s[8];
+        for (int i = 0; i < 8; ++i) {
+            const F a = r[2 * i], b = r[2 * i + 1];
+            s[i] = add(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
+        }
+        for (int i = 0; i < 4; ++i) {
+            const __m512d a = _mm512_castps_pd(s[2 * i]), b = _mm512_castps_pd(s[2 * i + 1]);
+            s[i] = add(_mm512_castpd_ps(_mm512_unpacklo_pd(a, b)),
+                       _mm512_castpd_ps(_mm512_unpackhi_pd(a, b)));
+        }
+        for (int i = 0; i < 2; ++i)
+            s[i] = add(_mm512_shuffle_f32x4(s[2 * i], s[2 * i + 1], 0x88),
+                       _mm512_shuffle_f32x4(s[2 * i], s[2 * i + 1], 0xdd));
+        return add(_mm512_shuffle_f32x4(s[0], s[1], 0x88), _mm512_shuffle_f32x4(s[0], s[1], 0xdd));
+    }
+
     static float sum(F x) {
-        alignas(64) float lane[16];
-        _mm512_store_ps(lane, x);
-        for (int half = 8; half > 0; half /= 2)
-            for (int i = 0; i < half; ++i) lane[i] += lane[i + half];
-        return lane[0];
+        const __m256 half = _mm256_add_ps(_mm512_castps512_ps256(x), _mm512_extractf32x8_ps(x, 1));
+        const __m128 four =
+            _mm_add_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1));
+        const __m128 pair = _mm_add_ps(four, _mm_movehl_ps(four, four));
+        return _mm_cvtss_f32(_mm_add_ss(pair, _mm_movehdup_ps(pair)));
     }
     static float largest(F x) { return _mm512_reduce_max_ps(x); }
     static float first(F x) { return _mm512_cvtss_f32(x); }
