@@ -1,14 +1,21 @@
-#include "kernels/decode.h"
+#include "kernels/cpu/simd_avx512.h"
+
+#include "kernels/cpu/decode_simd.h"
 
 namespace knlp::kernels {
 
 void gemv_avx512(const GemvArgs& args, int64_t first, int64_t last) {
-    gemv_scalar(args, first, last);
+    if (args.w_type == Storage::kF32)
+        gemv<Avx512, float>(args, first, last);
+    else
+        gemv<Avx512, uint16_t>(args, first, last);
 }
 
-void decode_attention_avx512(const DecodeAttentionArgs& args, int64_t first, int64_t last,
-                             float* workspace) {
-    decode_attention_scalar(args, first, last, workspace);
+void decode_attention_avx512(const DecodeAttentionArgs& args, int64_t first, int64_t last, float*) {
+    if (args.kv_type == Storage::kF32)
+        decode_attention<Avx512, float>(args, first, last);
+    else
+        decode_attention<Avx512, uint16_t>(args, first, last);
 }
 
 }  // namespace knlp::kernels
