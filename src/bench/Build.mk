@@ -1,4 +1,2 @@
-list-y := timing.o bandwidth.o record.o tokenizer.o tokens.o data.o
+list-y := timing.o bandwidth.o machine.o record.o tokenizer.o tokens.o data.o breakdown.o
 torch-y := step.o step_server.o
-# The sum must be vectorized to reach memory.
-flags-src/bench/bandwidth.o := -O3

@@ -1,44 +1,32 @@
 #include "knlp/bench/record.h"
 
-#include <fmt/format.h>
-
-#include <filesystem>
-#include <fstream>
-
 #include "knlp/config/build_info.h"
 #include "knlp/core/host.h"
+
+#include <fmt/format.h>
 
 namespace knlp::bench {
 namespace {
 
 using nlohmann::json;
 
-/// First line of a file of /sys, "" when it cannot be read.
-std::string line_of(const char* path) {
-    std::ifstream file(path);
-    std::string line;
-    std::getline(file, line);
-    return line;
+constexpr double kAbove = 1.05;
+
+json or_null(const std::string& text) {
+    return text.empty() ? json() : json(text);
 }
 
-/// "on", "off" or "" (not told): whether the clock may rise above its nominal value.
-std::string turbo() {
-    if (const std::string no = line_of("/sys/devices/system/cpu/intel_pstate/no_turbo"); !no.empty())
-        return no == "0" ? "on" : "off";
-    if (const std::string boost = line_of("/sys/devices/system/cpu/cpufreq/boost"); !boost.empty())
-        return boost == "1" ? "on" : "off";
-    return "";
+json or_null(double value) {
+    return value > 0 ? json(value) : json();
 }
-
-std::string clock_source() {
-    return line_of("/sys/devices/system/clocksource/clocksource0/current_clocksource");
-}
-
-json or_null(const std::string& text) { return text.empty() ? json() : json(text); }
 
 json timing_json(const Timing& timing) {
-    return {{"samples", timing.samples_s.size()}, {"median_s", timing.median_s}, {"p10_s", timing.p10_s},
-            {"p90_s", timing.p90_s}, {"mad_s", timing.mad_s}, {"noisy", timing.noisy()}};
+    return {{"samples", timing.samples_s.size()},
+            {"median_s", timing.median_s},
+            {"p10_s", timing.p10_s},
+            {"p90_s", timing.p90_s},
+            {"mad_s", timing.mad_s},
+            {"noisy", timing.noisy()}};
 }
 
 std::string time_text(double seconds) {
@@ -47,64 +35,106 @@ std::string time_text(double seconds) {
     return fmt::format("{:.4g} s", seconds);
 }
 
+double achieved_gbps(const Record& record) {
+    if (record.bytes_moved == 0 || !(record.timing.median_s > 0)) return 0;
+    return static_cast<double>(record.bytes_moved) / record.timing.median_s / 1e9;
+}
+
 }  // namespace
 
-json machine_facts() {
-    const Host& h = host();
-    return {{"cpu_model", or_null(h.cpu_model)}, {"cores", h.cores}, {"memory_bytes", h.memory_bytes},
-            {"governor", or_null(h.governor)}, {"turbo", or_null(turbo())},
-            {"clock_source", or_null(clock_source())}, {"isa", name_of(isa())}, {"kernel", or_null(h.kernel)},
-            {"gpus", h.gpus}};
+std::vector<Record> bandwidth_records(const Bandwidth& bandwidth, const std::string& suffix) {
+    Record record{.what = "memory.read" + suffix,
+                  .shape = {{"bytes", bandwidth.bytes}},
+                  .types = {{"kernel", bandwidth.read_kernel}},
+                  .threads = bandwidth.threads,
+                  .bytes_moved = bandwidth.bytes,
+                  .timing = bandwidth.read};
+    for (const auto& [name, gbps] : bandwidth.read_by_kernel) record.results[name + "_gbps"] = gbps;
+    std::vector<Record> records = {record};
+    record.what = "memory.copy" + suffix;
+    record.types["kernel"] = bandwidth.copy_kernel;
+    record.timing = bandwidth.copy;
+    record.results.clear();
+    for (const auto& [name, gbps] : bandwidth.copy_by_kernel) record.results[name + "_gbps"] = gbps;
+    records.push_back(record);
+    return records;
 }
 
-std::string machine_text() {
-    const Host& h = host();
-    std::string text = fmt::format("{}, {} cores, {}", h.cpu_model.empty() ? "unknown processor" : h.cpu_model,
-                                   h.cores, name_of(isa()));
-    if (!clock_source().empty()) text += ", clock " + clock_source();
-    if (!h.governor.empty()) text += ", governor " + h.governor;
-    if (!turbo().empty()) text += ", turbo " + turbo();
-    return text;
+std::vector<Record> peak_records(const Peak& peak, const std::string& suffix) {
+    Record record{.what = "peak.fma" + suffix,
+                  .types = {{"numbers", "fp32"}},
+                  .threads = peak.threads,
+                  .timing = peak.fma,
+                  .results = {{"gflops", peak.fma_gflops}}};
+    std::vector<Record> records = {record};
+    if (peak.bf16_gflops <= 0) return records;
+    record.what = "peak.bf16" + suffix;
+    record.types["numbers"] = "bf16, summed in fp32";
+    record.timing = peak.bf16;
+    record.results["gflops"] = peak.bf16_gflops;
+    records.push_back(record);
+    return records;
 }
 
-json to_json(const Record& record, const Bandwidth& bandwidth) {
+std::string invalid_reason(const Record& record, const Bandwidth& bandwidth) {
+    // What fits into the caches may well be faster than memory. Caches of several cores add up.
+    const int64_t cached = std::max(cache_bytes(3), cache_bytes(2) * record.threads);
+    const double achieved = achieved_gbps(record), best = bandwidth.best_gbps();
+    if (record.bytes_moved <= 2 * cached || best <= 0 || achieved <= kAbove * best) return "";
+    return fmt::format(
+        "it moved {:.1f} GB/s, more than 5 % above the {:.1f} GB/s measured for this machine's "
+        "memory: that measurement was disturbed; measure again on a quiet machine",
+        achieved, best);
+}
+
+json to_json(const Record& record, const Machine& machine) {
+    const std::string invalid = invalid_reason(record, machine.memory);
     json out = timing_json(record.timing);
     out["what"] = record.what;
     out["shape"] = record.shape;
     out["types"] = record.types;
     out["threads"] = record.threads;
     out["bytes_moved"] = record.bytes_moved > 0 ? json(record.bytes_moved) : json();
-    out["achieved_gbps"] = record.bytes_moved > 0
-                               ? json(static_cast<double>(record.bytes_moved) / record.timing.median_s / 1e9)
-                               : json();
-    out["read_gbps"] = bandwidth.read_gbps;
-    out["copy_gbps"] = bandwidth.copy_gbps;
+    out["achieved_gbps"] = or_null(achieved_gbps(record));
+    out["read_gbps"] = or_null(machine.memory.read_gbps);
+    out["copy_gbps"] = or_null(machine.memory.copy_gbps);
+    out["fma_gflops"] = or_null(machine.peak.fma_gflops);
+    out["bf16_gflops"] = or_null(machine.peak.bf16_gflops);
+    out["valid"] = invalid.empty();
+    out["invalid_reason"] = or_null(invalid);
     out["results"] = record.results;
     out["rivals"] = json::object();
     for (const auto& [name, timing] : record.rivals) {
         out["rivals"][name] = timing_json(timing);
         out["rivals"][name]["ratio"] = speed_up(record.timing, timing);
     }
+    out["details"] = record.details;
     out["goal"] = or_null(record.goal);
     out["machine"] = machine_facts();
-    out["revision"] = std::string(config::build_info().git_commit) + (config::build_info().git_dirty ? "+" : "");
+    out["revision"] =
+        std::string(config::build_info().git_commit) + (config::build_info().git_dirty ? "+" : "");
     out["utc"] = utc_now();
     return out;
 }
 
-std::string to_text(const Record& record) {
+std::string to_text(const Record& record, const Machine& machine) {
     std::string shape;
-    for (const auto& [name, value] : record.shape) shape += fmt::format("{}{} {}", shape.empty() ? "" : ", ", name, value);
+    for (const auto& [name, value] : record.shape)
+        shape += fmt::format("{}{} {}", shape.empty() ? "" : ", ", name, value);
     std::string out = fmt::format("{:<16} {:>10}  [{} .. {}]  {} samples{}{}\n", record.what,
                                   time_text(record.timing.median_s), time_text(record.timing.p10_s),
                                   time_text(record.timing.p90_s), record.timing.samples_s.size(),
                                   record.timing.noisy() ? ", NOISY" : "",
                                   shape.empty() ? "" : "  (" + shape + ")");
-    for (const auto& [name, value] : record.results) out += fmt::format("  {:<22} {:>12.5g}\n", name, value);
+    if (const std::string invalid = invalid_reason(record, machine.memory); !invalid.empty())
+        out += "  INVALID: " + invalid + "\n";
+    for (const auto& [name, value] : record.results)
+        out += fmt::format("  {:<28} {:>12.5g}\n", name, value);
     for (const auto& [name, timing] : record.rivals)
-        out += fmt::format("  against {:<14} {:>12.4g} times as fast\n", name, speed_up(record.timing, timing));
+        out += fmt::format("  against {:<20} {:>12.4g} times as fast\n", name,
+                           speed_up(record.timing, timing));
     if (!record.goal.empty()) out += fmt::format("  goal: {}\n", record.goal);
-    return out;
+    return out + record.details_text;
 }
 
 }  // namespace knlp::bench

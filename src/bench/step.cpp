@@ -6,17 +6,19 @@
 #include "knlp/bench/bench.h"
 #include "knlp/core/error.h"
 #include "knlp/core/host.h"
+#include "knlp/core/profile.h"
 #include "knlp/core/stats.h"
 #include "knlp/data/batches.h"
 #include "knlp/model/gpt2.h"
 #include "knlp/model/runtime.h"
 #include "knlp/optim/optimizer.h"
+#include "breakdown.h"
 #include "tokens.h"
 
 namespace knlp::bench {
 namespace {
 
-constexpr double kRate = 1e-4;           // its value changes no timing
+constexpr double kRate = 1e-4;  // its value changes no timing
 
 /// Seconds of one step by phase, and its loss.
 struct StepTimes {
@@ -48,28 +50,48 @@ void wait_for(const at::Tensor& value) {
     if (!value.is_cpu()) value.detach().reshape({-1}).slice(0, 0, 1).item();
 }
 
-StepTimes take_step(const StepRequest& request, int64_t step, model::Gpt2& gpt2, optim::Optimizer& optimizer,
-                    data::BatchLoader& loader) {
+data::Batch next_batch(data::BatchLoader& loader) {
+    const profile::Scope scope(profile::Group::kData);
+    return loader.next();
+}
+
+StepTimes take_step(const StepRequest& request, int64_t step, model::Gpt2& gpt2,
+                    optim::Optimizer& optimizer, data::BatchLoader& loader) {
+    using profile::Group;
+    using profile::Scope;
     StepTimes times;
     Stopwatch watch;
     for (int64_t micro = 0; micro < request.accumulation; ++micro) {
-        data::Batch batch = loader.next();
+        data::Batch batch = next_batch(loader);
         times.data += watch.lap();
-        model::ForwardContext context{.training = true, .dropout = request.model.dropout, .seed = request.seed,
-                                      .step = step, .micro = micro, .first_row = micro * request.batch,
+        model::ForwardContext context{.training = true,
+                                      .dropout = request.model.dropout,
+                                      .seed = request.seed,
+                                      .step = step,
+                                      .micro = micro,
+                                      .first_row = micro * request.batch,
                                       .bf16 = request.precision == config::Precision::kBfloat16};
         const int64_t targets = request.accumulation * batch.rows * batch.n_ctx;
-        const at::Tensor loss = gpt2.loss(tensor_of(batch.inputs, batch.rows, batch.n_ctx, gpt2.device()),
-                                          tensor_of(batch.targets, batch.rows, batch.n_ctx, gpt2.device()), context,
-                                          static_cast<double>(targets));
-        times.loss += loss.item<double>();
+        at::Tensor loss;
+        {
+            const Scope scope(Group::kOther, 0, 0, "forward");
+            loss = gpt2.loss(tensor_of(batch.inputs, batch.rows, batch.n_ctx, gpt2.device()),
+                             tensor_of(batch.targets, batch.rows, batch.n_ctx, gpt2.device()),
+                             context, static_cast<double>(targets));
+            times.loss += loss.item<double>();
+        }
         times.forward += watch.lap();
-        loss.backward();
-        wait_for(gpt2.parameters().front().value.grad());
+        {
+            const Scope scope(Group::kOther, 0, 0, "backward");
+            loss.backward();
+            wait_for(gpt2.parameters().front().value.grad());
+        }
         times.backward += watch.lap();
     }
+    const Scope scope(Group::kOptimizer);
     const optim::StepInfo info = optimizer.step(kRate);
-    if (!info.finite) fail_code(kRun, "E_DIVERGED", "the gradient of {} is not finite", info.first_bad);
+    if (!info.finite)
+        fail_code(kRun, "E_DIVERGED", "the gradient of {} is not finite", info.first_bad);
     for (model::Parameter& parameter : gpt2.parameters()) parameter.value.mutable_grad().reset();
     wait_for(gpt2.parameters().front().value);
     times.optimizer = watch.lap();
@@ -82,53 +104,99 @@ double median_of(const std::vector<StepTimes>& steps, double StepTimes::*field) 
     return median(values);
 }
 
+/// Steps with their times; with regions, each is followed by one that is booked by region.
+struct Steps {
+    std::vector<StepTimes> plain;
+    std::vector<profile::Totals> booked;
+
+    Timing timing() const {
+        std::vector<double> totals;
+        for (const StepTimes& times : plain) totals.push_back(times.total());
+        return summarize(std::move(totals));
+    }
+};
+
+Steps run_steps(const StepRequest& request, bool by_region, model::Gpt2& gpt2,
+                optim::Optimizer& optimizer, data::BatchLoader& loader) {
+    Steps steps;
+    for (int64_t step = 0, taken = 0; step < request.warm_up + request.samples; ++step) {
+        const StepTimes times = take_step(request, taken++, gpt2, optimizer, loader);
+        if (step < request.warm_up) continue;
+        steps.plain.push_back(times);
+        if (!by_region) continue;
+        profile::start();
+        take_step(request, taken++, gpt2, optimizer, loader);
+        steps.booked.push_back(profile::stop());
+    }
+    return steps;
+}
+
+Record record_of(const StepRequest& request, const std::string& route, const std::string& device,
+                 bool random_tokens, const Steps& steps) {
+    const int64_t n_ctx = request.model.n_ctx;
+    const bool bf16 = request.precision == config::Precision::kBfloat16;
+    const auto tokens_per_step = static_cast<double>(request.batch * request.accumulation * n_ctx);
+    Record record{.what = "step",
+                  .shape = {{"n_layer", request.model.n_layer},
+                            {"n_head", request.model.n_head},
+                            {"d_model", request.model.d_model},
+                            {"n_ctx", n_ctx},
+                            {"vocab_size", request.model.vocab_size},
+                            {"batch", request.batch},
+                            {"accumulation", request.accumulation},
+                            {"parameters", model::parameter_count(request.model)}},
+                  .types = {{"weights", "fp32"},
+                            {"matmul", bf16 ? "bf16" : "fp32"},
+                            {"gemm", route},
+                            {"device", device},
+                            {"optimizer", request.optimizer.name},
+                            {"tokens", random_tokens ? "random" : "file"}},
+                  .threads = request.threads,
+                  .timing = steps.timing()};
+    const auto median_ms = [&](double StepTimes::*field) {
+        return 1e3 * median_of(steps.plain, field);
+    };
+    const double step_s = record.timing.median_s;
+    record.results["tokens_per_s"] = tokens_per_step / step_s;
+    record.results["data_ms"] = median_ms(&StepTimes::data);
+    record.results["forward_ms"] = median_ms(&StepTimes::forward);
+    record.results["backward_ms"] = median_ms(&StepTimes::backward);
+    record.results["optimizer_ms"] = median_ms(&StepTimes::optimizer);
+    record.results["data_share"] = median_of(steps.plain, &StepTimes::data) / step_s;
+    record.results["gflops"] =
+        tokens_per_step * model::flops_per_token(request.model, n_ctx) / step_s / 1e9;
+    record.results["first_loss"] = steps.plain.front().loss;
+    record.results["last_loss"] = steps.plain.back().loss;
+    record.results["peak_rss_mib"] = static_cast<double>(peak_resident_bytes()) / (1 << 20);
+    return record;
+}
+
 }  // namespace
 
-config::Model model_of_size(const std::string& size) { return model::gpt2_preset(size); }
+config::Model model_of_size(const std::string& size) {
+    return model::gpt2_preset(size);
+}
 
-Record bench_step(const StepRequest& wanted) {
+Record bench_step(const StepRequest& wanted, const Machine* roof) {
     const StepRequest request = completed(wanted);
     const BenchTokens tokens(request);
     const int64_t n_ctx = request.model.n_ctx;
     model::start_runtime({.threads = request.threads});
-    const std::string route =
-        model::choose_gemm_route(request.gemm, model::gemm_shapes(request.model, request.batch, n_ctx));
+    const std::string route = model::choose_gemm_route(
+        request.gemm, model::gemm_shapes(request.model, request.batch, n_ctx));
     model::Gpt2 gpt2(request.model, model::resolve_device(request.device));
     gpt2.initialize(request.seed);
     const std::unique_ptr<optim::Optimizer> optimizer =
         optim::optimizer_type(request.optimizer.name).make(request.optimizer, gpt2.parameters());
-    data::BatchLoader loader(tokens.file(), request.seed, 0, request.batch, request.accumulation, n_ctx);
-
-    std::vector<StepTimes> steps;
-    for (int64_t step = 0; step < request.warm_up + request.samples; ++step) {
-        const StepTimes times = take_step(request, step, gpt2, *optimizer, loader);
-        if (step >= request.warm_up) steps.push_back(times);
+    data::BatchLoader loader(tokens.file(), request.seed, 0, request.batch, request.accumulation,
+                             n_ctx);
+    const Steps steps = run_steps(request, roof != nullptr, gpt2, *optimizer, loader);
+    Record record = record_of(request, route, gpt2.device().str(), tokens.random(), steps);
+    if (roof != nullptr) {
+        const bool bf16 = request.precision == config::Precision::kBfloat16;
+        record.details = breakdown_json(steps.booked, record.timing, *roof, bf16);
+        record.details_text = breakdown_text(record.details);
     }
-    std::vector<double> totals;
-    for (const StepTimes& times : steps) totals.push_back(times.total());
-    const bool bf16 = request.precision == config::Precision::kBfloat16;
-    const auto tokens_per_step = static_cast<double>(request.batch * request.accumulation * n_ctx);
-    Record record{.what = "step",
-                  .shape = {{"n_layer", request.model.n_layer}, {"n_head", request.model.n_head},
-                            {"d_model", request.model.d_model}, {"n_ctx", n_ctx},
-                            {"vocab_size", request.model.vocab_size}, {"batch", request.batch},
-                            {"accumulation", request.accumulation},
-                            {"parameters", model::parameter_count(request.model)}},
-                  .types = {{"weights", "fp32"}, {"matmul", bf16 ? "bf16" : "fp32"}, {"gemm", route},
-                            {"device", gpt2.device().str()},
-                            {"optimizer", request.optimizer.name}, {"tokens", tokens.random() ? "random" : "file"}},
-                  .threads = request.threads,
-                  .timing = summarize(totals)};
-    record.results["tokens_per_s"] = tokens_per_step / record.timing.median_s;
-    record.results["data_ms"] = 1e3 * median_of(steps, &StepTimes::data);
-    record.results["forward_ms"] = 1e3 * median_of(steps, &StepTimes::forward);
-    record.results["backward_ms"] = 1e3 * median_of(steps, &StepTimes::backward);
-    record.results["optimizer_ms"] = 1e3 * median_of(steps, &StepTimes::optimizer);
-    record.results["data_share"] = median_of(steps, &StepTimes::data) / record.timing.median_s;
-    record.results["gflops"] = tokens_per_step * model::flops_per_token(request.model, n_ctx) / record.timing.median_s / 1e9;
-    record.results["first_loss"] = steps.front().loss;
-    record.results["last_loss"] = steps.back().loss;
-    record.results["peak_rss_mib"] = static_cast<double>(peak_resident_bytes()) / (1 << 20);
     return record;
 }
 

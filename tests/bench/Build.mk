@@ -1,2 +1,2 @@
-test-y := test_timing test_tokenizer_bench test_step_bench test_step_server
+test-y := test_timing test_record test_machine test_breakdown test_tokenizer_bench test_step_bench test_step_server
 needs-y := bench optim model data track config core kernels

@@ -10,7 +10,8 @@ namespace knlp::bench {
 namespace {
 
 StepRequest small_request() {
-    StepRequest request{.batch = 2, .accumulation = 2, .gemm = "aten", .threads = 1, .samples = 7, .warm_up = 1};
+    StepRequest request{
+        .batch = 2, .accumulation = 2, .gemm = "aten", .threads = 1, .samples = 7, .warm_up = 1};
     request.model.size = "custom";
     request.model.n_layer = 2;
     request.model.n_head = 2;
@@ -26,13 +27,36 @@ StepRequest small_request() {
 TEST(StepBench, TakesRealStepsAndSplitsTheirTime) {
     const Record record = bench_step(small_request());
     EXPECT_EQ(record.timing.samples_s.size(), 7u);
-    EXPECT_NEAR(record.results.at("first_loss"), std::log(50.0), 0.3) << "an untrained model knows nothing";
+    EXPECT_NEAR(record.results.at("first_loss"), std::log(50.0), 0.3)
+        << "an untrained model knows nothing";
     EXPECT_NE(record.results.at("last_loss"), record.results.at("first_loss"));
     EXPECT_DOUBLE_EQ(record.results.at("tokens_per_s") * record.timing.median_s, 2 * 2 * 16);
     for (const char* phase : {"forward_ms", "backward_ms", "optimizer_ms"})
         EXPECT_GT(record.results.at(phase), 0) << phase;
     EXPECT_EQ(record.types.at("gemm"), "aten");
     EXPECT_EQ(record.shape.at("accumulation"), 2);
+}
+
+TEST(StepBench, BreakdownCoversTheStepsBetweenThePlainOnes) {
+    const Machine machine{.memory = {.threads = 1, .read_gbps = 10, .copy_gbps = 10},
+                          .peak = {.threads = 1, .fma_gflops = 100}};
+    const Record record = bench_step(small_request(), &machine);
+    const nlohmann::json& breakdown = record.details;
+    double sum_ms = 0, data_ms = 0, optimizer_ms = 0;
+    for (const nlohmann::json& row : breakdown.at("groups")) {
+        sum_ms += row.at("ms").get<double>();
+        if (row.at("group") == "data") data_ms = row.at("ms");
+        if (row.at("group") == "optimizer") optimizer_ms = row.at("ms");
+    }
+    EXPECT_NEAR(sum_ms, breakdown.at("sum_ms"), 1e-9);
+    EXPECT_GT(data_ms, 0);
+    EXPECT_GT(optimizer_ms, 0);
+    EXPECT_NEAR(breakdown.at("step_ms"), 1e3 * record.timing.median_s, 1e-9);
+    EXPECT_NE(record.details_text, "");
+}
+
+TEST(StepBench, WithoutARoofThereIsNoBreakdown) {
+    EXPECT_TRUE(bench_step(small_request()).details.is_null());
 }
 
 TEST(StepBench, KnowsTheSizesByName) {

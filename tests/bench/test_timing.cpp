@@ -5,7 +5,6 @@
 
 #include <algorithm>
 
-#include "knlp/bench/record.h"
 #include "tests/support/expect_error.h"
 
 namespace knlp::bench {
@@ -23,7 +22,8 @@ TEST(Timing, SummaryAgreesWithHandComputedStatistics) {
 
 TEST(Timing, SteadySamplesAreNotNoisy) {
     EXPECT_FALSE(summarize({1.00, 1.01, 0.99, 1.02, 1.00}).noisy());
-    EXPECT_FALSE(summarize({1.00, 1.01, 0.99, 1.02, 1.00, 1.00, 1.01, 1.00, 1.00, 9.0, 1.0, 1.0}).noisy())
+    EXPECT_FALSE(
+        summarize({1.00, 1.01, 0.99, 1.02, 1.00, 1.00, 1.01, 1.00, 1.00, 9.0, 1.0, 1.0}).noisy())
         << "one hiccup among many does not spoil a median";
     EXPECT_TRUE(summarize({1.0, 1.2, 0.8, 1.3, 1.0, 0.7}).noisy());
 }
@@ -38,7 +38,8 @@ TEST(Measure, ExecutesWarmUpAndEverySample) {
 TEST(Measure, RepeatsShortWorkWithinASample) {
     int64_t calls = 0;
     volatile int64_t sink = 0;
-    const Timing t = measure([&] { sink = ++calls; }, {.warm_up = 0, .samples = 5, .min_sample_s = 1e-4});
+    const Timing t =
+        measure([&] { sink = ++calls; }, {.warm_up = 0, .samples = 5, .min_sample_s = 1e-4});
     EXPECT_EQ(t.samples_s.size(), 5u);
     EXPECT_GT(calls, 10) << "an increment does not fill 0.1 ms";
 }
@@ -54,40 +55,10 @@ TEST(SpeedUp, IsTheRatioOfMedians) {
 }
 
 TEST(SpeedUp, IsRefusedFromFewerThanFiveSamples) {
-    test::expect_error(kUsage, {"4 samples", "5"},
-                       [] { speed_up(summarize({1, 1, 1, 1}), summarize({3, 3, 3, 3, 3})); });
+    test::expect_error(kUsage, {"4 samples", "5"}, [] {
+        speed_up(summarize({1, 1, 1, 1}), summarize({3, 3, 3, 3, 3}));
+    });
     test::expect_error(kUsage, {"sample"}, [] { summarize({}); });
-}
-
-TEST(Bandwidth, CountsTheBytesOfEveryThread) {
-    const Bandwidth b = measure_bandwidth(2, int64_t{4} << 20, 5);
-    EXPECT_EQ(b.bytes, int64_t{4} << 20);
-    EXPECT_EQ(b.threads, 2);
-    EXPECT_DOUBLE_EQ(b.read_gbps, 4.194304e-3 / b.read.median_s);
-    EXPECT_DOUBLE_EQ(b.copy_gbps, 2 * 4.194304e-3 / b.copy.median_s);
-    test::expect_error(kUsage, {"1 MiB"}, [] { measure_bandwidth(1, 1000); });
-    test::expect_error(kUsage, {"threads"}, [] { measure_bandwidth(0); });
-}
-
-TEST(Record, JsonHoldsTheTimingAndTheRatioToEachRival) {
-    Record record{.what = "copy", .shape = {{"bytes", 1000}}, .bytes_moved = 2000,
-                  .timing = summarize({1e-6, 1e-6, 1e-6, 1e-6, 1e-6})};
-    record.rivals["memcpy"] = summarize({2e-6, 2e-6, 2e-6, 2e-6, 2e-6});
-    record.results["mb_per_s"] = 7;
-    const nlohmann::json json = to_json(record, {.threads = 1, .read_gbps = 40, .copy_gbps = 50});
-    EXPECT_EQ(json.at("what"), "copy");
-    EXPECT_EQ(json.at("samples"), 5);
-    EXPECT_DOUBLE_EQ(json.at("achieved_gbps"), 2.0);
-    EXPECT_DOUBLE_EQ(json.at("rivals").at("memcpy").at("ratio"), 2.0);
-    EXPECT_DOUBLE_EQ(json.at("results").at("mb_per_s"), 7);
-    EXPECT_EQ(json.at("read_gbps"), 40);
-    for (const char* key : {"machine", "revision", "utc", "noisy", "p10_s", "p90_s", "mad_s", "threads"})
-        EXPECT_TRUE(json.contains(key)) << key;
-}
-
-TEST(Record, WithoutBytesClaimsNoBandwidth) {
-    const Record record{.what = "x", .timing = summarize({1, 1, 1, 1, 1})};
-    EXPECT_TRUE(to_json(record, {}).at("achieved_gbps").is_null());
 }
 
 }  // namespace knlp::bench
