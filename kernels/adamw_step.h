@@ -7,11 +7,12 @@ namespace knlp::kernels {
 /// One AdamW update of n values, with the two changes of SPAM (docs/optimizers.md) folded in.
 ///
 /// For every i, all in float32 and in this order on every backend, without fused multiply-add:
-///   g = grad; if (clip_theta > 0 && g*g > clip_theta * (v + clip_floor)) g = sign(g)
-///   sqrt(clip_theta * (v + clip_floor)) g = g * grad_scale w = param * decay_before m = beta1 * m
-///   + one_minus_beta1 * g v = beta2 * v + (one_minus_beta2 * g) * g d = max_exp_avg_sq ?
-///   (max_exp_avg_sq = max(max_exp_avg_sq, v)) : v w = w - step_size * (m / (sqrt(d) /
-///   sqrt_bias_correction2 + epsilon)) param = w * decay_after
+///   g = grad
+///   if (clip_theta > 0 && g*g > limit) g = sign(g) sqrt(limit), limit = clip_theta * (v +
+///   clip_floor) g = g * grad_scale w = param * decay_before m = beta1 * m + one_minus_beta1 * g v
+///   = beta2 * v + (one_minus_beta2 * g) * g d = v, or with max_exp_avg_sq: max_exp_avg_sq =
+///   max(max_exp_avg_sq, v) w = w - step_size * (m / (sqrt(d) / sqrt_bias_correction2 + epsilon))
+///   param = w * decay_after
 /// Hence all backends give the same bits. 28 bytes move per value (read w g m v, write w m v), 36
 /// with max_exp_avg_sq; about 15 operations, so memory limits it.
 struct AdamwStepArgs {
