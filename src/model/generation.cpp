@@ -3,6 +3,7 @@
 #include "knlp/core/error.h"
 #include "knlp/core/host.h"
 #include "knlp/data/tokenizer.h"
+#include "knlp/model/decoder.h"
 #include "knlp/model/gpt2.h"
 #include "knlp/model/text_stream.h"
 
@@ -14,8 +15,8 @@ namespace {
 
 /// A prompt being continued.
 struct Row {
-    int64_t index = 0;                   // in the caller's order; names the row's random numbers
-    std::vector<int32_t> context;        // what the model sees: prompt and new tokens, less what slid out
+    int64_t index = 0;             // in the caller's order; names the row's random numbers
+    std::vector<int32_t> context;  // what the model sees: prompt and new tokens, less what slid out
     TextStream stream;
     GeneratedRow out;
     bool finished = false;
@@ -25,26 +26,29 @@ struct Row {
 };
 using Rows = std::vector<Row*>;
 
-/// Runs the model over the contexts of the active rows and returns the logits that follow each.
+/// Runs the model over the contexts of the active rows and gives the logits that follow each.
 class Reader {
 public:
-    Reader(Gpt2& model, const GenerationOptions& options) : model_(model), options_(options) {}
+    Reader(Gpt2& model, const GenerationOptions& options) : model_(model), options_(options) {
+        if (Decoder::suits(model)) decoder_.emplace(model, options.bf16);
+    }
 
-    /// Logits [rows, V] after the last token of each context, on the CPU in fp32; undefined when asked to
-    /// stop. Reads all contexts anew.
-    at::Tensor read(const Rows& rows) {
+    /// Logits [rows, V] after the last token of each context; null when asked to stop. Reads all
+    /// contexts anew.
+    const float* read(const Rows& rows) {
         return options_.use_cache ? prefill(rows) : read_uncached(rows);
     }
 
     /// The same when each context has grown by one token since the last call for these rows.
-    at::Tensor step(const Rows& rows) {
-        // Rows padded on the left fill their slots before they fill their context: reading them anew drops
-        // the padding that a longer row, finished by now, had caused.
+    const float* step(const Rows& rows) {
+        // Rows padded on the left fill their slots before they fill their context: reading them
+        // anew drops the padding that a longer row, finished by now, had caused.
         if (!options_.use_cache || cache_->length() == model_.config().n_ctx) return read(rows);
-        if (stop_asked()) return {};
-        at::Tensor ids = at::empty({std::ssize(rows), 1}, at::kLong);
-        for (size_t i = 0; i < rows.size(); ++i) ids.data_ptr<int64_t>()[i] = rows[i]->context.back();
-        return head(forward(ids, &*cache_));
+        if (stop_asked()) return nullptr;
+        ids_.clear();
+        for (const Row* row : rows) ids_.push_back(row->context.back());
+        run(ids_, std::ssize(rows), &*cache_, logits_for(rows));
+        return logits_.data();
     }
 
     /// Leaves only these rows (positions in the last call's list, ascending) in the cache.
@@ -65,30 +69,45 @@ public:
 private:
     bool stop_asked() const { return options_.should_stop && options_.should_stop(); }
 
-    /// Hidden state of the last position, [B, C].
-    at::Tensor forward(const at::Tensor& ids, KvCache* cache) {
-        ForwardContext context;
-        context.bf16 = options_.bf16;
-        return model_.hidden(ids.to(model_.device()), context, cache).select(1, -1);
+    float* logits_for(const Rows& rows) {
+        logits_.resize(rows.size() * static_cast<size_t>(model_.config().vocab_size));
+        return logits_.data();
     }
 
-    at::Tensor head(const at::Tensor& hidden) {
-        ForwardContext context;
-        context.bf16 = options_.bf16;
-        return model_.logits(hidden, context).to(at::kCPU, at::kFloat).contiguous();
+    /// ids [rows, q_len]; logits null: not wanted. Without a cache there is one row.
+    void run(std::span<const int32_t> ids, int64_t rows, KvCache* cache, float* logits) {
+        if (!decoder_)
+            run_generic(ids, rows, cache, logits);
+        else if (cache != nullptr)
+            decoder_->read(ids, rows, *cache, logits);
+        else
+            decoder_->read(ids, logits);
     }
 
-    at::Tensor read_uncached(const Rows& rows) {
-        std::vector<at::Tensor> last;
+    /// Any attention variant on any device, by LibTorch's operators.
+    void run_generic(std::span<const int32_t> ids, int64_t rows, KvCache* cache, float* logits) {
+        ForwardContext context;
+        context.bf16 = options_.bf16;
+        const at::Tensor input =
+            at::tensor(at::ArrayRef<int32_t>(ids.data(), ids.size()), at::kLong).view({rows, -1});
+        const at::Tensor hidden = model_.hidden(input.to(model_.device()), context, cache);
+        if (logits == nullptr) return;
+        const int64_t vocab_size = model_.config().vocab_size;
+        at::from_blob(logits, {rows, vocab_size}, at::kFloat)
+            .copy_(model_.logits(hidden.select(1, -1), context).narrow(1, 0, vocab_size));
+    }
+
+    const float* read_uncached(const Rows& rows) {
+        float* logits = logits_for(rows);
         for (const Row* row : rows) {
-            if (stop_asked()) return {};
-            last.push_back(forward(at::tensor(at::ArrayRef<int32_t>(row->context), at::kLong)
-                                       .unsqueeze(0), nullptr));
+            if (stop_asked()) return nullptr;
+            run(row->context, 1, nullptr, logits);
+            logits += model_.config().vocab_size;
         }
-        return head(at::cat(last, 0));
+        return logits_.data();
     }
 
-    at::Tensor prefill(const Rows& rows) {
+    const float* prefill(const Rows& rows) {
         const int64_t n_ctx = model_.config().n_ctx;
         int64_t longest = 0, capacity = 0;
         for (const Row* row : rows) longest = std::max(longest, row->length());
@@ -97,30 +116,34 @@ private:
             const int64_t left = options_.max_tokens - row->drawn();
             starts.push_back(longest - row->length());
             // The last token drawn is never read: hence the - 1.
-            capacity = std::max(capacity, starts.back() + row->length() + std::min(left, n_ctx) - 1);
+            capacity =
+                std::max(capacity, starts.back() + row->length() + std::min(left, n_ctx) - 1);
         }
         capacity = std::min(capacity, n_ctx);
-        at::Tensor ids = at::zeros({std::ssize(rows), longest}, at::kLong);
-        for (size_t i = 0; i < rows.size(); ++i)
-            std::copy(rows[i]->context.begin(), rows[i]->context.end(),
-                      ids.data_ptr<int64_t>() + static_cast<int64_t>(i) * longest + starts[i]);
-
-        cache_.reset();                  // before the next is allocated
+        cache_.reset();  // before the next is allocated
         cache_.emplace(cache_specs(model_.config()), std::ssize(rows), capacity, model_.device());
-        if (std::ranges::max(starts) > 0) cache_->row_start = std::move(starts);
+        if (std::ranges::max(starts) > 0) cache_->row_start = starts;
         largest_cache_bytes_ = std::max(largest_cache_bytes_, cache_->bytes());
-        at::Tensor last;
         for (int64_t from = 0; from < longest; from += options_.prefill_chunk) {
-            if (stop_asked()) return {};
+            if (stop_asked()) return nullptr;
             const int64_t to = std::min(longest, from + options_.prefill_chunk);
-            last = forward(ids.slice(1, from, to).contiguous(), &*cache_);
+            ids_.clear();
+            for (size_t i = 0; i < rows.size(); ++i)
+                for (int64_t slot = from; slot < to; ++slot)
+                    ids_.push_back(slot < starts[i]
+                                       ? 0
+                                       : rows[i]->context[static_cast<size_t>(slot - starts[i])]);
+            run(ids_, std::ssize(rows), &*cache_, to == longest ? logits_for(rows) : nullptr);
         }
-        return head(last);
+        return logits_.data();
     }
 
     Gpt2& model_;
     const GenerationOptions& options_;
+    std::optional<Decoder> decoder_;
     std::optional<KvCache> cache_;
+    std::vector<int32_t> ids_;
+    std::vector<float> logits_;
     int64_t largest_cache_bytes_ = 0;
 };
 
@@ -137,11 +160,14 @@ Row make_row(int64_t index, std::span<const int32_t> prompt, const config::Model
     Row row{.index = index, .context = {}, .stream = TextStream(options.stop), .out = {}};
     for (size_t i = 0; i < prompt.size(); ++i)
         if (prompt[i] < 0 || prompt[i] >= model.vocab_size)
-            fail(kData, "prompt {}: token {} at position {} is outside vocabulary {}; was the prompt "
-                 "encoded with this model's tokenizer?", index, prompt[i], i, model.vocab_size);
+            fail(kData,
+                 "prompt {}: token {} at position {} is outside vocabulary {}; was the prompt "
+                 "encoded with this model's tokenizer?",
+                 index, prompt[i], i, model.vocab_size);
     const auto n_tokens = std::ssize(prompt);
     if (n_tokens > model.n_ctx && !options.truncate_left)
-        fail(kUsage, "prompt has {} tokens, context is {} (use --truncate left)", n_tokens, model.n_ctx);
+        fail(kUsage, "prompt has {} tokens, context is {} (use --truncate left)", n_tokens,
+             model.n_ctx);
     row.out.truncated_tokens = std::max<int64_t>(0, n_tokens - model.n_ctx);
     const auto kept = prompt.subspan(static_cast<size_t>(row.out.truncated_tokens));
     row.context.assign(kept.begin(), kept.end());
@@ -152,7 +178,8 @@ Row make_row(int64_t index, std::span<const int32_t> prompt, const config::Model
 
 void check_options(const GenerationOptions& options) {
     check_sampling(options.sampling);
-    if (options.max_tokens < 0) fail(kUsage, "number of new tokens {} is negative", options.max_tokens);
+    if (options.max_tokens < 0)
+        fail(kUsage, "number of new tokens {} is negative", options.max_tokens);
     if (options.prefill_chunk < 1)
         fail(kUsage, "prefill chunk {} is not a positive number of tokens", options.prefill_chunk);
 }
@@ -167,8 +194,8 @@ void finish(Row& row, FinishReason reason, const TextListener& listener) {
     row.out.reason = reason;
 }
 
-/// Adds a drawn token to its row; ends the row or lets its context slide when that is due. True when the
-/// context slid, so that it must be read anew.
+/// Adds a drawn token to its row; ends the row or lets its context slide when that is due. True
+/// when the context slid, so that it must be read anew.
 bool accept(Row& row, int32_t token, const data::Tokenizer& tokenizer, int64_t n_ctx,
             const GenerationOptions& options, const TextListener& listener) {
     if (options.stop_at_eot && token == tokenizer.eot()) {
@@ -177,8 +204,8 @@ bool accept(Row& row, int32_t token, const data::Tokenizer& tokenizer, int64_t n
     }
     row.out.ids.push_back(token);
     row.context.push_back(token);
-    tell(listener, row, row.stream.push(token == tokenizer.eot() ? data::kEndOfText
-                                                                  : tokenizer.bytes_of(token)));
+    tell(listener, row,
+         row.stream.push(token == tokenizer.eot() ? data::kEndOfText : tokenizer.bytes_of(token)));
     if (row.stream.stopped()) {
         finish(row, FinishReason::kStopText, listener);
     } else if (row.drawn() >= options.max_tokens) {
@@ -187,7 +214,8 @@ bool accept(Row& row, int32_t token, const data::Tokenizer& tokenizer, int64_t n
         if (options.overflow == Overflow::kStop) {
             finish(row, FinishReason::kContextFull, listener);
         } else {
-            row.context.erase(row.context.begin(), row.context.end() - std::max<int64_t>(1, n_ctx / 2));
+            row.context.erase(row.context.begin(),
+                              row.context.end() - std::max<int64_t>(1, n_ctx / 2));
             return true;
         }
     }
@@ -198,11 +226,16 @@ bool accept(Row& row, int32_t token, const data::Tokenizer& tokenizer, int64_t n
 
 std::string_view name_of(FinishReason reason) {
     switch (reason) {
-        case FinishReason::kLength: return "length";
-        case FinishReason::kStopText: return "stop_text";
-        case FinishReason::kEndOfText: return "end_of_text";
-        case FinishReason::kContextFull: return "context_full";
-        case FinishReason::kInterrupted: return "interrupted";
+        case FinishReason::kLength:
+            return "length";
+        case FinishReason::kStopText:
+            return "stop_text";
+        case FinishReason::kEndOfText:
+            return "end_of_text";
+        case FinishReason::kContextFull:
+            return "context_full";
+        case FinishReason::kInterrupted:
+            return "interrupted";
     }
     return "";
 }
@@ -230,8 +263,8 @@ GenerationResult generate(Gpt2& model, const data::Tokenizer& tokenizer,
     Reader reader(model, options);
     bool read_anew = true;
     while (!active.empty()) {
-        const at::Tensor logits = read_anew ? reader.read(active) : reader.step(active);
-        if (!logits.defined()) {
+        const float* logits = read_anew ? reader.read(active) : reader.step(active);
+        if (logits == nullptr) {
             for (Row* row : active) finish(*row, FinishReason::kInterrupted, listener);
             break;
         }
@@ -240,8 +273,8 @@ GenerationResult generate(Gpt2& model, const data::Tokenizer& tokenizer,
         std::vector<int64_t> positions;
         for (size_t i = 0; i < active.size(); ++i) {
             Row& row = *active[i];
-            const float* first = logits.data_ptr<float>() + static_cast<int64_t>(i) * logits.size(-1);
-            const int32_t token = sampler.draw({first, known}, row.drawn(), row.index);
+            const float* own = logits + static_cast<int64_t>(i) * config.vocab_size;
+            const int32_t token = sampler.draw({own, known}, row.drawn(), row.index);
             read_anew |= accept(row, token, tokenizer, config.n_ctx, options, listener);
             if (row.finished) continue;
             going.push_back(&row);

@@ -19,7 +19,8 @@ struct LoadedModel::State {
 
 namespace {
 
-/// The one asked for, the model's own, or the one `convert` put aside because transformers cannot read it.
+/// The one asked for, the model's own, or the one `convert` put aside because transformers cannot
+/// read it.
 std::filesystem::path tokenizer_place(const LoadRequest& request, const ModelSource& source) {
     if (!request.tokenizer.empty()) return request.tokenizer;
     if (!source.tokenizer.empty()) return source.tokenizer;
@@ -44,7 +45,8 @@ LoadedModel::LoadedModel(const LoadRequest& request) : state_(std::make_unique<S
     const std::filesystem::path place = tokenizer_place(request, state.source);
     if (!place.empty()) state.tokenizer = data::load_tokenizer(place);
     if (state.tokenizer && state.tokenizer->vocab_size() > state.source.model.vocab_size)
-        fail(kData, "{}: tokenizer of {} ids, but the model has {}; name the model's own with --tokenizer",
+        fail(kData,
+             "{}: tokenizer of {} ids, but the model has {}; name the model's own with --tokenizer",
              place.string(), state.tokenizer->vocab_size(), state.source.model.vocab_size);
     state.load_seconds = steady_seconds() - started;
 }
@@ -52,18 +54,28 @@ LoadedModel::LoadedModel(const LoadRequest& request) : state_(std::make_unique<S
 LoadedModel::~LoadedModel() = default;
 LoadedModel::LoadedModel(LoadedModel&&) noexcept = default;
 
-Gpt2& LoadedModel::gpt2() { return *state_->gpt2; }
-const config::Model& LoadedModel::config() const { return state_->source.model; }
-bool LoadedModel::has_tokenizer() const { return state_->tokenizer != nullptr; }
+Gpt2& LoadedModel::gpt2() {
+    return *state_->gpt2;
+}
+const config::Model& LoadedModel::config() const {
+    return state_->source.model;
+}
+bool LoadedModel::has_tokenizer() const {
+    return state_->tokenizer != nullptr;
+}
 
 const data::Tokenizer& LoadedModel::tokenizer() const {
     if (!state_->tokenizer)
-        fail(kUsage, "{}: no tokenizer beside the model; name one with --tokenizer DIR (vocab.json and "
-             "merges.txt, tokenizer.json, or a rank file)", state_->path.string());
+        fail(kUsage,
+             "{}: no tokenizer beside the model; name one with --tokenizer DIR (vocab.json and "
+             "merges.txt, tokenizer.json, or a rank file)",
+             state_->path.string());
     return *state_->tokenizer;
 }
 
-const std::filesystem::path& LoadedModel::weights() const { return state_->source.weights; }
+const std::filesystem::path& LoadedModel::weights() const {
+    return state_->source.weights;
+}
 
 std::filesystem::path LoadedModel::run_directory() const {
     // A checkpoint of a run lies in <run>/checkpoints/<step>.
@@ -74,7 +86,11 @@ std::filesystem::path LoadedModel::run_directory() const {
     return {};
 }
 
-std::string LoadedModel::device() const { return state_->gpt2->device().str(); }
-double LoadedModel::load_seconds() const { return state_->load_seconds; }
+std::string LoadedModel::device() const {
+    return state_->gpt2->device().str();
+}
+double LoadedModel::load_seconds() const {
+    return state_->load_seconds;
+}
 
 }  // namespace knlp::model

@@ -4,6 +4,7 @@
 #include "knlp/core/safetensors.h"
 #include "knlp/data/token_file.h"
 #include "knlp/data/tokenizer.h"
+#include "knlp/model/decoder.h"
 #include "knlp/model/gpt2.h"
 
 #include <algorithm>
@@ -11,13 +12,14 @@
 #include <limits>
 #include <numbers>
 #include <numeric>
+#include <optional>
 
 namespace knlp::model {
 namespace {
 
 /// Sequences side by side, padded on the right; targets -1 where nothing is scored.
 struct Padded {
-    at::Tensor ids, targets;             // [B, T] int64
+    at::Tensor ids, targets;  // [B, T] int64
     int64_t* row(const at::Tensor& tensor, int64_t index) const {
         return tensor.data_ptr<int64_t>() + index * tensor.size(1);
     }
@@ -27,15 +29,38 @@ Padded padded(int64_t rows, int64_t length) {
     return {at::zeros({rows, length}, at::kLong), at::full({rows, length}, -1, at::kLong)};
 }
 
-/// NLL of every target, [B, T] fp32 on the CPU, 0 where there is none.
-at::Tensor run(Gpt2& model, const Padded& input, bool bf16) {
-    ForwardContext context;
-    context.bf16 = bf16;
-    return model
-        .token_nll(input.ids.to(model.device()), input.targets.to(model.device()), context)
-        .to(at::kCPU, at::kFloat)
-        .contiguous();
-}
+/// Runs a model over batches of sequences.
+class Scorer {
+public:
+    Scorer(Gpt2& model, bool bf16) : model_(model), bf16_(bf16) {
+        if (Decoder::suits(model)) decoder_.emplace(model, bf16);
+    }
+
+    /// NLL of every target, [B, T] fp32 on the CPU, 0 where there is none.
+    at::Tensor run(const Padded& input) {
+        if (decoder_) {
+            at::Tensor nll = at::empty(input.ids.sizes(), at::kFloat);
+            decoder_->token_nll(span_of(input.ids), span_of(input.targets), nll.size(0),
+                                nll.data_ptr<float>());
+            return nll;
+        }
+        ForwardContext context;
+        context.bf16 = bf16_;
+        const at::Device device = model_.device();
+        return model_.token_nll(input.ids.to(device), input.targets.to(device), context)
+            .to(at::kCPU, at::kFloat)
+            .contiguous();
+    }
+
+private:
+    static std::span<const int64_t> span_of(const at::Tensor& ids) {
+        return {ids.const_data_ptr<int64_t>(), static_cast<size_t>(ids.numel())};
+    }
+
+    Gpt2& model_;
+    bool bf16_;
+    std::optional<Decoder> decoder_;
+};
 
 double row_sum(const at::Tensor& nll, int64_t row) {
     const float* values = nll.data_ptr<float>() + row * nll.size(1);
@@ -44,10 +69,11 @@ double row_sum(const at::Tensor& nll, int64_t row) {
 
 void check_fits(const Continuation& text, int64_t n_ctx, size_t index) {
     if (text.context.empty() || text.ending.empty())
-        fail(kData, "continuation {}: {} is empty", index, text.context.empty() ? "context" : "ending");
+        fail(kData, "continuation {}: {} is empty", index,
+             text.context.empty() ? "context" : "ending");
     if (std::ssize(text.ending) >= n_ctx)
-        fail(kData, "continuation {}: its ending has {} tokens, a context of {} leaves room for {}", index,
-             text.ending.size(), n_ctx, n_ctx - 1);
+        fail(kData, "continuation {}: its ending has {} tokens, a context of {} leaves room for {}",
+             index, text.ending.size(), n_ctx, n_ctx - 1);
 }
 
 /// Tokens of the sequence as it is run: at most n_ctx.
@@ -75,17 +101,18 @@ std::vector<ContinuationScore> score_continuations(Gpt2& model, std::span<const 
     const int64_t n_ctx = model.config().n_ctx;
     for (size_t i = 0; i < all.size(); ++i) check_fits(all[i], n_ctx, i);
 
+    Scorer scorer(model, bf16);
     std::vector<ContinuationScore> scores(all.size());
     // Batches are neighbours in the caller's order, so that an interruption leaves a prefix.
     for (size_t first = 0; first < all.size(); first += static_cast<size_t>(batch)) {
-        const auto group = all.subspan(first, std::min<size_t>(static_cast<size_t>(batch),
-                                                               all.size() - first));
+        const auto group =
+            all.subspan(first, std::min<size_t>(static_cast<size_t>(batch), all.size() - first));
         int64_t longest = 0;
         for (const Continuation& text : group) longest = std::max(longest, length_of(text, n_ctx));
         const Padded input = padded(std::ssize(group), longest - 1);
         for (size_t i = 0; i < group.size(); ++i)
             place(group[i], n_ctx, input, static_cast<int64_t>(i));
-        const at::Tensor nll = run(model, input, bf16);
+        const at::Tensor nll = scorer.run(input);
         for (size_t i = 0; i < group.size(); ++i) {
             const auto total = std::ssize(group[i].context) + std::ssize(group[i].ending);
             scores[first + i] = {.log_prob = -row_sum(nll, static_cast<int64_t>(i)),
@@ -112,8 +139,8 @@ std::vector<ChoiceScore> score_hellaswag(Gpt2& model, const data::Tokenizer& tok
         for (const std::string& ending : item.endings) {
             text.ending = tokenizer.encode(" " + ending);
             if (std::ssize(text.ending) >= model.config().n_ctx)
-                fail(kData, "line {}: an ending of {} tokens does not fit a context of {}", item.line,
-                     text.ending.size(), model.config().n_ctx);
+                fail(kData, "line {}: an ending of {} tokens does not fit a context of {}",
+                     item.line, text.ending.size(), model.config().n_ctx);
             texts.push_back(text);
         }
     }
@@ -143,8 +170,8 @@ std::vector<ScoredWindow> perplexity_windows(int64_t n_tokens, int64_t n_ctx, in
     if (stride < 0 || stride >= n_ctx)
         fail(kUsage, "stride {} is outside 1..{} (the context is {})", stride, n_ctx - 1, n_ctx);
     std::vector<ScoredWindow> windows;
-    int64_t scored_to = 0;                       // first token no window has scored yet
-    for (int64_t begin = 0; begin < n_tokens; begin += stride > 0 ? stride : n_ctx) {
+    int64_t scored_to = 0;  // first token no window has scored yet
+    for (int64_t begin = 0; begin<n_tokens; begin += stride> 0 ? stride : n_ctx) {
         const int64_t end = std::min(n_tokens, begin + n_ctx);
         const int64_t first = std::max(begin + 1, stride > 0 ? scored_to : begin + 1);
         if (first < end) windows.push_back({begin, end, first});
@@ -154,8 +181,12 @@ std::vector<ScoredWindow> perplexity_windows(int64_t n_tokens, int64_t n_ctx, in
     return windows;
 }
 
-double Perplexity::loss() const { return nll / static_cast<double>(tokens); }
-double Perplexity::perplexity() const { return std::exp(loss()); }
+double Perplexity::loss() const {
+    return nll / static_cast<double>(tokens);
+}
+double Perplexity::perplexity() const {
+    return std::exp(loss());
+}
 double Perplexity::bits_per_byte() const {
     if (bytes == 0) return std::numeric_limits<double>::quiet_NaN();
     return nll / (std::numbers::ln2 * static_cast<double>(bytes));
@@ -164,7 +195,8 @@ double Perplexity::bits_per_byte() const {
 int64_t text_bytes(std::span<const int64_t> ids, const data::Tokenizer& tokenizer) {
     int64_t bytes = 0;
     for (int64_t id : ids)
-        if (id != tokenizer.eot()) bytes += std::ssize(tokenizer.bytes_of(static_cast<int32_t>(id)));
+        if (id != tokenizer.eot())
+            bytes += std::ssize(tokenizer.bytes_of(static_cast<int32_t>(id)));
     return bytes;
 }
 
@@ -175,8 +207,9 @@ Perplexity measure_perplexity(Gpt2& model, const data::TokenFile& tokens,
     const at::NoGradGuard no_grad;
     const std::vector<ScoredWindow> windows =
         perplexity_windows(tokens.size(), model.config().n_ctx, stride);
+    Scorer scorer(model, bf16);
     Perplexity total;
-    double sum = 0, sum_squares = 0;             // of the windows' mean losses
+    double sum = 0, sum_squares = 0;  // of the windows' mean losses
     std::vector<int64_t> ids;
     for (size_t at = 0; at < windows.size(); at += static_cast<size_t>(batch)) {
         const auto group = std::span(windows).subspan(
@@ -189,11 +222,12 @@ Perplexity measure_perplexity(Gpt2& model, const data::TokenFile& tokens,
             tokens.read(window.begin, ids);
             const auto scored = ids.begin() + (window.first_scored - window.begin);
             std::copy(ids.begin(), ids.end() - 1, input.row(input.ids, row));
-            std::copy(scored, ids.end(), input.row(input.targets, row) + (scored - ids.begin()) - 1);
+            std::copy(scored, ids.end(),
+                      input.row(input.targets, row) + (scored - ids.begin()) - 1);
             total.tokens += window.end - window.first_scored;
             if (tokenizer) total.bytes += text_bytes({scored, ids.end()}, *tokenizer);
         }
-        const at::Tensor nll = run(model, input, bf16);
+        const at::Tensor nll = scorer.run(input);
         for (size_t i = 0; i < group.size(); ++i) {
             const double window_nll = row_sum(nll, static_cast<int64_t>(i));
             const double mean =
@@ -219,7 +253,8 @@ void write_logits(Gpt2& model, std::span<const int64_t> ids, const std::filesyst
         fail(kData, "{} ids; between 1 and the context of {} are wanted", ids.size(), config.n_ctx);
     for (size_t i = 0; i < ids.size(); ++i)
         if (ids[i] < 0 || ids[i] >= config.vocab_size)
-            fail(kData, "token {} at position {} is outside vocabulary {}", ids[i], i, config.vocab_size);
+            fail(kData, "token {} at position {} is outside vocabulary {}", ids[i], i,
+                 config.vocab_size);
     ForwardContext context;
     const at::Tensor input = at::tensor(at::ArrayRef<int64_t>(ids.data(), ids.size()), at::kLong)
                                  .unsqueeze(0)
@@ -229,12 +264,13 @@ void write_logits(Gpt2& model, std::span<const int64_t> ids, const std::filesyst
                                   .slice(1, 0, config.vocab_size)
                                   .to(at::kCPU, at::kFloat)
                                   .contiguous();
-    const auto bytes = std::as_bytes(std::span(logits.data_ptr<float>(),
-                                               static_cast<size_t>(logits.numel())));
-    write_safetensors(path, {{.name = "logits",
-                              .dtype = Dtype::kF32,
-                              .shape = logits.sizes().vec(),
-                              .bytes = [bytes] { return bytes; }}},
+    const auto bytes =
+        std::as_bytes(std::span(logits.data_ptr<float>(), static_cast<size_t>(logits.numel())));
+    write_safetensors(path,
+                      {{.name = "logits",
+                        .dtype = Dtype::kF32,
+                        .shape = logits.sizes().vec(),
+                        .bytes = [bytes] { return bytes; }}},
                       {});
 }
 

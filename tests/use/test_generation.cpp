@@ -62,6 +62,23 @@ TEST(Generate, ChunkSizesOfThePromptChangeNothing) {
     }
 }
 
+// The reference attention takes LibTorch's operators all the way.
+TEST(Generate, TheGenericPathChoosesTheSameTokens) {
+    config::Model reference = test::toy_config();
+    reference.attention_backend = config::AttentionBackend::kReference;
+    Gpt2 plain = toy_model(2, 8, reference), model = toy_model(2);
+    const Prompts prompts = {bytes().encode("nine byte"), kPrompt};
+    for (const bool use_cache : {true, false}) {
+        GenerationOptions options = greedy(12);
+        options.use_cache = use_cache;
+        options.prefill_chunk = 4;
+        const GenerationResult wanted = generate(plain, bytes(), prompts, options);
+        const GenerationResult result = generate(model, bytes(), prompts, options);
+        for (size_t i = 0; i < prompts.size(); ++i)
+            EXPECT_EQ(result.rows[i].ids, wanted.rows[i].ids) << "row " << i;
+    }
+}
+
 // Lengths 1, 9 and 14 of a context of 24: the short rows outlive the long one, whose padding they carry.
 TEST(Generate, ARowOfABatchIsAsIfItWereAlone) {
     Gpt2 model = toy_model();

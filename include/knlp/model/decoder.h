@@ -1,0 +1,46 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+
+namespace knlp::model {
+
+class Gpt2;
+class KvCache;
+
+/// Inference on the CPU by our own kernels, without autograd: what generation and scoring use where
+/// suits() says so. One token of up to 16 rows reads every weight once and is limited by memory;
+/// more tokens are matrix products.
+class Decoder {
+public:
+    /// True for causal attention on the CPU with parameters in fp32, or matrices in bf16.
+    static bool suits(Gpt2& model);
+
+    /// Uses the model's weights where they lie: it must outlive this and stay unchanged meanwhile.
+    /// bf16 makes bfloat16 copies of matrices that are fp32. Products take bf16 weights with fp32
+    /// activations for up to 16 tokens, and round the activations too for more.
+    explicit Decoder(Gpt2& model, bool bf16 = false);
+    ~Decoder();
+    Decoder(Decoder&&) noexcept;
+
+    /// Appends ids [rows, q_len] to the cache; slots before a row's start are skipped. logits
+    /// [rows, vocab_size] take what follows the last token of each row; null: not computed.
+    void read(std::span<const int32_t> ids, int64_t rows, KvCache& cache, float* logits);
+    /// Logits [vocab_size] after a whole text, without a cache.
+    void read(std::span<const int32_t> ids, float* logits);
+    /// -log p of each target [rows, length], 0 where it is -1. ids as targets; every row is a text
+    /// of its own, of which nothing after its last target is run.
+    void token_nll(std::span<const int64_t> ids, std::span<const int64_t> targets, int64_t rows,
+                   float* nll);
+
+    bool bf16() const;
+    /// Weights that a step of one token reads.
+    int64_t weight_bytes() const;
+
+private:
+    struct State;
+    std::unique_ptr<State> state_;
+};
+
+}  // namespace knlp::model

@@ -1,0 +1,347 @@
+#include "inference.h"
+
+#include "knlp/core/error.h"
+#include "knlp/core/host.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <new>
+
+namespace knlp::model {
+
+namespace {
+
+using kernels::Storage;
+
+// Outputs of one worker come in runs of this many: a cache line of results, and what the kernels
+// take at once.
+constexpr int64_t kOutputGrain = 16;
+// Rows of logits held at once while scoring.
+constexpr int64_t kScoredRows = 128;
+
+InferenceKernels inference_kernels() {
+    switch (isa()) {
+        case Isa::kAvx512:
+            return {kernels::gemv_avx512,
+                    has_avx512_bf16() ? kernels::gemm_avx512_bf16 : kernels::gemm_avx512,
+                    kernels::decode_attention_avx512,
+                    kernels::causal_attention_forward_avx512,
+                    kernels::layer_norm_forward_avx512,
+                    kernels::gelu_avx512,
+                    kernels::cross_entropy_avx512};
+        case Isa::kAvx2:
+            return {kernels::gemv_avx2,
+                    kernels::gemm_avx2,
+                    kernels::decode_attention_avx2,
+                    kernels::causal_attention_forward_avx2,
+                    kernels::layer_norm_forward_avx2,
+                    kernels::gelu_avx2,
+                    kernels::cross_entropy_avx2};
+        case Isa::kScalar:
+            break;
+    }
+    return {kernels::gemv_scalar,
+            kernels::gemm_scalar,
+            kernels::decode_attention_scalar,
+            kernels::causal_attention_forward_scalar,
+            kernels::layer_norm_forward_scalar,
+            kernels::gelu_scalar,
+            kernels::cross_entropy_scalar};
+}
+
+int64_t aligned(int64_t bytes) {
+    return (bytes + 63) / 64 * 64;
+}
+
+/// out = row of the token + row of the position.
+void embed_token(const ModelView& model, int64_t id, int64_t position, float* out) {
+    const int64_t c = model.d_model;
+    const float* at = model.wpe + position * c;
+    if (model.weight_type == Storage::kF32) {
+        const float* token = static_cast<const float*>(model.wte) + id * c;
+        for (int64_t i = 0; i < c; ++i) out[i] = token[i] + at[i];
+        return;
+    }
+    const uint16_t* token = static_cast<const uint16_t*>(model.wte) + id * c;
+    for (int64_t i = 0; i < c; ++i) {
+        const uint32_t bits = static_cast<uint32_t>(token[i]) << 16;
+        float value;
+        std::memcpy(&value, &bits, sizeof value);
+        out[i] = value + at[i];
+    }
+}
+
+}  // namespace
+
+void Scratch::Free::operator()(void* p) const {
+    ::operator delete(p, std::align_val_t(64));
+}
+
+void* Scratch::at_least(int64_t bytes) {
+    if (bytes > bytes_) {
+        data_.reset();  // before the next is allocated
+        data_.reset(::operator new(static_cast<size_t>(bytes), std::align_val_t(64)));
+        bytes_ = bytes;
+    }
+    return data_.get();
+}
+
+Inference::Inference(const ModelView& model) : model_(model), kernels_(inference_kernels()) {}
+
+void Inference::prepare(std::span<const Segment> segments, const CacheView* cache) {
+    const int64_t c = model_.d_model;
+    segments_ = segments;
+    first_token_.clear();
+    rows_ = 0;
+    int64_t longest = 1;
+    for (const Segment& segment : segments) {
+        KNLP_CHECK(!segment.ids.empty());
+        first_token_.push_back(rows_);
+        rows_ += std::ssize(segment.ids);
+        longest = std::max(longest, segment.position + std::ssize(segment.ids));
+    }
+    capacity_ = cache != nullptr ? cache->capacity : 0;
+    x_.floats(rows_ * c);
+    qkv_.floats(rows_ * 3 * c);
+    y_.floats(rows_ * c);
+    hidden_.floats(rows_ * 4 * c);
+    lse_.floats(rows_ * model_.n_head);
+    const int64_t whole = kernels::causal_attention_workspace_bytes(
+        {.batch = 1, .n_head = model_.n_head, .t = longest, .d_head = c / model_.n_head});
+    reserve(rows_, std::max((longest + 64) * 4, whole));
+}
+
+void Inference::reserve(int64_t rows, int64_t kernel_bytes) {
+    const int64_t c = model_.d_model;
+    normed_.floats(rows * c);
+    statistics_.floats(2 * rows);
+    own_normed_bytes_ = aligned(kFewRows * (c + 2) * 4);
+    own_bytes_ =
+        own_normed_bytes_ + aligned(std::max(kernel_bytes, kernels::gemm_workspace_bytes()));
+    own_.at_least(team_size() * own_bytes_);
+}
+
+float* Inference::own_normed(const Worker& worker) const {
+    return reinterpret_cast<float*>(static_cast<char*>(own_.data()) + worker.index * own_bytes_);
+}
+
+void* Inference::own_workspace(const Worker& worker) const {
+    return reinterpret_cast<char*>(own_normed(worker)) + own_normed_bytes_;
+}
+
+float Inference::softmax_scale() const {
+    return 1.0f / std::sqrt(static_cast<float>(model_.d_model / model_.n_head));
+}
+
+const float* Inference::norm(const Worker& worker, const NormView& norm, const float* x,
+                             int64_t rows) {
+    const int64_t c = model_.d_model;
+    // A few rows are normalized sooner than shared.
+    const bool few = rows <= kFewRows;
+    float* y = few ? own_normed(worker) : normed_.floats();
+    float* mean = few ? y + kFewRows * c : statistics_.floats();
+    const kernels::LayerNormArgs args{.x = x,
+                                      .weight = norm.weight,
+                                      .bias = norm.bias,
+                                      .y = y,
+                                      .mean = mean,
+                                      .rstd = mean + rows,
+                                      .width = c,
+                                      .epsilon = model_.epsilon};
+    const Worker::Range range = few ? Worker::Range{0, rows} : worker.share(rows);
+    kernels_.layer_norm(args, range.first, range.last);
+    if (!few) worker.meet();
+    return y;
+}
+
+void Inference::product(const Worker& worker, const MatrixView& matrix, const float* x, float* y,
+                        int64_t rows, Then then) {
+    if (rows <= kFewRows) {
+        const Worker::Range range = worker.share(matrix.n, kOutputGrain);
+        kernels_.gemv({.x = x,
+                       .w = matrix.weight,
+                       .bias = matrix.bias,
+                       .y = y,
+                       .rows = rows,
+                       .n = matrix.n,
+                       .k = matrix.k,
+                       .x_stride = matrix.k,
+                       .y_stride = matrix.n,
+                       .w_type = model_.weight_type,
+                       .add = then == Then::kAdd},
+                      range.first, range.last);
+        for (int64_t row = 0; then == Then::kGelu && row < rows; ++row) {
+            float* own = y + row * matrix.n + range.first;
+            kernels_.gelu({.x = own,
+                           .out = own,
+                           .n = range.last - range.first,
+                           .tanh_form = model_.gelu_tanh});
+        }
+        return;
+    }
+    kernels::GemmArgs args{.a = x, .b = matrix.weight, .c = y, .lda = matrix.k, .ldb = matrix.k};
+    args.ldc = args.n = matrix.n;
+    args.m = rows;
+    args.k = matrix.k;
+    args.transpose_b = true;
+    args.b_type = args.compute = model_.weight_type;
+    args.bias = matrix.bias;
+    args.residual = y;
+    if (then == Then::kAdd) args.epilogue = kernels::GemmEpilogue::kResidual;
+    if (then == Then::kGelu)
+        args.epilogue =
+            model_.gelu_tanh ? kernels::GemmEpilogue::kGeluTanh : kernels::GemmEpilogue::kGeluErf;
+    kernels_.gemm(args, worker.index, worker.count, own_workspace(worker));
+}
+
+void Inference::attend_whole(const Worker& worker, const Segment& segment, int64_t first_token,
+                             int64_t head) {
+    const int64_t c = model_.d_model;
+    const float* qkv = qkv_.floats() + first_token * 3 * c;
+    kernels_.causal_attention({.q = qkv,
+                               .k = qkv + c,
+                               .v = qkv + 2 * c,
+                               .y = y_.floats() + first_token * c,
+                               .lse = lse_.floats() + first_token * model_.n_head,
+                               .batch = 1,
+                               .n_head = model_.n_head,
+                               .t = std::ssize(segment.ids),
+                               .d_head = c / model_.n_head,
+                               .qkv_stride = 3 * c,
+                               .y_stride = c,
+                               .softmax_scale = softmax_scale()},
+                              head, head + 1, own_workspace(worker));
+}
+
+void Inference::attend_cached(const Worker& worker, const Segment& segment, int64_t first_token,
+                              int64_t head, const float* k, const float* v) {
+    const int64_t c = model_.d_model;
+    const int64_t start = (segment.row * capacity_ + segment.slot - segment.position) * c;
+    for (int64_t i = 0; i < std::ssize(segment.ids); ++i)
+        kernels_.decode_attention({.q = qkv_.floats() + (first_token + i) * 3 * c,
+                                   .k = k + start,
+                                   .v = v + start,
+                                   .y = y_.floats() + (first_token + i) * c,
+                                   .batch = 1,
+                                   .n_head = model_.n_head,
+                                   .d_head = c / model_.n_head,
+                                   .kv_len = segment.position + i + 1,
+                                   .capacity = capacity_,
+                                   .q_stride = 3 * c,
+                                   .softmax_scale = softmax_scale()},
+                                  head, head + 1, static_cast<float*>(own_workspace(worker)));
+}
+
+void Inference::store(const Segment& segment, int64_t first_token, int64_t head, float* k,
+                      float* v) const {
+    const int64_t c = model_.d_model, d = c / model_.n_head;
+    for (int64_t i = 0; i < std::ssize(segment.ids); ++i) {
+        const float* from = qkv_.floats() + (first_token + i) * 3 * c + c + head * d;
+        const int64_t to = (segment.row * capacity_ + segment.slot + i) * c + head * d;
+        std::memcpy(k + to, from, static_cast<size_t>(d) * sizeof(float));
+        std::memcpy(v + to, from + c, static_cast<size_t>(d) * sizeof(float));
+    }
+}
+
+void Inference::attend(const Worker& worker, float* k, float* v) {
+    const int64_t n_segments = std::ssize(segments_);
+    // Heads first: segments differ in length, heads do not.
+    const Worker::Range range = worker.share(n_segments * model_.n_head);
+    for (int64_t pair = range.first; pair < range.last; ++pair) {
+        const int64_t head = pair / n_segments, index = pair % n_segments;
+        const Segment& segment = segments_[static_cast<size_t>(index)];
+        const int64_t first_token = first_token_[static_cast<size_t>(index)];
+        // Nobody else needs this head of this row: no meeting between storing and reading.
+        if (k != nullptr) store(segment, first_token, head, k, v);
+        if (k == nullptr || (segment.position == 0 && segment.ids.size() > 1))
+            attend_whole(worker, segment, first_token, head);
+        else
+            attend_cached(worker, segment, first_token, head, k, v);
+    }
+}
+
+void Inference::block(const Worker& worker, const BlockView& block, float* k, float* v) {
+    float *x = x_.floats(), *qkv = qkv_.floats(), *y = y_.floats(), *hidden = hidden_.floats();
+    product(worker, block.qkv, norm(worker, block.ln_1, x, rows_), qkv, rows_, Then::kStore);
+    worker.meet();
+    attend(worker, k, v);
+    worker.meet();
+    product(worker, block.out, y, x, rows_, Then::kAdd);
+    worker.meet();
+    product(worker, block.fc, norm(worker, block.ln_2, x, rows_), hidden, rows_, Then::kGelu);
+    worker.meet();
+    product(worker, block.proj, hidden, x, rows_, Then::kAdd);
+    worker.meet();
+}
+
+void Inference::run(std::span<const Segment> segments, const CacheView* cache) {
+    prepare(segments, cache);
+    run_team([&](Worker worker) {
+        worker.barrier = &barrier_;
+        embed(worker);
+        worker.meet();
+        for (size_t layer = 0; layer < model_.blocks.size(); ++layer)
+            block(worker, model_.blocks[layer], cache != nullptr ? cache->k[layer] : nullptr,
+                  cache != nullptr ? cache->v[layer] : nullptr);
+    });
+}
+
+void Inference::embed(const Worker& worker) {
+    const int64_t n_segments = std::ssize(segments_);
+    const Worker::Range range = worker.share(rows_);
+    for (int64_t i = 0; i < n_segments; ++i) {
+        const Segment& segment = segments_[static_cast<size_t>(i)];
+        const int64_t before = first_token_[static_cast<size_t>(i)];
+        const int64_t from = std::max<int64_t>(0, range.first - before);
+        const int64_t to = std::min(std::ssize(segment.ids), range.last - before);
+        for (int64_t t = from; t < to; ++t)
+            embed_token(model_, segment.ids[static_cast<size_t>(t)], segment.position + t,
+                        x_.floats() + (before + t) * model_.d_model);
+    }
+}
+
+const float* Inference::choose(std::span<const int64_t> tokens) {
+    const int64_t c = model_.d_model, n = std::ssize(tokens);
+    float* chosen = chosen_.floats(n * c);
+    for (int64_t i = 0; i < n; ++i)
+        std::memcpy(chosen + i * c, x_.floats() + tokens[static_cast<size_t>(i)] * c,
+                    static_cast<size_t>(c) * sizeof(float));
+    reserve(n, 0);
+    return chosen;
+}
+
+void Inference::logits(std::span<const int64_t> tokens, float* out) {
+    const int64_t n = std::ssize(tokens);
+    const float* chosen = choose(tokens);
+    run_team([&](Worker worker) {
+        worker.barrier = &barrier_;
+        product(worker, model_.head, norm(worker, model_.ln_f, chosen, n), out, n, Then::kStore);
+    });
+}
+
+void Inference::nll(std::span<const int64_t> tokens, std::span<const int64_t> targets, float* out) {
+    const int64_t vocab_size = model_.vocab_size;
+    float* logits = logits_.floats(std::min(kScoredRows, std::ssize(tokens)) * vocab_size);
+    for (int64_t first = 0; first < std::ssize(tokens); first += kScoredRows) {
+        const int64_t n = std::min(kScoredRows, std::ssize(tokens) - first);
+        const auto part = tokens.subspan(static_cast<size_t>(first), static_cast<size_t>(n));
+        const float* chosen = choose(part);
+        run_team([&](Worker worker) {
+            worker.barrier = &barrier_;
+            product(worker, model_.head, norm(worker, model_.ln_f, chosen, n), logits, n,
+                    Then::kStore);
+            worker.meet();
+            const Worker::Range range = worker.share(n);
+            kernels_.cross_entropy({.logits = logits,
+                                    .targets = targets.data() + first,
+                                    .nll = out + first,
+                                    .columns = vocab_size,
+                                    .vocab_size = vocab_size,
+                                    .with_gradient = false},
+                                   range.first, range.last);
+        });
+    }
+}
+
+}  // namespace knlp::model

@@ -1,0 +1,259 @@
+#include "knlp/model/decoder.h"
+
+#include "tests/use/toy_model.h"
+
+#include <ATen/ATen.h>
+
+#include <gtest/gtest.h>
+
+namespace knlp::model {
+namespace {
+
+using Ids = std::vector<int32_t>;
+using test::toy_model;
+
+config::Model middle() {
+    return {.name = "toy",
+            .size = "custom",
+            .n_layer = 2,
+            .n_head = 3,
+            .d_model = 48,
+            .n_ctx = 80,
+            .vocab_size = 131,
+            .pad_vocab = 64,
+            .dropout = 0.0};
+}
+
+Ids some_ids(int64_t n, uint32_t seed = 1) {
+    Ids ids;
+    for (int64_t i = 0; i < n; ++i) {
+        seed = seed * 1664525u + 1013904223u;
+        ids.push_back(static_cast<int32_t>((seed >> 8) % 131));
+    }
+    return ids;
+}
+
+/// Logits [rows, V] that follow each token of a text by the generic path, without a cache.
+at::Tensor generic_logits(Gpt2& model, const Ids& text) {
+    const at::NoGradGuard no_grad;
+    ForwardContext context;
+    const at::Tensor ids = at::tensor(at::ArrayRef<int32_t>(text), at::kLong).unsqueeze(0);
+    return model.logits(model.hidden(ids, context), context)
+        .squeeze(0)
+        .narrow(1, 0, model.config().vocab_size)
+        .to(at::kFloat);
+}
+
+/// Reads texts padded on the left, `prompt` tokens of the longest in chunks and the rest token by
+/// token; logits of every call that asks for them, [calls][rows, V].
+struct Reading {
+    std::vector<at::Tensor> logits;
+    std::vector<int64_t> read;  // slots filled when each was made
+};
+Reading read_all(Decoder& decoder, const config::Model& m, const std::vector<Ids>& texts,
+                 int64_t prompt, int64_t chunk) {
+    const auto rows = static_cast<int64_t>(texts.size());
+    int64_t longest = 0;
+    for (const Ids& text : texts) longest = std::max(longest, std::ssize(text));
+    KvCache cache(cache_specs(m), rows, longest, at::kCPU);
+    for (const Ids& text : texts) cache.row_start.push_back(longest - std::ssize(text));
+    Reading reading;
+    for (int64_t from = 0; from < longest;) {
+        const int64_t to = from < prompt ? std::min(prompt, from + chunk) : from + 1;
+        Ids ids;
+        bool all_begun = true;
+        for (size_t row = 0; row < texts.size(); ++row)
+            for (int64_t slot = from; slot < to; ++slot) {
+                const int64_t at = slot - cache.row_start[row];
+                ids.push_back(at < 0 ? 0 : texts[row][static_cast<size_t>(at)]);
+                all_begun &= slot + 1 < to || at >= 0;
+            }
+        const at::Tensor logits = at::full({rows, m.vocab_size}, -7.0f);
+        decoder.read(ids, rows, cache, all_begun ? logits.data_ptr<float>() : nullptr);
+        EXPECT_EQ(cache.length(), to);
+        from = to;
+        if (!all_begun) continue;
+        reading.logits.push_back(logits);
+        reading.read.push_back(to);
+    }
+    return reading;
+}
+
+void expect_near(const at::Tensor& a, const at::Tensor& b, double tolerance,
+                 const std::string& where) {
+    EXPECT_LE((a - b).abs().max().item<double>(), tolerance) << where;
+}
+
+/// The decoder against the generic path for every text, chunk and call.
+void compare(Gpt2& model, Decoder& decoder, Gpt2& reference) {
+    for (const std::vector<int64_t>& lengths :
+         std::vector<std::vector<int64_t>>{{75}, {70, 41, 66}, {1, 80, 79}}) {
+        std::vector<Ids> texts;
+        std::vector<at::Tensor> wanted;
+        for (int64_t length : lengths) {
+            texts.push_back(some_ids(length, static_cast<uint32_t>(length)));
+            wanted.push_back(generic_logits(reference, texts.back()));
+        }
+        const int64_t longest = *std::max_element(lengths.begin(), lengths.end());
+        for (int64_t chunk : {1, 7, 64}) {
+            const Reading reading = read_all(decoder, model.config(), texts, 68, chunk);
+            for (size_t call = 0; call < reading.read.size(); ++call)
+                for (size_t row = 0; row < texts.size(); ++row) {
+                    const int64_t at = reading.read[call] - (longest - lengths[row]) - 1;
+                    // Logits are of order 1; what rounding leaves is 1e-6.
+                    expect_near(
+                        reading.logits[call][static_cast<int64_t>(row)], wanted[row][at], 1e-4,
+                        "row " + std::to_string(row) + " of " + std::to_string(texts.size()) +
+                            ", chunk " + std::to_string(chunk) + ", token " + std::to_string(at));
+                }
+        }
+    }
+}
+
+TEST(Decoder, LogitsAreThoseOfTheGenericPathAtEveryStep) {
+    for (bool bias : {true, false})
+        for (bool tied : {true, false}) {
+            config::Model m = middle();
+            m.bias = bias;
+            m.weight_tying = tied;
+            m.gelu = tied ? config::Gelu::kTanh : config::Gelu::kErf;
+            Gpt2 model = toy_model(3, 6, m);
+            Decoder decoder(model);
+            compare(model, decoder, model);
+        }
+}
+
+// Up to 16 tokens activations stay fp32: then only the rounding of the weights is left.
+TEST(Decoder, Bf16WeightsAreTheRoundedOnes) {
+    Gpt2 model = toy_model(3, 6, middle());
+    Decoder decoder(model, true);
+    const std::unique_ptr<Gpt2> rounded = model.clone();
+    const at::NoGradGuard no_grad;
+    for (Parameter& p : rounded->parameters())
+        if (p.spec.shape.size() == 2 && p.spec.name != "wpe.weight")
+            p.value.copy_(p.value.to(at::kBFloat16));
+    const std::vector<Ids> texts = {some_ids(60), some_ids(33, 9)};
+    const Reading reading = read_all(decoder, model.config(), texts, 30, 7);
+    for (size_t call = 0; call < reading.read.size(); ++call)
+        for (size_t row = 0; row < 2; ++row) {
+            const int64_t at = reading.read[call] - (60 - std::ssize(texts[row])) - 1;
+            expect_near(reading.logits[call][static_cast<int64_t>(row)],
+                        generic_logits(*rounded, texts[row])[at], 1e-4, std::to_string(at));
+        }
+    // Longer chunks round the activations as well: 8 bits of each.
+    const Reading chunk = read_all(decoder, model.config(), texts, 60, 60);
+    expect_near(chunk.logits[0][0], generic_logits(*rounded, texts[0])[59], 0.05, "chunk");
+}
+
+TEST(Decoder, WeightsLoadedAsBf16AreTakenWhereTheyLie) {
+    Gpt2 model = toy_model(3, 6, middle());
+    Decoder converted(model, true);
+    const std::unique_ptr<Gpt2> held = model.clone();
+    for (Parameter& p : held->parameters())
+        if (p.spec.shape.size() == 2 && p.spec.name != "wpe.weight")
+            p.value = p.value.detach().to(at::kBFloat16);
+    ASSERT_TRUE(Decoder::suits(*held));
+    Decoder taken(*held);
+    EXPECT_TRUE(taken.bf16());
+    EXPECT_EQ(taken.weight_bytes(), converted.weight_bytes());
+    const std::vector<Ids> texts = {some_ids(40)};
+    const Reading a = read_all(converted, model.config(), texts, 20, 20);
+    const Reading b = read_all(taken, model.config(), texts, 20, 20);
+    for (size_t i = 0; i < a.logits.size(); ++i) EXPECT_TRUE(at::equal(a.logits[i], b.logits[i]));
+}
+
+TEST(Decoder, ARowHasTheSameBitsWhateverSharesItsBatch) {
+    Gpt2 model = toy_model(3, 6, middle());
+    for (bool bf16 : {false, true}) {
+        Decoder decoder(model, bf16);
+        std::vector<Ids> texts;
+        for (uint32_t row = 0; row < 5; ++row) texts.push_back(some_ids(30, row));
+        const Reading together = read_all(decoder, model.config(), texts, 3, 3);
+        for (int64_t row = 0; row < 5; ++row) {
+            const Reading alone =
+                read_all(decoder, model.config(), {texts[static_cast<size_t>(row)]}, 3, 3);
+            for (size_t i = 0; i < alone.logits.size(); ++i)
+                EXPECT_TRUE(at::equal(alone.logits[i][0], together.logits[i][row]))
+                    << "row " << row << ", call " << i;
+        }
+    }
+}
+
+TEST(Decoder, ThreadsChangeNoBit) {
+    Gpt2 model = toy_model(3, 6, middle());
+    const std::vector<Ids> texts = {some_ids(70), some_ids(50, 5)};
+    Decoder decoder(model);
+    const Reading one = read_all(decoder, model.config(), texts, 60, 40);
+    for (int threads : {2, 3, 5}) {
+        at::set_num_threads(threads);
+        const Reading many = read_all(decoder, model.config(), texts, 60, 40);
+        for (size_t i = 0; i < one.logits.size(); ++i)
+            EXPECT_TRUE(at::equal(one.logits[i], many.logits[i])) << threads << " threads";
+    }
+    at::set_num_threads(1);
+}
+
+TEST(Decoder, MoreRowsThanFitTheFewGiveTheSameLogits) {
+    Gpt2 model = toy_model(3, 6, middle());
+    Decoder decoder(model);
+    std::vector<Ids> texts;
+    for (uint32_t row = 0; row < 19; ++row) texts.push_back(some_ids(9, row));
+    const Reading reading = read_all(decoder, model.config(), texts, 5, 5);
+    ASSERT_EQ(reading.logits.size(), 5u);
+    for (int64_t row = 0; row < 19; ++row)
+        expect_near(reading.logits.back()[row],
+                    generic_logits(model, texts[static_cast<size_t>(row)])[8], 1e-4,
+                    std::to_string(row));
+}
+
+TEST(Decoder, ATextWithoutACacheHasTheSameLogits) {
+    Gpt2 model = toy_model(3, 6, middle());
+    Decoder decoder(model);
+    for (int64_t length : {1, 2, 16, 17, 80}) {
+        const Ids text = some_ids(length);
+        const at::Tensor logits = at::empty({131});
+        decoder.read(text, logits.data_ptr<float>());
+        expect_near(logits, generic_logits(model, text)[-1], 1e-4, std::to_string(length));
+    }
+}
+
+TEST(Decoder, LossesOfTargetsAreThoseOfTheGenericPath) {
+    Gpt2 model = toy_model(3, 6, middle());
+    Decoder decoder(model);
+    const int64_t rows = 5, length = 50;
+    const Ids all = some_ids(rows * length);
+    const at::Tensor ids = at::tensor(at::ArrayRef<int32_t>(all), at::kLong).view({rows, length});
+    at::Tensor targets = ids.roll(-1, 1).contiguous();
+    targets[0].fill_(-1);               // a row without targets
+    targets[1].slice(0, 20).fill_(-1);  // a short one
+    targets[2].slice(0, 0, 40).fill_(-1);
+    targets[3].slice(0, 3, 30).fill_(-1);
+    ForwardContext context;
+    const at::Tensor wanted = model.token_nll(ids, targets, context);
+    const at::Tensor nll = at::full({rows, length}, -1.0f);
+    decoder.token_nll({ids.const_data_ptr<int64_t>(), static_cast<size_t>(ids.numel())},
+                      {targets.const_data_ptr<int64_t>(), static_cast<size_t>(ids.numel())}, rows,
+                      nll.data_ptr<float>());
+    expect_near(nll, wanted, 1e-5, "nll");
+}
+
+TEST(Decoder, SuitsCausalAttentionInTypesThatTheKernelsTake) {
+    Gpt2 model = toy_model(1, 8, middle());
+    EXPECT_TRUE(Decoder::suits(model));
+    model.to(at::kDouble);
+    EXPECT_FALSE(Decoder::suits(model));
+    config::Model reference = middle();
+    reference.attention_backend = config::AttentionBackend::kReference;
+    Gpt2 plain = toy_model(1, 8, reference);
+    EXPECT_FALSE(Decoder::suits(plain));
+}
+
+TEST(Decoder, CountsTheWeightsOfAToken) {
+    Gpt2 model = toy_model(1, 8, middle());
+    const int64_t matrices = 2 * 12 * 48 * 48 + 131 * 48, biases = 2 * 9 * 48;
+    EXPECT_EQ(Decoder(model).weight_bytes(), 4 * (matrices + biases));
+    EXPECT_EQ(Decoder(model, true).weight_bytes(), 2 * matrices + 4 * biases);
+}
+
+}  // namespace
+}  // namespace knlp::model
