@@ -23,5 +23,6 @@ include scripts/make/build.mk
 include scripts/make/tests.mk
 include scripts/make/fuzz.mk
 include scripts/make/peers.mk
+include scripts/make/cost.mk
 include scripts/make/run.mk
 include scripts/make/variables.mk
