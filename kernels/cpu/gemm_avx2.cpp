@@ -9,7 +9,7 @@ namespace {
 struct Floats {
     using V = Avx2;
     using F = V::F;
-    static constexpr int kRows = 6, kVectors = 2, kPerUnit = 1;
+    static constexpr int kRows = 6, kStride = 8, kVectors = 2, kPerUnit = 1;
 
     static F multiply_add(F c, F a, F b) { return V::fma(a, b, c); }
     template <bool kRound>

@@ -10,7 +10,7 @@ namespace {
 struct Floats {
     using V = Avx512;
     using F = V::F;
-    static constexpr int kRows = 14, kVectors = 2, kPerUnit = 1;
+    static constexpr int kRows = 14, kStride = 16, kVectors = 2, kPerUnit = 1;
 
     static F multiply_add(F c, F a, F b) { return V::fma(a, b, c); }
     template <bool kRound>

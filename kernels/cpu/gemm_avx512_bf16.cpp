@@ -11,7 +11,7 @@ namespace {
 struct Pairs {
     using V = Avx512;
     using F = V::F;
-    static constexpr int kRows = 14, kVectors = 2, kPerUnit = 2;
+    static constexpr int kRows = 14, kStride = 16, kVectors = 2, kPerUnit = 2;
 
     static F multiply_add(F c, F a, F b) { return _mm512_dpbf16_ps(c, (__m512bh)a, (__m512bh)b); }
     static F pairs(F low, F high) { return (F)_mm512_cvtne2ps_pbh(high, low); }

@@ -2,6 +2,7 @@
 
 // The blocked product for one level. Template parameter I of everything here:
 //   V                  vector type of simd_*.h; kRows x kVectors vectors are the register tile
+//   kStride            floats from one k to the next in a packed row tile: whole aligned vectors
 //   kPerUnit           values of k in one 32-bit unit of a packed panel: 1, or 2 for bfloat16 pairs
 //   multiply_add(c, a, b)             c + sum of the products of the units
 //   load_units<T, round>(p, k)        the units of p[0 .. k), at most one vector of them
@@ -31,6 +32,10 @@ inline int64_t divide_up(int64_t a, int64_t b) {
     return (a + b - 1) / b;
 }
 
+inline int64_t bytes_of(Storage type) {
+    return type == Storage::kBf16 ? 2 : 4;
+}
+
 struct Range {
     int64_t first, last;
     int64_t size() const { return last - first; }
@@ -50,8 +55,8 @@ const T* at(const Operand& op, int64_t lane, int64_t k) {
            (op.lanes_contiguous ? k * op.ld + lane : lane * op.ld + k);
 }
 
-/// Packs `lanes` (at most a vector) lanes of k.first .. k.last as units: to[unit * stride + lane].
-/// Writes whole vectors: what follows the panel is garbage until it is packed itself.
+/// Packs `lanes` (at most a vector) lanes of k.first .. k.last as units: to[unit * stride + lane],
+/// in whole vectors.
 template <class I, class T, bool kRound>
 void pack_vector(const Operand& op, int64_t lane, int64_t lanes, Range k, float* to,
                  int64_t stride) {
@@ -59,12 +64,16 @@ void pack_vector(const Operand& op, int64_t lane, int64_t lanes, Range k, float*
     using F = typename V::F;
     constexpr int64_t kLanes = V::kLanes, kStep = I::kPerUnit;
     if (op.lanes_contiguous) {
+        constexpr int64_t kAhead = 16;  // units: rows lie far apart, no hardware foresees them
         const T* from = at<T>(op, lane, k.first);
         const auto copy = [&](auto part) {
             int64_t p = k.first;
-            for (; p + kStep <= k.last; p += kStep, from += kStep * op.ld, to += stride)
+            for (; p + kStep <= k.last; p += kStep, from += kStep * op.ld, to += stride) {
+                for (int64_t i = 0; i < kStep; ++i)
+                    __builtin_prefetch(from + (kAhead * kStep + i) * op.ld);
                 V::store(to, typename V::All{},
                          I::template load_lanes<T, kRound>(from, op.ld, kStep, part));
+            }
             if (p < k.last)
                 V::store(to, typename V::All{},
                          I::template load_lanes<T, kRound>(from, op.ld, 1, part));
@@ -75,17 +84,30 @@ void pack_vector(const Operand& op, int64_t lane, int64_t lanes, Range k, float*
             copy(V::head(lanes));
         return;
     }
-    const T* from = at<T>(op, lane, k.first);
-    for (int64_t p = k.first; p < k.last; p += kLanes * kStep, from += kLanes * kStep) {
-        const int64_t values = least(k.last - p, kLanes * kStep);
+    // Lanes that are not there repeat the first: nothing reads them.
+    const T* from[kLanes];
+    for (int64_t l = 0; l < kLanes; ++l) from[l] = at<T>(op, lane + (l < lanes ? l : 0), k.first);
+    const int64_t whole = k.size() / (kLanes * kStep) * (kLanes * kStep);
+    for (int64_t p = 0; p < whole; p += kLanes * kStep) {
         F row[kLanes];
-        for (int64_t l = 0; l < kLanes; ++l)
-            row[l] =
-                l < lanes ? I::template load_units<T, kRound>(from + l * op.ld, values) : V::zero();
+#pragma GCC unroll 16
+        for (int64_t l = 0; l < kLanes; ++l) {
+            __builtin_prefetch(from[l] + p + 4 * kLanes * kStep);
+            row[l] = I::template load_units<T, kRound>(from[l] + p, kLanes * kStep);
+        }
         I::transpose(row);
-        const int64_t units = divide_up(values, kStep);
-        for (int64_t u = 0; u < units; ++u, to += stride) V::store(to, typename V::All{}, row[u]);
+#pragma GCC unroll 16
+        for (int64_t u = 0; u < kLanes; ++u) V::store(to + u * stride, typename V::All{}, row[u]);
+        to += kLanes * stride;
     }
+    const int64_t rest = k.size() - whole;
+    if (rest == 0) return;
+    F row[kLanes];
+    for (int64_t l = 0; l < kLanes; ++l)
+        row[l] = I::template load_units<T, kRound>(from[l] + whole, rest);
+    I::transpose(row);
+    for (int64_t u = 0; u < divide_up(rest, kStep); ++u)
+        V::store(to + u * stride, typename V::All{}, row[u]);
 }
 
 template <class I>
@@ -103,47 +125,75 @@ void pack(const Operand& op, bool round, int64_t lane, int64_t lanes, Range k, f
     }
 }
 
-/// out [kHeight, kWide vectors] (=, or += with add) panel a times panel b. `touch` is the tile of C
-/// that will be written next: its lines are fetched meanwhile.
+/// Lines of a rectangle in memory, fetched a few at a time.
+struct Fetch {
+    const char* base = nullptr;
+    int64_t stride = 0, rows = 0, lines = 0, each = 0;  // `each` lines a turn
+    int64_t row = 0, line = 0;
+
+    void turn() {
+        for (int64_t n = each; n > 0 && row < rows; --n) {
+            __builtin_prefetch(base + row * stride + line * 64, 0, 3);
+            if (++line == lines) {
+                line = 0;
+                ++row;
+            }
+        }
+    }
+};
+
+struct TileArgs {
+    const float* a;
+    const float* b;
+    int64_t units;
+    float* out;
+    int64_t ld;
+    bool add;
+    Fetch* fetches;  // kFetches of them
+};
+constexpr int kFetches = 3;
+constexpr int64_t kTurn = 16;  // units between two turns of fetching
+
+/// out [kHeight, kWide vectors] (=, or += with add) panel a times panel b.
 template <class I, int kHeight, int kWide>
-void multiply_tile(const float* a, const float* b, int64_t units, float* out, int64_t ld, bool add,
-                   const char* touch, int64_t touch_stride) {
+void multiply_tile(const TileArgs& t) {
     using V = typename I::V;
     using F = typename V::F;
     constexpr int64_t kLanes = V::kLanes;
     constexpr typename V::All kAll{};
+    const float *a = t.a, *b = t.b;
     F sum[kHeight][kWide];
 #pragma GCC unroll 16
-    for (int i = 0; i < kHeight; ++i) {
-        __builtin_prefetch(touch + i * touch_stride, 1);
-        __builtin_prefetch(touch + i * touch_stride + 4 * kWide * kLanes - 4, 1);
-        if constexpr (kWide * kLanes > 16) __builtin_prefetch(touch + i * touch_stride + 64, 1);
+    for (int i = 0; i < kHeight; ++i)
 #pragma GCC unroll 4
         for (int v = 0; v < kWide; ++v) sum[i][v] = V::zero();
-    }
+    for (int64_t done = 0; done < t.units; done += kTurn) {
+        for (int i = 0; i < kFetches; ++i) t.fetches[i].turn();
+        const int64_t now = least(kTurn, t.units - done);
 #pragma GCC unroll 2
-    for (int64_t u = 0; u < units; ++u, a += kHeight, b += kWide * kLanes) {
-        F right[kWide];
+        for (int64_t u = 0; u < now; ++u, a += I::kStride, b += kWide * kLanes) {
+            F right[kWide];
 #pragma GCC unroll 4
-        for (int v = 0; v < kWide; ++v) right[v] = V::load(b + v * kLanes, kAll);
+            for (int v = 0; v < kWide; ++v) right[v] = V::load(b + v * kLanes, kAll);
 #pragma GCC unroll 16
-        for (int i = 0; i < kHeight; ++i) {
-            const F left = V::set1(a[i]);
+            for (int i = 0; i < kHeight; ++i) {
+                const F left = V::set1(a[i]);
 #pragma GCC unroll 4
-            for (int v = 0; v < kWide; ++v) sum[i][v] = I::multiply_add(sum[i][v], left, right[v]);
+                for (int v = 0; v < kWide; ++v)
+                    sum[i][v] = I::multiply_add(sum[i][v], left, right[v]);
+            }
         }
     }
 #pragma GCC unroll 16
     for (int i = 0; i < kHeight; ++i)
 #pragma GCC unroll 4
         for (int v = 0; v < kWide; ++v) {
-            float* to = out + i * ld + v * kLanes;
-            V::store(to, kAll, add ? V::add(V::load(to, kAll), sum[i][v]) : sum[i][v]);
+            float* to = t.out + i * t.ld + v * kLanes;
+            V::store(to, kAll, t.add ? V::add(V::load(to, kAll), sum[i][v]) : sum[i][v]);
         }
 }
 
-using MultiplyTile = void (*)(const float*, const float*, int64_t, float*, int64_t, bool,
-                              const char*, int64_t);
+using MultiplyTile = void (*)(const TileArgs&);
 
 /// The register tile of `height` rows; I::kRows of them exist.
 template <class I, int kWide, int kHeight = I::kRows>
@@ -163,10 +213,6 @@ struct Finished {
     bool first, last;  // stretch of k
 };
 
-template <class V, class T>
-typename V::F load_as(const void* p, int64_t at_value, auto part) {
-    return V::load(static_cast<const T*>(p) + at_value, part);
-}
 template <class V>
 typename V::F load_any(const void* p, Storage type, int64_t i, auto part) {
     if (type == Storage::kF32) return V::load(static_cast<const float*>(p) + i, part);
@@ -319,7 +365,7 @@ struct Product {
     void run() {
         if (share.rows.size() <= 0 || share.columns.size() <= 0) return;
         const int64_t longest = most(1, units(k_range(0)));
-        int64_t tiles = most(1, GemmBlocking::kPanelA / longest / I::kRows);
+        int64_t tiles = most(1, GemmBlocking::kPanelA / longest / I::kStride);
         int64_t width = GemmBlocking::kPanelB / longest / kWidth * kWidth;
         if (tiled) {
             tiles = least(tiles, GemmBlocking::kTileRows / I::kRows);
@@ -350,64 +396,115 @@ struct Product {
     }
 
     void block(Range tiles, Range columns, int64_t s, bool pack_b) {
-        const Range k = k_range(s);
-        const int64_t depth = units(k);
-        float* to = panel_a;
-        for (int64_t t = tiles.first; t < tiles.last; ++t) {
-            const int64_t rows = tile_row(t + 1) - tile_row(t);
-            pack<I>(a, round, tile_row(t), rows, k, to, rows);
-            to += rows * depth;
-        }
+        const int64_t depth = units(k_range(s));
+        pack_rows(tiles, s);
         float* strip = panel_b;
         for (int64_t j = columns.first; j < columns.last; j += kWidth) {
             const int64_t now = least(kWidth, columns.last - j);
             const int64_t padded = divide_up(now, V::kLanes) * V::kLanes;
-            if (pack_b) pack<I>(b, round, j, now, k, strip, padded);
-            multiply_strip(tiles, {j, j + now}, {columns.first, columns.last}, s, strip);
+            if (pack_b) pack<I>(b, round, j, now, k_range(s), strip, padded);
+            multiply_strip(tiles, {j, j + now}, columns, s, strip, pack_b);
             strip += padded * depth;
         }
     }
 
+    void pack_rows(Range tiles, int64_t s) {
+        const Range k = k_range(s);
+        const int64_t depth = units(k), first = tiles.first;
+        // Rows of A^T are read along, a few at a time: a tile takes less than a line of each.
+        const int64_t chunk = a.lanes_contiguous ? 16 * I::kPerUnit : most(1, k.size());
+        for (int64_t p = k.first; p < k.last; p += chunk)
+            for (int64_t t = first; t < tiles.last; ++t)
+                pack<I>(a, round, tile_row(t), tile_row(t + 1) - tile_row(t),
+                        {p, least(k.last, p + chunk)},
+                        panel_a + ((t - first) * depth + (p - k.first) / I::kPerUnit) * I::kStride,
+                        I::kStride);
+    }
+
+    /// The rows x columns rectangle of C or beside C where sums go before the last stretch of k.
+    float* partial_at(Range tiles, Range columns, int64_t row, int64_t column) const {
+        if (!tiled) return static_cast<float*>(args.c) + row * args.ldc + column;
+        return tile + (row - tile_row(tiles.first)) * GemmBlocking::kTileColumns +
+               (column - columns.first);
+    }
+
+    /// What the next strip of B is packed from.
+    Fetch fetch_strip(Range strip, Range columns, int64_t s, int64_t turns) const {
+        Fetch f;
+        if (strip.last >= columns.last) return f;
+        const Range k = k_range(s);
+        const int64_t size = bytes_of(b.type);
+        const int64_t now = least(kWidth, columns.last - strip.last);
+        const int64_t first =
+            b.lanes_contiguous ? k.first * b.ld + strip.last : strip.last * b.ld + k.first;
+        f.base = static_cast<const char*>(b.data) + size * first;
+        f.stride = size * b.ld;
+        f.rows = b.lanes_contiguous ? k.size() : now;
+        f.lines = divide_up(size * (b.lanes_contiguous ? now : k.size()), 64);
+        f.each = divide_up(f.rows * f.lines, turns);
+        return f;
+    }
+
+    Fetch fetch_rows(const void* p, Storage type, int64_t row, int64_t rows, int64_t column,
+                     int64_t turns) const {
+        const int64_t size = bytes_of(type);
+        Fetch f;
+        f.base = static_cast<const char*>(p) + size * (row * args.ldc + column);
+        f.stride = size * args.ldc;
+        f.rows = rows;
+        f.lines = divide_up(size * kWidth, 64) + (f.stride % 64 != 0 ? 1 : 0);
+        f.each = divide_up(f.rows * f.lines, turns);
+        return f;
+    }
+
+    /// What the epilogue of the next tile reads and writes: C, and the residual or `pre`.
+    void fetch_tile(int64_t row, int64_t rows, int64_t column, int64_t s, int64_t turns,
+                    Fetch* fetches) const {
+        using enum GemmEpilogue;
+        if (!tiled) fetches[0] = fetch_rows(args.c, args.c_type, row, rows, column, turns);
+        if (s == 0 && args.epilogue == kResidual && args.residual != args.c)
+            fetches[1] = fetch_rows(args.residual, Storage::kF32, row, rows, column, turns);
+        if (s == stretches - 1 && (args.epilogue == kGeluTanhGrad || args.epilogue == kGeluErfGrad))
+            fetches[1] = fetch_rows(args.pre, args.aux_type, row, rows, column, turns);
+    }
+
     /// All row tiles of a block times one packed strip of B.
-    void multiply_strip(Range tiles, Range strip_columns, Range columns, int64_t s,
-                        const float* strip) {
+    void multiply_strip(Range tiles, Range strip, Range columns, int64_t s, const float* panel,
+                        bool pack_b) {
         alignas(64) float sums[I::kRows * Finished::kStride];
-        const int64_t depth = units(k_range(s)),
-                      vectors = divide_up(strip_columns.size(), V::kLanes);
+        const int64_t depth = units(k_range(s)), vectors = divide_up(strip.size(), V::kLanes);
         const bool first = s == 0, last = s == stretches - 1;
-        const bool whole = strip_columns.size() == vectors * V::kLanes;
+        const bool whole = strip.size() == vectors * V::kLanes;
         const bool starts_empty = !args.accumulate && args.epilogue != GemmEpilogue::kResidual;
-        const bool plain = last ? args.c_type == Storage::kF32 && args.bias == nullptr &&
-                                      (args.epilogue == GemmEpilogue::kNone ||
-                                       args.epilogue == GemmEpilogue::kResidual) &&
-                                      !tiled
-                                : true;
+        const bool plain =
+            !last ||
+            (args.c_type == Storage::kF32 && args.bias == nullptr &&
+             (args.epilogue == GemmEpilogue::kNone || args.epilogue == GemmEpilogue::kResidual));
         const bool direct =
             whole && plain &&
             (!first || starts_empty || (args.accumulate && args.c_type == Storage::kF32));
-        const float* panel = panel_a;
+        const int64_t turns = most(1, divide_up(depth, kTurn));
+        Fetch fetches[kFetches];
+        if (pack_b) fetches[0] = fetch_strip(strip, columns, s, tiles.size() * turns);
         for (int64_t t = tiles.first; t < tiles.last; ++t) {
             const int64_t row = tile_row(t), rows = tile_row(t + 1) - row;
-            float* partial = static_cast<float*>(args.c) + row * args.ldc + strip_columns.first;
-            int64_t partial_ld = args.ldc;
-            if (tiled) {
-                partial_ld = GemmBlocking::kTileColumns;
-                partial = tile + (row - tile_row(tiles.first)) * partial_ld +
-                          (strip_columns.first - columns.first);
-            }
+            float* partial = partial_at(tiles, columns, row, strip.first);
+            const int64_t partial_ld = tiled ? GemmBlocking::kTileColumns : args.ldc;
+            if (t + 1 < tiles.last)
+                fetch_tile(tile_row(t + 1), rows, strip.first, s, turns, fetches + 1);
+            else if (strip.last < columns.last)
+                fetch_tile(tile_row(tiles.first), rows, strip.last, s, turns, fetches + 1);
             const MultiplyTile multiply =
                 vectors == I::kVectors ? tile_of<I, I::kVectors>(rows) : tile_of<I, 1>(rows);
-            const char* touch = reinterpret_cast<const char*>(partial);
+            const float* left = panel_a + (t - tiles.first) * depth * I::kStride;
             if (direct) {
-                multiply(panel, strip, depth, partial, partial_ld, !first || args.accumulate, touch,
-                         4 * partial_ld);
+                multiply(
+                    {left, panel, depth, partial, partial_ld, !first || args.accumulate, fetches});
             } else {
-                multiply(panel, strip, depth, sums, Finished::kStride, false, touch,
-                         4 * partial_ld);
-                finish<V>(args, {row, strip_columns.first, rows, strip_columns.size(), sums,
-                                 partial, partial_ld, first, last});
+                multiply({left, panel, depth, sums, Finished::kStride, false, fetches});
+                finish<V>(args, {row, strip.first, rows, strip.size(), sums, partial, partial_ld,
+                                 first, last});
             }
-            panel += rows * depth;
         }
     }
 };
