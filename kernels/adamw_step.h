@@ -8,10 +8,14 @@ namespace knlp::kernels {
 ///
 /// For every i, all in float32 and in this order on every backend, without fused multiply-add:
 ///   g = grad
-///   if (clip_theta > 0 && g*g > limit) g = sign(g) sqrt(limit), limit = clip_theta * (v +
-///   clip_floor) g = g * grad_scale w = param * decay_before m = beta1 * m + one_minus_beta1 * g v
-///   = beta2 * v + (one_minus_beta2 * g) * g d = v, or with max_exp_avg_sq: max_exp_avg_sq =
-///   max(max_exp_avg_sq, v) w = w - step_size * (m / (sqrt(d) / sqrt_bias_correction2 + epsilon))
+///   limit = clip_theta * (v + clip_floor)
+///   if (clip_theta > 0 && g*g > limit) g = sign(g) sqrt(limit)
+///   g = g * grad_scale
+///   w = param * decay_before
+///   m = beta1 * m + one_minus_beta1 * g
+///   v = beta2 * v + (one_minus_beta2 * g) * g
+///   d = v, or with max_exp_avg_sq: max_exp_avg_sq = max(max_exp_avg_sq, v)
+///   w = w - step_size * (m / (sqrt(d) / sqrt_bias_correction2 + epsilon))
 ///   param = w * decay_after
 /// Hence all backends give the same bits. 28 bytes move per value (read w g m v, write w m v), 36
 /// with max_exp_avg_sq; about 15 operations, so memory limits it.
