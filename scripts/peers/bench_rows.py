@@ -32,21 +32,21 @@ class Row:
                 "GPT2_DROPOUT=0.0", f"NUM_THREADS={threads}"]
 
 
-GPT2 = dict(n_layer=12, n_head=12, d_model=768, vocab_size=50257, learning_rate=3e-4, rounds=10, block=1, warm_up=2)
+GPT2 = dict(n_layer=12, n_head=12, d_model=768, vocab_size=50257, learning_rate=1e-4, rounds=10, block=1, warm_up=2)
 ROWS = [
     Row("tiny", "L4 H4 C128, B12 T64, vocabulary 65", 4, 4, 128, 64, 65, 12, rounds=20, block=10,
         goals={"eager": 1.8, "compile": 1.5}),
     Row("nano", "L4 H4 C128, B16 T128, vocabulary 257", 4, 4, 128, 128, 257, 16, rounds=15, block=6,
         goals={"eager": 1.8, "compile": 1.25}),
-    Row("10M", "L6 H6 C384, B8 T256, vocabulary 257", 6, 6, 384, 256, 257, 8, rounds=12, block=2,
+    Row("10M", "L6 H6 C384, B8 T256, vocabulary 257", 6, 6, 384, 256, 257, 8, learning_rate=3e-4, rounds=12, block=2,
         goals={"eager": 1.35, "compile": 1.05}),
     Row("124M", "GPT-2 124M, B4 T256", **GPT2, n_ctx=256, batch=4, goals={"eager": 1.4, "compile": 1.3}),
     Row("124M-bf16", "GPT-2 124M, B4 T256, bf16", **GPT2, n_ctx=256, batch=4, precision="bf16",
         goals={"eager": 1.5, "compile": 1.15}),
     Row("124M-memory", "GPT-2 124M, B4 T1024, peak memory", **GPT2, n_ctx=1024, batch=4, rivals=("eager", "compile"),
         goals={"eager": 0.7}, measure="peak_rss"),
-    Row("llmc", "GPT-2 124M, B4 T64", **GPT2 | {"learning_rate": 1e-4}, n_ctx=64, batch=4, rivals=("llm.c",),
+    Row("llmc", "GPT-2 124M, B4 T64", **GPT2, n_ctx=64, batch=4, rivals=("llm.c",),
         goals={"llm.c": 3.5}),
-    Row("llmc-bf16", "GPT-2 124M, B4 T64, knlp in bf16", **GPT2 | {"learning_rate": 1e-4}, n_ctx=64, batch=4,
+    Row("llmc-bf16", "GPT-2 124M, B4 T64, knlp in bf16", **GPT2, n_ctx=64, batch=4,
         precision="bf16", rivals=("llm.c",), goals={"llm.c": 6.0}),
 ]

@@ -114,7 +114,7 @@ class LlmcSide:
     A step that is under way when it is stopped counts the pause, so the first one of each turn is left out.
     """
     STEP = re.compile(r"step (\d+): train loss (\d+\.\d+) \(took (\d+\.\d+) ms\)")
-    STEPS = 40                                       # that it takes before it ends (and one more)
+    STEPS = 40                                       # of the 41 that it takes before it ends
 
     def __init__(self, program, directory, environ, timeout):
         self.name, self.timeout, self.losses, self.peak_rss_bytes = "llm.c", timeout, [], 0
@@ -137,13 +137,13 @@ class LlmcSide:
                 return float(found[3]) / 1e3
 
     def run(self, steps):
-        extra = 1 if self.losses else 0
-        if len(self.losses) + steps + extra > self.STEPS:
-            return []
+        """Seconds of at most so many steps: fewer when it comes to its end, and without the one that was paused."""
+        paused = bool(self.losses)
+        steps = min(steps + paused, self.STEPS - len(self.losses))
         os.kill(self.process.pid, signal.SIGCONT)
-        seconds = [self.step() for _ in range(steps + extra)]
+        seconds = [self.step() for _ in range(steps)]
         os.kill(self.process.pid, signal.SIGSTOP)
-        return seconds[extra:]
+        return seconds[paused:]
 
     def close(self):
         if self.process.poll() is None:

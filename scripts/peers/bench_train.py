@@ -109,41 +109,48 @@ def timed_rounds(contest, rounds):
     return turns
 
 
-class Verdicts:
-    """What the losses of this very program said, kept: a later run may then time fewer steps."""
+class LossStore:
+    """Losses that a side reached from these weights over this data, kept: a later run need not repeat them as long
+    as neither the program nor what it was given has changed."""
 
     def __init__(self, contest):
-        scripts = "".join(sha256(Path(__file__).with_name(name)) for name in
-                          ("torch_step.py", "gpt2_reference.py", "bench_rows.py"))
-        named = sha256(contest.a.knlp) + scripts + repr(contest.row) + str(contest.a.threads) + sha256(contest.tokens)
-        self.path = contest.a.scratch / "verdicts" / f"{hashlib.sha256(named.encode()).hexdigest()[:24]}.json"
+        self.contest, self.folder = contest, contest.a.scratch / "losses"
+        given = [sha256(contest.tokens), sha256(contest.weights / "model.safetensors"), repr(contest.row), contest.a.threads]
+        self.given = json.dumps(given)
+        self.folder.mkdir(exist_ok=True)
 
-    def load(self):
-        return json.loads(self.path.read_text()) if self.path.exists() else {}
+    def path(self, name):
+        program = {"knlp": [self.contest.a.knlp], "llm.c": [self.contest.a.llmc and self.contest.a.llmc / "train_gpt2"]}
+        files = program.get(name, [Path(__file__).with_name(f) for f in ("torch_step.py", "gpt2_reference.py")])
+        key = hashlib.sha256("".join([self.given, name, *map(sha256, files)]).encode()).hexdigest()[:24]
+        return self.folder / f"{self.contest.row.name}-{name}-{key}.json"
 
-    def save(self, verdicts):
-        self.path.parent.mkdir(exist_ok=True)
-        self.path.write_text(json.dumps(verdicts))
+    def losses(self, name, steps):
+        """The first `steps` losses of this side, run on if it has not come that far; None when it failed."""
+        path = self.path(name)
+        known = json.loads(path.read_text()) if path.exists() else []
+        if len(known) < steps:
+            if (lacking := steps - len(self.contest.sides[name].losses)) > 0:
+                self.contest.run(name, lacking)
+            if name not in self.contest.sides:
+                return None
+            known = self.contest.sides[name].losses
+            path.write_text(json.dumps(known))
+        return known[:steps]
 
 
 def compare_losses(contest):
-    """{rival: {"steps", "max_delta", "limit", "knlp", "rival", "agree"}}: goes on until there are enough steps."""
-    store = Verdicts(contest)
-    verdicts = store.load()
-    limit = LOSS_LIMIT[contest.row.precision]
-    for name in [n for n in contest.sides if n != "knlp" and n not in verdicts]:
-        most = LlmcSide.STEPS if name == "llm.c" else LOSS_STEPS
-        for side in ("knlp", name):
-            if side in contest.sides and (lacking := most - len(contest.sides[side].losses)) > 0:
-                contest.run(side, lacking - (side == "llm.c"))
-        if name not in contest.sides:
+    """{rival: {"steps", "max_delta", "limit", "knlp", "rival", "agree"}} of the first steps of each."""
+    store, found, limit = LossStore(contest), {}, LOSS_LIMIT[contest.row.precision]
+    for name in [n for n in contest.row.rivals if n in contest.sides]:
+        steps = LlmcSide.STEPS if name == "llm.c" else LOSS_STEPS
+        ours, theirs = store.losses("knlp", steps), store.losses(name, steps)
+        if theirs is None:
             continue
-        both = list(zip(contest.sides["knlp"].losses, contest.sides[name].losses))[:most]
-        worst = max(abs(ours - theirs) for ours, theirs in both)
-        verdicts[name] = {"steps": len(both), "max_delta": worst, "limit": limit, "knlp": both[-1][0],
-                          "rival": both[-1][1], "agree": worst <= limit}
-    store.save(verdicts)
-    return {name: verdicts[name] for name in contest.row.rivals if name in verdicts and name in contest.sides}
+        worst = max(abs(mine - other) for mine, other in zip(ours, theirs, strict=True))
+        found[name] = {"steps": steps, "max_delta": worst, "limit": limit, "knlp": ours[-1], "rival": theirs[-1],
+                       "agree": worst <= limit}
+    return found
 
 
 def ratios(result, turns):
@@ -175,6 +182,10 @@ def step_row(a, row):
         result = begin(a, row, contest)
         rounds = row.rounds if a.rounds < 0 else a.rounds
         turns = timed_rounds(contest, rounds)
+        for name in turns:
+            if seconds := [s for turn in turns[name] for s in turn]:
+                print(f"  TIMED   {row.name:<12} {name:<10} {1e3 * statistics.median(seconds):.2f} ms; losses follow",
+                      flush=True)
         result["loss"] = compare_losses(contest)
         for name, side in contest.sides.items():
             if "torch" in getattr(side, "ready", {}):
