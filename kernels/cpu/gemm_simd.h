@@ -398,13 +398,14 @@ struct Product {
     void block(Range tiles, Range columns, int64_t s, bool pack_b) {
         const int64_t depth = units(k_range(s));
         pack_rows(tiles, s);
+        const bool keep_b = row_tiles > tiles.size();  // one strip stays nearer than a panel
         float* strip = panel_b;
         for (int64_t j = columns.first; j < columns.last; j += kWidth) {
             const int64_t now = least(kWidth, columns.last - j);
             const int64_t padded = divide_up(now, V::kLanes) * V::kLanes;
             if (pack_b) pack<I>(b, round, j, now, k_range(s), strip, padded);
             multiply_strip(tiles, {j, j + now}, columns, s, strip, pack_b);
-            strip += padded * depth;
+            if (keep_b) strip += padded * depth;
         }
     }
 
