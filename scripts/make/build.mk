@@ -38,11 +38,17 @@ san-flags := $(if $(CONFIG_SANITIZE_ADDRESS),-fsanitize=address -fno-omit-frame-
 	$(if $(CONFIG_SANITIZE_THREAD),-fsanitize=thread)
 lto-flags := $(if $(CONFIG_LTO),-flto=auto)
 common-flags := -std=c++20 -fPIC -pthread $(strip $(opt-flags) $(san-flags) $(lto-flags)) \
-	-DFMT_HEADER_ONLY -I$(O)/include -Iinclude -I.
+	-I$(O)/include -Iinclude -I.
 warn-flags := -Wall -Wextra -Wno-missing-field-initializers $(if $(CONFIG_WERROR),-Werror)
-plain-flags := $(common-flags) $(warn-flags) -Wshadow -Wconversion $(bundle-include)
+# fmt's library saves 1 to 2 s a file against its header alone; a bundle has the header only.
+fmt-flags := $(if $(BUNDLE),-DFMT_HEADER_ONLY)
+plain-flags := $(common-flags) $(fmt-flags) $(warn-flags) -Wshadow -Wconversion $(bundle-include)
+# The command line parses and prints: compile time counts more than speed, as it does in tests, whose
+# tables are full of literals.
+app-flags := $(patsubst -O2,-O1,$(plain-flags))
+test-flags := $(app-flags) -Wno-conversion
 # -isystem order: LibTorch's bundled fmt and nlohmann shadow Debian's in torch objects only.
-torch-flags := $(common-flags) $(warn-flags) -fopenmp -DAT_PER_OPERATOR_HEADERS -D_GLIBCXX_USE_CXX11_ABI=1 \
+torch-flags := $(common-flags) -DFMT_HEADER_ONLY $(warn-flags) -fopenmp -DAT_PER_OPERATOR_HEADERS -D_GLIBCXX_USE_CXX11_ABI=1 \
 	-isystem $(TORCH_DIR)/include -isystem $(TORCH_DIR)/include/torch/csrc/api/include $(bundle-include)
 # SIMD level by file suffix: adamw_step_avx512.cpp.
 cxxflags-avx2 := -mavx2 -mfma -mf16c
@@ -69,30 +75,47 @@ define flags_stamp
 $(B)/.flags-$(1): FORCE
 	$$(call write_if_changed,printf '%s\n' '$$(CXX) $$($(1)-flags)')
 endef
-$(foreach k,plain torch kernel cuda,$(eval $(call flags_stamp,$(k))))
+$(foreach k,plain app test torch kernel cuda,$(eval $(call flags_stamp,$(k))))
 
 # Another LibTorch relinks (and, by the header's path, recompiles) what sees it.
 $(B)/.torch: FORCE
 	$(call write_if_changed,printf '%s\n' '$(TORCH_DIR) $(TORCH_VERSION_FOUND)')
 
-# --- Precompiled header, in a directory named by a hash of its flags
+# --- Precompiled headers, each in a directory named by a hash of its flags: torch for what sees
+# LibTorch; plain, app and test for the rest, unless NO_PCH=1, which proves that every file includes
+# what it uses.
 PCH_DIR ?= $(B)/pch
-pch-flags := $(filter-out -I%,$(torch-flags))
-pch-hash := $(shell printf '%s' '$(CXX) $(pch-flags) $(TORCH_VERSION_FOUND)' | sha256sum | cut -c1-12)
-pch := $(PCH_DIR)/$(pch-hash)/torch_pch.h
-$(pch).gch: src/torch_pch.h | check-torch
-	$(call say,PCH,src/torch_pch.h)
-	$(Q)mkdir -p $(@D) && cp src/torch_pch.h $(pch).$$$$ && mv $(pch).$$$$ $(pch) && \
-	$(CCACHE) $(CXX) $(pch-flags) -x c++-header $(pch) -o $@.$$$$ && mv $@.$$$$ $@
+pch-headers := torch:src/torch_pch.h $(if $(NO_PCH),,plain:src/plain_pch.h app:src/app/app_pch.h test:tests/test_pch.h)
+pch-version-torch = $(TORCH_VERSION_FOUND)
+# $(call pch_rule,KIND,HEADER): $(pch-KIND) is the copy to include, with its .gch beside it.
+define pch_rule
+pch-flags-$(1) := $$(filter-out -I%,$$($(1)-flags)) -I.
+pch-hash-$(1) := $$(shell printf '%s' '$$(CXX) $$(pch-flags-$(1)) $$(pch-version-$(1))' | sha256sum | cut -c1-12)
+pch-$(1) := $$(PCH_DIR)/$$(pch-hash-$(1))/$(notdir $(2))
+$$(pch-$(1)).gch: $(2) $(if $(filter torch,$(1)),| check-torch)
+	$$(call say,PCH,$(2))
+	$$(Q)mkdir -p $$(@D) && cp $(2) $$(pch-$(1)).$$$$$$$$ && mv $$(pch-$(1)).$$$$$$$$ $$(pch-$(1)) && \
+	$$(CCACHE) $$(CXX) $$(pch-flags-$(1)) $(if $(filter-out torch,$(1)),-MD -MT $$@ -MF $$(pch-$(1)).d) \
+	  -x c++-header $$(pch-$(1)) -o $$@.$$$$$$$$ && mv $$@.$$$$$$$$ $$@
+-include $$(wildcard $$(pch-$(1)).d)
+endef
+$(foreach h,$(pch-headers),$(eval $(call pch_rule,$(word 1,$(subst :, ,$(h))),$(word 2,$(subst :, ,$(h))))))
+gch = $(addsuffix .gch,$(pch-$(1)))
+# $(call compile,KIND): the command of an object with the flags and the precompiled header of its kind.
+compile = $(Q)mkdir -p $(@D) && $(CCACHE) $(CXX) $($(1)-flags) $(addprefix -include ,$(pch-$(1))) -MMD -MP -MT $@ -c $< -o $@
 
 # --- Objects
 simd_flags = $(cxxflags-$(lastword $(subst _, ,$(basename $(notdir $(1))))))
-$(torch-objs): $(B)/%.o: %.cpp $(pch).gch $(B)/.flags-torch | $(G)/knlp_config.h
+$(torch-objs): $(B)/%.o: %.cpp $(call gch,torch) $(B)/.flags-torch | $(G)/knlp_config.h
 	$(call say,CXX [T],$*.cpp)
-	$(Q)mkdir -p $(@D) && $(CCACHE) $(CXX) $(torch-flags) -include $(pch) -MMD -MP -MT $@ -c $< -o $@
-$(filter-out $(torch-objs) $(cuda-objs) $(objs-kernels),$(all-objs)): $(B)/%.o: %.cpp $(B)/.flags-plain | $(G)/knlp_config.h
+	$(call compile,torch)
+$(objs-app): $(B)/%.o: %.cpp $(call gch,app) $(B)/.flags-app | $(G)/knlp_config.h
 	$(call say,CXX,$*.cpp)
-	$(Q)mkdir -p $(@D) && $(CCACHE) $(CXX) $(plain-flags) -MMD -MP -MT $@ -c $< -o $@
+	$(call compile,app)
+$(filter-out $(torch-objs) $(cuda-objs) $(objs-kernels) $(objs-app),$(all-objs)): \
+$(B)/%.o: %.cpp $(call gch,plain) $(B)/.flags-plain | $(G)/knlp_config.h
+	$(call say,CXX,$*.cpp)
+	$(call compile,plain)
 $(filter-out $(cuda-objs),$(objs-kernels)): $(B)/%.o: %.cpp $(B)/.flags-plain $(B)/.flags-kernel | $(G)/knlp_config.h
 	$(call say,CXX,$*.cpp)
 	$(Q)mkdir -p $(@D) && $(CCACHE) $(CXX) $(plain-flags) -O3 $(kernel-flags) $(call simd_flags,$*) -MMD -MP -MT $@ -c $< -o $@
@@ -117,7 +140,7 @@ endef
 $(foreach l,$(layers),$(eval $(call archive_rule,$(l))))
 
 ldflags := $(LINKER) $(bundle-lib) -pthread $(san-flags) $(lto-flags)
-libs-plain := -lpcre2-8 -lsqlite3 -lssl -lcrypto -lxxhash -lz -ldl
+libs-plain := $(if $(BUNDLE),,-lfmt) -lpcre2-8 -lsqlite3 -lssl -lcrypto -lxxhash -lz -ldl
 torch-gomp := $(firstword $(wildcard $(TORCH_DIR)/lib/libgomp*.so*))
 libs-torch := -L$(TORCH_DIR)/lib -Wl,--no-as-needed -ltorch_cpu -Wl,--as-needed -lc10 $(torch-gomp) \
 	-Wl,-rpath,$(TORCH_DIR)/lib -Wl,--allow-shlib-undefined

@@ -17,13 +17,12 @@ test-bins += $(B)/tests/test_$(1)
 endef
 $(foreach d,$(test-dirs),$(eval $(call read_tests,$(d))))
 
-$(test-torch-objs): $(B)/%.o: %.cpp $(pch).gch $(B)/.flags-torch | $(G)/knlp_config.h
+$(test-torch-objs): $(B)/%.o: %.cpp $(call gch,torch) $(B)/.flags-torch | $(G)/knlp_config.h
 	$(call say,CXX [T],$*.cpp)
-	$(Q)mkdir -p $(@D) && $(CCACHE) $(CXX) $(torch-flags) -include $(pch) -MMD -MP -MT $@ -c $< -o $@
-# -Wconversion stays off here: test tables are full of literals.
-$(test-plain-objs): $(B)/%.o: %.cpp $(B)/.flags-plain | $(G)/knlp_config.h
+	$(call compile,torch)
+$(test-plain-objs): $(B)/%.o: %.cpp $(call gch,test) $(B)/.flags-test | $(G)/knlp_config.h
 	$(call say,CXX,$*.cpp)
-	$(Q)mkdir -p $(@D) && $(CCACHE) $(CXX) $(plain-flags) -Wno-conversion -MMD -MP -MT $@ -c $< -o $@
+	$(call compile,test)
 -include $(wildcard $(test-plain-objs:.o=.d) $(test-torch-objs:.o=.d))
 
 define test_binary

@@ -25,6 +25,7 @@ known-variables += TORCH_VERSION_OK ## y tries a release that is not tested
 known-variables += NVCC         ## CUDA compiler that is not on PATH
 known-variables += CXX          ## another C++ compiler
 known-variables += NO_CCACHE    ## 1 compiles without ccache
+known-variables += NO_PCH       ## 1 compiles what does not see LibTorch without precompiled headers
 known-variables += PCH_DIR      ## where the precompiled header goes
 known-variables += CHECK_DIR    ## where make check builds
 known-variables += YES          ## 1 answers questions

@@ -37,7 +37,7 @@ size_t inflate_member(const MappedFile& file, size_t position, int64_t max_bytes
         z.next_out = reinterpret_cast<Bytef*>(out.data() + used);
         z.avail_out = static_cast<uInt>(kStep);
         const int result = inflate(&z, Z_NO_FLUSH);
-        out.resize(out.size() - z.avail_out);
+        out.resize(used + (kStep - std::min<size_t>(z.avail_out, kStep)));
         position += chunk - z.avail_in;
         if (std::cmp_greater(out.size(), max_bytes))
             fail(kData, "{}: unpacks to more than {} bytes, which is the most accepted here",
