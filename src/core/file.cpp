@@ -1,6 +1,7 @@
 #include "knlp/core/file.h"
 
 #include "knlp/core/error.h"
+#include "knlp/core/hash.h"
 
 #include <fcntl.h>
 #include <sys/file.h>
@@ -12,8 +13,10 @@
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <new>
 #include <random>
 #include <utility>
+#include <vector>
 
 namespace knlp {
 
@@ -33,6 +36,10 @@ void fail_io(const fs::path& path, std::string_view what, int error_number) {
 namespace {
 
 constexpr size_t kBufferBytes = size_t{1} << 20;
+// A large file is written in pieces that keep a disk busy, at addresses and offsets that O_DIRECT
+// takes on every file system.
+constexpr size_t kPieceBytes = size_t{8} << 20;
+constexpr size_t kPieceAlignment = 4096;
 
 /// Directory part of a path, "." when it has none.
 fs::path parent_of(const fs::path& path) {
@@ -40,18 +47,24 @@ fs::path parent_of(const fs::path& path) {
     return parent.empty() ? fs::path(".") : parent;
 }
 
-/// Writes all bytes; short writes and EINTR are gone on with. Returns 0 or errno.
-int write_all(int fd, const std::byte* data, size_t size) {
-    while (size > 0) {
-        const ssize_t n = ::write(fd, data, size);
+/// Writes all bytes; short writes and EINTR are gone on with. Returns 0 or errno; `rest` is what
+/// was not written.
+int write_all(int fd, std::span<const std::byte>& rest) {
+    while (!rest.empty()) {
+        const ssize_t n = ::write(fd, rest.data(), rest.size());
         if (n < 0) {
             if (errno == EINTR) continue;
             return errno;
         }
-        data += n;
-        size -= static_cast<size_t>(n);
+        rest = rest.subspan(static_cast<size_t>(n));
     }
     return 0;
+}
+
+/// Switches O_DIRECT; false where the file system does not know it.
+bool set_direct(int fd, bool on) {
+    const int flags = ::fcntl(fd, F_GETFL);
+    return flags >= 0 && ::fcntl(fd, F_SETFL, on ? flags | O_DIRECT : flags & ~O_DIRECT) == 0;
 }
 
 int open_for_reading(const fs::path& path) {
@@ -114,7 +127,7 @@ AtomicFile::AtomicFile(fs::path path) : path_(std::move(path)) {
         if (fd_ < 0 && errno != EEXIST && errno != EINTR) break;
     }
     if (fd_ < 0) fail_io(path_, "cannot create", errno);
-    buffer_.reserve(kBufferBytes);
+    hash_ = std::make_unique<Xxh3>();
 }
 
 AtomicFile::~AtomicFile() {
@@ -122,34 +135,88 @@ AtomicFile::~AtomicFile() {
     if (!temporary_.empty()) ::unlink(temporary_.c_str());
 }
 
+void AtomicFile::Free::operator()(std::byte* bytes) const {
+    std::free(bytes);
+}
+
+void AtomicFile::expect(int64_t bytes) {
+    KNLP_CHECK(fd_ >= 0 && bytes_ == 0 && bytes >= 0);
+    expected_ = bytes;
+    if (std::cmp_less(bytes, kPieceBytes)) return;
+    int result = 0;
+    do {
+        result = ::fallocate(fd_, 0, 0, bytes);
+    } while (result != 0 && errno == EINTR);
+    // Where space cannot be set aside, the writes will tell.
+    if (result != 0 && (errno == ENOSPC || errno == EDQUOT || errno == EFBIG))
+        fail_io(path_, fmt::format("no room for {} bytes", bytes), errno);
+    capacity_ = kPieceBytes;
+    direct_ = set_direct(fd_, true);
+}
+
 void AtomicFile::write(std::span<const std::byte> bytes) {
     KNLP_CHECK(fd_ >= 0);
-    bytes_ += std::ssize(bytes);
-    if (buffer_.size() + bytes.size() <= kBufferBytes) {
-        buffer_.insert(buffer_.end(), bytes.begin(), bytes.end());
-        return;
+    if (!buffer_) {
+        capacity_ = std::max(capacity_, kBufferBytes);
+        buffer_.reset(static_cast<std::byte*>(std::aligned_alloc(kPieceAlignment, capacity_)));
+        if (!buffer_) throw std::bad_alloc();
     }
-    int error_number = write_all(fd_, buffer_.data(), buffer_.size());
-    buffer_.clear();
-    if (error_number == 0) error_number = write_all(fd_, bytes.data(), bytes.size());
-    if (error_number != 0) fail_io(path_, "cannot write", error_number);
+    bytes_ += std::ssize(bytes);
+    while (!bytes.empty()) {
+        const size_t n = std::min(capacity_ - used_, bytes.size());
+        std::memcpy(buffer_.get() + used_, bytes.data(), n);
+        used_ += n;
+        bytes = bytes.subspan(n);
+        if (used_ == capacity_) flush();
+    }
 }
 
 void AtomicFile::write(std::string_view text) {
     write(std::as_bytes(std::span(text)));
 }
 
-void AtomicFile::commit() {
-    KNLP_CHECK(fd_ >= 0);
-    const int error_number = write_all(fd_, buffer_.data(), buffer_.size());
-    buffer_.clear();
+void AtomicFile::flush() {
+    std::span<const std::byte> rest(buffer_.get(), used_);
+    hash_->update(rest);
+    if (direct_ && used_ < capacity_) direct_ = !set_direct(fd_, false);  // the end is not aligned
+    int error_number = write_all(fd_, rest);
+    if (error_number == EINVAL && direct_) {
+        // Accepted when asked for, refused when used: some file systems do.
+        direct_ = !set_direct(fd_, false);
+        error_number = write_all(fd_, rest);
+    }
+    used_ = 0;
     if (error_number != 0) fail_io(path_, "cannot write", error_number);
+}
+
+uint64_t AtomicFile::xxh3() const {
+    KNLP_CHECK(fd_ < 0);
+    return hash_->value();
+}
+
+void AtomicFile::commit() {
+    KNLP_CHECK(fd_ >= 0 && (expected_ < 0 || expected_ == bytes_));
+    if (used_ > 0) flush();
     if (::fsync(fd_) != 0) fail_io(path_, "cannot fsync", errno);
     if (::close(std::exchange(fd_, -1)) != 0) fail_io(path_, "cannot close", errno);
     if (::rename(temporary_.c_str(), path_.c_str()) != 0)
         fail_io(path_, "cannot rename into place", errno);
     temporary_.clear();
     sync_directory(parent_of(path_));
+}
+
+uint64_t xxh3_file(const fs::path& path) {
+    const Descriptor file(open_for_reading(path));
+    ::posix_fadvise(file.fd, 0, 0, POSIX_FADV_SEQUENTIAL);
+    std::vector<std::byte> piece(kBufferBytes);
+    Xxh3 hash;
+    for (;;) {
+        const ssize_t n = ::read(file.fd, piece.data(), piece.size());
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0) fail(kData, "{}: cannot read: {}", path.string(), std::strerror(errno));
+        if (n == 0) return hash.value();
+        hash.update({piece.data(), static_cast<size_t>(n)});
+    }
 }
 
 void write_file_atomic(const fs::path& path, std::string_view text) {
@@ -178,8 +245,8 @@ AppendFile::~AppendFile() {
 
 void AppendFile::append(std::string_view text) {
     const int64_t before = size();
-    const int error_number =
-        write_all(fd_, reinterpret_cast<const std::byte*>(text.data()), text.size());
+    std::span<const std::byte> rest = std::as_bytes(std::span(text));
+    const int error_number = write_all(fd_, rest);
     if (error_number == 0) return;
     // Half a line must not stay: readers treat the last line as damaged only at the end of the
     // file.

@@ -51,6 +51,28 @@ uint64_t xxh3(std::span<const std::byte> bytes) {
     return XXH3_64bits(bytes.data(), bytes.size());
 }
 
+struct Xxh3::State {
+    XXH3_state_t* hash = XXH3_createState();
+    State() = default;
+    State(const State&) = delete;
+    State& operator=(const State&) = delete;
+    ~State() { XXH3_freeState(hash); }
+};
+
+Xxh3::Xxh3() : state_(std::make_unique<State>()) {
+    KNLP_CHECK(state_->hash != nullptr && XXH3_64bits_reset(state_->hash) == XXH_OK);
+}
+
+Xxh3::~Xxh3() = default;
+
+void Xxh3::update(std::span<const std::byte> bytes) {
+    KNLP_CHECK(XXH3_64bits_update(state_->hash, bytes.data(), bytes.size()) == XXH_OK);
+}
+
+uint64_t Xxh3::value() const {
+    return XXH3_64bits_digest(state_->hash);
+}
+
 uint64_t fnv1a64(std::string_view text) {
     uint64_t hash = 14695981039346656037u;
     for (const char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 1099511628211u;

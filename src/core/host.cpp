@@ -149,7 +149,11 @@ int64_t available_memory_bytes() {
 }
 
 int64_t resident_bytes() {
-    return kilobytes("/proc/self/status", "VmRSS");
+    // Asked for at every line of the log: statm is one short line, status takes twenty times as
+    // long.
+    std::istringstream numbers(line_of("/proc/self/statm"));
+    int64_t total = 0, resident = 0;
+    return numbers >> total >> resident ? resident * ::sysconf(_SC_PAGESIZE) : 0;
 }
 int64_t peak_resident_bytes() {
     return kilobytes("/proc/self/status", "VmHWM");
@@ -186,6 +190,18 @@ double wall_seconds() {
 }
 double steady_seconds() {
     return seconds(CLOCK_MONOTONIC);
+}
+
+double process_age_s() {
+    // Field 22 counts clock ticks since the machine started; the name in field 2 may hold blanks.
+    const std::string stat = line_of("/proc/self/stat");
+    std::istringstream fields(stat.substr(std::min(stat.size(), stat.rfind(')') + 1)));
+    std::string field;
+    for (int i = 3; i <= 22 && fields >> field; ++i) continue;
+    const std::optional<int64_t> ticks = fields ? parse_int(field) : std::nullopt;
+    const double now = seconds(CLOCK_BOOTTIME);
+    return ticks ? now - static_cast<double>(*ticks) / static_cast<double>(::sysconf(_SC_CLK_TCK))
+                 : 0;
 }
 
 }  // namespace knlp

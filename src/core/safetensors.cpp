@@ -178,7 +178,7 @@ std::string make_header(const std::filesystem::path& path,
 }  // namespace
 
 int64_t write_safetensors(const std::filesystem::path& path, std::vector<TensorToWrite> tensors,
-                          const std::map<std::string, std::string>& metadata) {
+                          const std::map<std::string, std::string>& metadata, uint64_t* xxh3) {
     std::sort(tensors.begin(), tensors.end(), [](const TensorToWrite& a, const TensorToWrite& b) {
         const int64_t wide = size_of(a.dtype), other = size_of(b.dtype);
         return wide != other ? wide > other : a.name < b.name;
@@ -189,14 +189,19 @@ int64_t write_safetensors(const std::filesystem::path& path, std::vector<TensorT
     KNLP_CHECK(std::adjacent_find(names.begin(), names.end()) == names.end());
     KNLP_CHECK(!std::binary_search(names.begin(), names.end(), "__metadata__"));
 
+    const std::string header = make_header(path, tensors, metadata);
+    int64_t total = std::ssize(header);  // the header's offsets are checked against overflow
+    for (const TensorToWrite& t : tensors) total += *tensor_bytes(t.shape, t.dtype);
     AtomicFile file(path);
-    file.write(make_header(path, tensors, metadata));
+    file.expect(total);
+    file.write(header);
     for (const TensorToWrite& t : tensors) {
         const std::span<const std::byte> bytes = t.bytes();
         KNLP_CHECK(std::ssize(bytes) == *tensor_bytes(t.shape, t.dtype));
         file.write(bytes);
     }
     file.commit();
+    if (xxh3 != nullptr) *xxh3 = file.xxh3();
     return file.bytes_written();
 }
 

@@ -37,27 +37,42 @@ at::Tensor stored_value(const Parameter& p, int64_t vocab_size) {
 
 }  // namespace
 
-int64_t save_weights(const fs::path& path, Gpt2& model, const std::string& prefix,
-                     const std::map<std::string, std::string>& metadata) {
+std::vector<StoredTensor> stored_tensors(Gpt2& model, const std::string& prefix) {
     const config::Model& m = model.config();
     config::Model with_bias = m;
     with_bias.bias = m.bias || !prefix.empty();
+    std::vector<StoredTensor> tensors;
+    for (const ParameterSpec& spec : gpt2_parameters(with_bias))
+        tensors.push_back({.name = spec.name == kHead ? spec.name : prefix + spec.name,
+                           .shape = stored_shape(spec, m.vocab_size),
+                           .parameter = model.find(spec.name),
+                           .turned = spec.conv1d});
+    return tensors;
+}
+
+std::map<std::string, std::string> stored_metadata(const std::map<std::string, std::string>& more) {
+    std::map<std::string, std::string> all = more;
+    all.emplace("format", "pt");  // transformers refuses files without it
+    return all;
+}
+
+int64_t save_weights(const fs::path& path, Gpt2& model, const std::string& prefix,
+                     const std::map<std::string, std::string>& metadata, uint64_t* xxh3) {
     at::Tensor held;  // keeps the bytes of the tensor being written
     std::vector<TensorToWrite> tensors;
-    for (const ParameterSpec& spec : gpt2_parameters(with_bias)) {
-        const Parameter* p = model.find(spec.name);
-        auto bytes = [&held, &m, p, shape = spec.shape]() -> std::span<const std::byte> {
-            held = p != nullptr ? stored_value(*p, m.vocab_size) : at::zeros(shape, at::kFloat);
+    for (const StoredTensor& stored : stored_tensors(model, prefix)) {
+        auto bytes = [&held, &model, p = stored.parameter,
+                      shape = stored.shape]() -> std::span<const std::byte> {
+            held = p != nullptr ? stored_value(*p, model.config().vocab_size)
+                                : at::zeros(shape, at::kFloat);
             return {static_cast<const std::byte*>(held.const_data_ptr()), held.nbytes()};
         };
-        tensors.push_back({.name = spec.name == kHead ? spec.name : prefix + spec.name,
+        tensors.push_back({.name = stored.name,
                            .dtype = Dtype::kF32,
-                           .shape = stored_shape(spec, m.vocab_size),
+                           .shape = stored.shape,
                            .bytes = std::move(bytes)});
     }
-    std::map<std::string, std::string> with_format = metadata;
-    with_format.emplace("format", "pt");  // transformers refuses files without it
-    return write_safetensors(path, std::move(tensors), with_format);
+    return write_safetensors(path, std::move(tensors), stored_metadata(metadata), xxh3);
 }
 
 namespace {

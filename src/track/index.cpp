@@ -3,7 +3,6 @@
 #include "knlp/core/error.h"
 #include "knlp/core/json.h"
 #include "knlp/core/log.h"
-#include "knlp/core/stats.h"
 #include "knlp/track/manifest.h"
 #include "knlp/track/run_dir.h"
 
@@ -22,10 +21,10 @@ using nlohmann::json;
 namespace {
 
 // Raised when the table changes: a file of another version is made anew, as all of it can be.
-constexpr int kVersion = 1;
+constexpr int kVersion = 2;
 constexpr const char* kTable =
     "CREATE TABLE IF NOT EXISTS run ("
-    "run_id TEXT PRIMARY KEY, path TEXT NOT NULL, state TEXT NOT NULL, started TEXT NOT NULL, "
+    "run_id TEXT NOT NULL, path TEXT PRIMARY KEY, state TEXT NOT NULL, started TEXT NOT NULL, "
     "model TEXT NOT NULL,"
     "dataset TEXT NOT NULL, seed INTEGER NOT NULL, step INTEGER NOT NULL, tokens INTEGER NOT NULL,"
     "val_loss REAL, best_val_loss REAL, tokens_per_s REAL, wall_s REAL,"
@@ -107,16 +106,15 @@ json object_of(const fs::path& path) {
 
 /// Adds what the log says: the speed of training, and for a run without a summary how far it got.
 void read_log(IndexedRun& run, const fs::path& directory, double step_tokens, bool interrupted) {
-    std::vector<double> speeds;
     const auto reached = [&](int64_t step, double tokens) {
         run.step = std::max(run.step, step);
         run.tokens = std::max(run.tokens, static_cast<int64_t>(tokens));
     };
-    for (const json& event : read_metrics(directory)) {
+    const std::vector<json> events = read_metrics(directory);
+    if (const std::optional<double> speed = logged_tokens_per_s(events)) run.tokens_per_s = *speed;
+    if (!interrupted) return;
+    for (const json& event : events) {
         const bool train = text_at(event, "/event") == "train";
-        if (const double speed = number_at(event, "/tokens_per_s"); train && speed > 0)
-            speeds.push_back(speed);
-        if (!interrupted) continue;
         // A "train" event names the step just taken, counted from 0, and the tokens before it.
         reached(static_cast<int64_t>(number_at(event, "/step")) + (train ? 1 : 0),
                 number_at(event, "/tokens") + (train ? step_tokens : 0));
@@ -125,7 +123,6 @@ void read_log(IndexedRun& run, const fs::path& directory, double step_tokens, bo
             run.best_val_loss = run.best_val_loss > 0 ? std::min(run.best_val_loss, loss) : loss;
         }
     }
-    if (!speeds.empty()) run.tokens_per_s = median(speeds);
 }
 
 IndexedRun read_row(const fs::path& output_dir, const fs::path& directory) {

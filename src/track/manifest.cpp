@@ -8,6 +8,7 @@
 #include "knlp/core/json.h"
 
 #include <nlohmann/json.hpp>
+#include <sqlite3.h>
 
 #include <unistd.h>
 
@@ -64,7 +65,18 @@ json host_json() {
             {"cores", h.cores},
             {"gpus", h.gpus},
             {"gpu_driver", known(h.gpu_driver)},
+            {"boot_id", known(h.boot_id)},
             {"memory_bytes", h.memory_bytes > 0 ? json(h.memory_bytes) : json(nullptr)}};
+}
+
+json libraries_json(const Manifest& m) {
+    return {
+        {"torch", known(m.torch_version)},
+        {"fmt",
+         fmt::format("{}.{}.{}", FMT_VERSION / 10000, FMT_VERSION / 100 % 100, FMT_VERSION % 100)},
+        {"nlohmann_json", fmt::format("{}.{}.{}", NLOHMANN_JSON_VERSION_MAJOR,
+                                      NLOHMANN_JSON_VERSION_MINOR, NLOHMANN_JSON_VERSION_PATCH)},
+        {"sqlite", sqlite3_libversion()}};
 }
 
 json data_json(const Manifest& m) {
@@ -110,6 +122,7 @@ json manifest_json(const RunDir& run, const Manifest& m) {
             {"build_config_sha256", build.build_config_sha256},
             {"binary_sha256", known(binary_sha256())},
             {"torch_version", known(m.torch_version)},
+            {"libraries", libraries_json(m)},
             {"host", host_json()},
             {"isa", name_of(isa())},
             {"device", known(m.device)},
@@ -141,6 +154,7 @@ json manifest_json(const RunDir& run, const Manifest& m) {
             {"started", known(m.started)},
             {"ended", known(m.ended)},
             {"wall_s", known(m.wall_s)},
+            {"startup_s", known(m.startup_s)},
             {"tokens_per_s", known(m.tokens_per_s)},
             {"energy_j", known(m.energy_j)},
             {"peak_rss_bytes", known(m.peak_rss_bytes)},
@@ -157,6 +171,27 @@ std::optional<double> perplexity(std::optional<double> loss) {
     return std::exp(std::min(*loss, 20.0));
 }
 
+/// One entry for each process that worked on the run; the last one is this one's.
+void add_attempt(json& attempts, const json& whole, const Manifest& m) {
+    const std::string me = host().boot_id + "/" + std::to_string(getpid());
+    const bool mine = !attempts.empty() && attempts.back().is_object() &&
+                      attempts.back().contains("process") && attempts.back()["process"] == me;
+    if (!mine)
+        attempts.push_back({{"process", me},
+                            {"pid", getpid()},
+                            {"boot_id", known(host().boot_id)},
+                            {"hostname", known(host().hostname)},
+                            {"command_line", known(m.command_line)},
+                            {"git_commit", whole["git_commit"]},
+                            {"binary_sha256", whole["binary_sha256"]},
+                            {"libraries", whole["libraries"]},
+                            {"started", utc_now()}});
+    json& attempt = attempts.back();
+    attempt["startup_s"] = known(m.startup_s);
+    attempt["ended"] = known(m.ended);
+    attempt["exit_code"] = known(m.exit_code);
+}
+
 }  // namespace
 
 void write_manifest(const RunDir& run, const Manifest& manifest) {
@@ -170,15 +205,7 @@ void write_manifest(const RunDir& run, const Manifest& manifest) {
         if (before.contains("attempts") && before["attempts"].is_array())
             attempts = before["attempts"];
     }
-    // One entry for each process that worked on the run; the last one is this one's.
-    const std::string me = host().boot_id + "/" + std::to_string(getpid());
-    const json attempt = {{"process", me},
-                          {"command_line", known(manifest.command_line)},
-                          {"git_commit", whole["git_commit"]},
-                          {"binary_sha256", whole["binary_sha256"]}};
-    const bool mine = !attempts.empty() && attempts.back().is_object() &&
-                      attempts.back().contains("process") && attempts.back()["process"] == me;
-    if (!mine) attempts.push_back(attempt);
+    add_attempt(attempts, whole, manifest);
     whole["attempts"] = std::move(attempts);
     whole["started"] = started.empty() ? utc_now() : started;
     write_file_atomic(run.file("manifest.json"), pretty_json(whole));
@@ -204,8 +231,13 @@ void write_summary(const RunDir& run, const Summary& s) {
                           {"tokens", s.tokens},
                           {"parameters", s.parameters},
                           {"total_time", s.total_time_s},
+                          {"train_time", s.train_time_s},
+                          {"eval_time", s.eval_time_s},
+                          {"save_time", s.save_time_s},
+                          {"startup_s", known(s.startup_s)},
                           {"tokens_per_s", known(s.tokens_per_s)},
                           {"peak_rss_bytes", known(s.peak_rss_bytes)},
+                          {"peak_rss_outside_saves_bytes", known(s.peak_rss_outside_saves_bytes)},
                           {"exit", known(s.exit)},
                           {"final_accuracy", nullptr},
                           {"best_accuracy", nullptr},

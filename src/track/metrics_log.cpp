@@ -2,6 +2,7 @@
 #include "knlp/core/file.h"
 #include "knlp/core/host.h"
 #include "knlp/core/json.h"
+#include "knlp/core/stats.h"
 #include "knlp/track/run_dir.h"
 
 #include <nlohmann/json.hpp>
@@ -67,6 +68,17 @@ std::vector<json> read_metrics(const std::filesystem::path& run_directory) {
         }
     }
     return events;
+}
+
+std::optional<double> logged_tokens_per_s(const std::vector<json>& events) {
+    std::vector<double> speeds;
+    for (const json& event : events) {
+        if (event.value("event", json()) != "train") continue;
+        const auto speed = event.find("tokens_per_s");
+        if (speed != event.end() && speed->is_number() && speed->get<double>() > 0)
+            speeds.push_back(speed->get<double>());
+    }
+    return speeds.empty() ? std::nullopt : std::optional(median(speeds));
 }
 
 }  // namespace knlp::track

@@ -22,7 +22,7 @@ namespace {
 constexpr int64_t kMaxManifestBytes = int64_t{1} << 20;
 
 struct ListedFile {
-    std::string name, sha256;
+    std::string name, xxh3, sha256;  // sha256 in place of xxh3: schema 1
     int64_t bytes = 0;
 };
 
@@ -34,11 +34,14 @@ std::vector<ListedFile> read_manifest(const fs::path& checkpoint) {
     try {
         for (const nlohmann::json& entry : json.at("files")) {
             ListedFile file{.name = entry.at("name").get<std::string>(),
-                            .sha256 = entry.at("sha256").get<std::string>(),
+                            .xxh3 = entry.value("xxh3", ""),
+                            .sha256 = entry.value("sha256", ""),
                             .bytes = entry.at("bytes").get<int64_t>()};
             if (file.name.empty() || fs::path(file.name).has_parent_path())
                 fail(kData, "{}: '{}' is not the name of a file beside it", path.string(),
                      file.name);
+            if (file.xxh3.empty() && file.sha256.empty())
+                fail(kData, "{}: {} has no hash", path.string(), file.name);
             files.push_back(std::move(file));
         }
     } catch (const nlohmann::json::exception& error) {
@@ -62,6 +65,15 @@ std::string compare_sizes(const fs::path& checkpoint, const std::vector<ListedFi
                                (checkpoint / file.name).string(), size, file.bytes);
     }
     return "";
+}
+
+/// Nothing is remembered: what counts is what the file holds now.
+bool same_hash(const fs::path& path, const ListedFile& file) {
+    if (!file.xxh3.empty()) return hash_text(xxh3_file(path)) == file.xxh3;
+    const MappedFile mapped(path);
+    Sha256 sha;
+    sha.update(mapped.bytes());
+    return sha.hex() == file.sha256;
 }
 
 /// "" when MANIFEST.json is there and sizes are right, else what is wrong.
@@ -90,11 +102,8 @@ std::string checkpoint_name(int64_t step) {
     return fmt::format("step-{:08}", step);
 }
 
-std::string hash_file(const fs::path& path) {
-    const MappedFile file(path);
-    Sha256 sha;
-    sha.update(file.bytes());
-    return sha.hex();
+std::string hash_text(uint64_t xxh3) {
+    return fmt::format("{:016x}", xxh3);
 }
 
 std::vector<CheckpointInfo> list_checkpoints(const fs::path& run_directory) {
@@ -125,8 +134,8 @@ std::string verify_checkpoint(const fs::path& checkpoint) {
         const std::vector<ListedFile> files = read_manifest(checkpoint);
         if (std::string wrong = compare_sizes(checkpoint, files); !wrong.empty()) return wrong;
         for (const ListedFile& file : files)
-            if (hash_file(checkpoint / file.name) != file.sha256)
-                return fmt::format("{}: SHA-256 differs from MANIFEST.json",
+            if (!same_hash(checkpoint / file.name, file))
+                return fmt::format("{}: its hash differs from MANIFEST.json",
                                    (checkpoint / file.name).string());
         return "";
     } catch (const Error& error) {

@@ -2,6 +2,7 @@
 
 #include "knlp/core/error.h"
 #include "knlp/core/file.h"
+#include "knlp/core/hash.h"
 #include "knlp/core/json.h"
 #include "knlp/core/log.h"
 #include "knlp/train/checkpoint.h"
@@ -30,23 +31,25 @@ void rename_or_fail(const fs::path& from, const fs::path& to) {
     if (error) io_error(to, error);
 }
 
-void write_manifest(const fs::path& directory) {
+void write_manifest(const fs::path& directory, const KnownHashes& known) {
     std::vector<fs::path> names;
     for (const auto& entry : fs::directory_iterator(directory))
         names.push_back(entry.path().filename());
     std::sort(names.begin(), names.end());
     nlohmann::json files = nlohmann::json::array();
-    for (const fs::path& name : names)
+    for (const fs::path& name : names) {
+        const auto hash = known.find(name.string());
         files.push_back({{"name", name.string()},
                          {"bytes", static_cast<int64_t>(fs::file_size(directory / name))},
-                         {"sha256", hash_file(directory / name)}});
-    write_file_atomic(directory / "MANIFEST.json", pretty_json({{"schema", 1}, {"files", files}}));
+                         {"xxh3", hash_text(hash != known.end() ? hash->second
+                                                                : xxh3_file(directory / name))}});
+    }
+    write_file_atomic(directory / "MANIFEST.json", pretty_json({{"schema", 2}, {"files", files}}));
 }
 
 }  // namespace
 
-fs::path write_checkpoint(const fs::path& run_directory, int64_t step,
-                          const std::function<void(const fs::path&)>& fill) {
+fs::path write_checkpoint(const fs::path& run_directory, int64_t step, const FillCheckpoint& fill) {
     const fs::path parent = run_directory / "checkpoints",
                    final_path = parent / checkpoint_name(step);
     const fs::path partial = parent / ("." + checkpoint_name(step) + kPartial);
@@ -58,8 +61,7 @@ fs::path write_checkpoint(const fs::path& run_directory, int64_t step,
         fs::remove_all(partial, error);
         fs::create_directory(partial, error);
         if (error) io_error(partial, error);
-        fill(partial);
-        write_manifest(partial);
+        write_manifest(partial, fill(partial));
         sync_directory(partial);
         const bool exists = fs::exists(final_path, error);
         if (exists) rename_or_fail(final_path, replaced);

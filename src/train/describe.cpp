@@ -222,6 +222,8 @@ std::string describe_details(const Session& s) {
                               {"batch_automatic", s.batch.automatic},
                               {"memory",
                                {{"estimate_bytes", s.memory.total()},
+                                {"snapshot_bytes", s.memory.snapshot},
+                                {"background_saves", s.background_saves},
                                 {"available_bytes", s.memory.available},
                                 {"terms", terms}}},
                               {"estimate",
@@ -284,8 +286,11 @@ void print_plan(const Session& s) {
               name_of(s.train.precision));
     log::info("budget   {}; {} from {:g} after a warm-up of {}", budget_text(s.train),
               schedule_name(s.train), s.train.learning_rate, warmup_text(s.train));
-    log::info("memory   about {} of {}", bytes_text(s.memory.total()),
-              bytes_text(s.memory.available));
+    log::info(
+        "memory   about {} of {}{}", bytes_text(s.memory.total()), bytes_text(s.memory.available),
+        s.background_saves
+            ? fmt::format("; {} more while a checkpoint is written", bytes_text(s.memory.snapshot))
+            : "");
 }
 
 void print_banner(const Session& s, const std::string& run_path, int64_t from_step) {

@@ -69,14 +69,17 @@ int Loop::run() {
                              session_.batch.micro, session_.batch.accumulation,
                              session_.model.n_ctx);
     start_s_ = steady_seconds() - state_.elapsed_s;
+    startup_s_ = process_age_s();
+    recorder_.started_after(startup_s_);
     if (start_step_ > 0) last_saved_ = start_step_;
     for (;;) {
+        settle_save(false);
         const int64_t best_before = state_.best.step;
         if (evaluation_due() && !evaluate()) return stop();
         const bool new_best = state_.best.step != best_before;
         const bool due = state_.step > 0 && state_.step % train.checkpoint_interval == 0;
         if (train.save_checkpoint && (due || new_best) && last_saved_ != state_.step)
-            save(true, state_);
+            save_scheduled();
         if (const std::string reason = reached(); !reason.empty()) return finish(reason);
         if (stop_signal() != 0) return stop();
         switch (take_step(loader)) {

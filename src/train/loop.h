@@ -1,7 +1,9 @@
 #pragma once
 
+#include "peak_memory.h"
 #include "progress.h"
 #include "record.h"
+#include "saver.h"
 #include "session.h"
 #include "state.h"
 
@@ -39,9 +41,21 @@ private:
     EvalResult measure_eval();  // incomplete when a signal comes
     void record_eval(EvalResult result);
     bool evaluate();  // false: a signal came first
-    void save(bool scheduled, const RunState& resume);
+
+    /// Writes a checkpoint from copies while training goes on, or where these do not fit, at once.
+    void save_scheduled();
+    /// Writes a checkpoint before it returns; going on with it starts from `resume`.
+    void save_now(const RunState& resume);
+    StateFile state_file(const RunState& resume);
+    /// Notices a save that has ended; with `wait` after waiting for it. An error of it surfaces
+    /// here.
+    void settle_save(bool wait);
+    void saved(const Saver::Outcome& outcome);
+    void record_saved();  // enters the last scheduled save in the metrics; it is settled
+
     std::string reached() const;  // budget used up, or ""
     double elapsed() const;
+    Cost cost() const;
     int stop();
     int finish(const std::string& reason);
     bool out_of_time() const;
@@ -53,9 +67,12 @@ private:
     const TrainRequest& request_;
     std::string config_sha256_;
     ProgressLine progress_;
-    double start_s_ = 0;  // steady clock at elapsed 0
+    double start_s_ = 0;    // steady clock at elapsed 0
+    double startup_s_ = 0;  // process start to the first step, evaluation before it not counted
     int64_t start_step_ = 0;
     int64_t last_saved_ = -1, save_failures_ = 0;
+    PeakMemory peak_;
+    Saver saver_;
     std::optional<EvalResult> last_eval_;
     // Since the last "train" event; times only, so an interruption may lose them.
     Phases spent_;

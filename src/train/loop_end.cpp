@@ -1,8 +1,7 @@
-// How a run pauses and ends: evaluations, checkpoints, signals, divergence, the last events.
+// How a run pauses and ends: evaluations, signals, divergence, the last events.
 
 #include "loop.h"
 
-#include "knlp/config/build_info.h"
 #include "knlp/core/error.h"
 #include "knlp/core/file.h"
 #include "knlp/core/host.h"
@@ -10,7 +9,6 @@
 #include "knlp/core/signals.h"
 #include "knlp/model/weights.h"
 #include "knlp/train/checkpoint.h"
-#include "checkpoint_store.h"
 #include "tensors.h"
 #include "text.h"
 
@@ -20,8 +18,6 @@
 namespace knlp::train {
 
 namespace {
-
-constexpr int64_t kMaxSaveFailures = 3;
 
 /// First parameter that holds a value which is not finite, or "".
 std::string first_bad_parameter(model::Gpt2& model) {
@@ -57,6 +53,7 @@ void Loop::record_eval(EvalResult result) {
     log::info("step {:>6}  val loss {:.4f} ± {:.4f} nats/token{}", state_.step, result.loss,
               result.standard_error, best ? "  best" : "");
     state_.since_eval = {};
+    state_.eval_s += result.seconds;
     state_.last_val_loss = result.loss;
     state_.last_eval_step = state_.step;
     last_eval_ = std::move(result);
@@ -65,53 +62,10 @@ void Loop::record_eval(EvalResult result) {
 bool Loop::evaluate() {
     EvalResult result = measure_eval();
     if (!result.complete) return false;
+    settle_save(true);
+    record_saved();
     record_eval(std::move(result));
     return true;
-}
-
-void Loop::save(bool scheduled, const RunState& resume) {
-    const std::filesystem::path& directory = recorder_.run().path();
-    // A checkpoint in a directory made anew would belong to a run without a record.
-    if (!std::filesystem::exists(directory / "metrics.jsonl"))
-        fail_code(kRun, "E_IO",
-                  "{}: the run directory was removed or emptied at step {}; start again",
-                  directory.string(), state_.step);
-    state_.elapsed_s = elapsed();
-    state_.metrics_offset = recorder_.metrics_bytes();
-    StateFile file{.state = state_,
-                   .resume = resume,
-                   .scheduled = scheduled,
-                   .choices = session_.choices,
-                   .model = session_.model,
-                   .optimizer = session_.optimizer_options.name,
-                   .optimizer_scalars = session_.optimizer->scalars(),
-                   .config_sha256 = config_sha256_,
-                   .git = std::string(config::build_info().git_commit),
-                   .schedule = session_.train.max_time_s > 0 ? "wallclock" : "steps",
-                   .seed = session_.general.seed};
-    if (&resume == &state_) file.resume = state_;  // with this offset and time
-    try {
-        write_checkpoint(directory, state_.step, [&](const std::filesystem::path& into) {
-            model::save_weights(into / "model.safetensors", *session_.gpt2, "", {});
-            write_optimizer(into / "optim.safetensors", *session_.optimizer,
-                            session_.optimizer_options.name);
-            write_file_atomic(into / "state.json", state_text(file));
-        });
-    } catch (const Error& error) {
-        if (error.code() != "E_IO") throw;
-        ++save_failures_;
-        const std::string text = fmt::format(
-            "checkpoint of step {} not saved ({} of {} failures in a row allowed): {}; older "
-            "checkpoints are intact",
-            state_.step, save_failures_, kMaxSaveFailures - 1, error.what());
-        if (save_failures_ >= kMaxSaveFailures) fail_code(kRun, "E_IO", "{}", text);
-        log::warn("{}", text);
-        return;
-    }
-    save_failures_ = 0;
-    last_saved_ = state_.step;
-    if (scheduled) recorder_.checkpoint(state_.step);
-    prune_checkpoints(directory, session_.train.checkpoint_keep, state_.best.step);
 }
 
 void Loop::diverged(double loss, double lr, const std::string& first_bad) {
@@ -123,6 +77,7 @@ void Loop::diverged(double loss, double lr, const std::string& first_bad) {
     tensor = !tensor.empty()      ? "weight " + tensor
              : !first_bad.empty() ? "gradient of " + first_bad
                                   : "the loss itself (weights are finite)";
+    saver_.collect(true);  // its error would hide the worse one
     const std::vector<CheckpointInfo> good = list_checkpoints(directory);
     fail_code(
         kRun, "E_DIVERGED",
@@ -133,18 +88,31 @@ void Loop::diverged(double loss, double lr, const std::string& first_bad) {
         good.empty() ? "none" : good.back().path.string(), batch.string());
 }
 
+Cost Loop::cost() const {
+    return {.wall_s = elapsed(),
+            .train_s = state_.train_s,
+            .eval_s = state_.eval_s,
+            .save_s = state_.save_s,
+            .startup_s = startup_s_,
+            .peak_rss_bytes = peak_.overall(),
+            .peak_rss_outside_saves_bytes = peak_.outside_saves()};
+}
+
 int Loop::stop() {
     const int signal = stop_signal(), status = stop_exit_status(signal);
+    settle_save(true);
     state_.elapsed_s = elapsed();
     if (session_.train.save_checkpoint && last_saved_ != state_.step && state_.step > 0)
-        save(false, state_);
-    recorder_.stopped(signal, status, state_);
+        save_now(state_);
+    record_saved();  // cut off again when the run goes on: the checkpoint knows of it
+    recorder_.stopped(signal, status, state_, cost());
     log::info("stopped by signal {} after step {}; go on with: knlp train --resume {}", signal,
               state_.step, recorder_.run().path().string());
     return status;
 }
 
 int Loop::finish(const std::string& reason) {
+    settle_save(true);
     state_.elapsed_s = elapsed();
     state_.metrics_offset = recorder_.metrics_bytes();
     const RunState before =
@@ -152,6 +120,7 @@ int Loop::finish(const std::string& reason) {
     const bool evaluated = state_.last_eval_step == state_.step;
     EvalResult result = evaluated && last_eval_ ? std::move(*last_eval_) : measure_eval();
     if (!result.complete) return stop();
+    record_saved();
     const int64_t last = state_.step - 1;
     if (state_.since_log.steps > 0 && state_.last_logged_step != last)
         log_train(last, state_.tokens - session_.tokens_per_step());
@@ -161,7 +130,7 @@ int Loop::finish(const std::string& reason) {
         record_eval(std::move(result));
     if (session_.train.save_checkpoint && state_.step > 0 &&
         (!evaluated || last_saved_ != state_.step)) {
-        save(false, before);
+        save_now(before);
         if (last_saved_ != state_.step)
             fail_code(kRun, "E_IO",
                       "{}: the trained model could not be saved; make room and go on with "
@@ -183,12 +152,11 @@ int Loop::finish(const std::string& reason) {
          .train_loss = before.since_log.steps > 0 ? before.since_log.mean() : last_train_loss_,
          .val_loss = last_eval_->loss,
          .val_se = last_eval_->standard_error,
-         .wall_s = elapsed(),
-         .tokens_per_s = state_.tokens_per_s(),
          .bits_per_byte = bytes_per_token > 0
                               ? last_eval_->loss / std::numbers::ln2 / bytes_per_token
                               : std::nan(""),
          .best = state_.best,
+         .cost = cost(),
          .exit = reason});
     return 0;
 }

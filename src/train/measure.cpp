@@ -14,10 +14,15 @@ namespace knlp::train {
 namespace {
 
 constexpr double kOptimizerBytes_per_s = 8e9;  // a slow memory; the step is small beside the rest
-constexpr double kLongMicro_s = 4;             // then one measurement has to do
+// Operations that a timed pass may take: a fraction of a second, so that the first step is not long
+// in coming.
+constexpr double kShortPass = 3e10, kLongPass = 1e11;
 
-/// Seconds of one forward and backward pass.
-double time_micro_batch(Session& s, const DeviceBatch& batch, int64_t step) {
+/// Seconds of one forward and backward pass over rows of `length` tokens.
+double time_pass(Session& s, int64_t step, int64_t rows, int64_t length) {
+    const data::Batch made =
+        data::make_batch(s.dataset().train, s.general.seed, step, 0, rows, length);
+    const DeviceBatch batch = to_device(made, s.device);
     const double start = steady_seconds();
     model::ForwardContext context{
         .training = true, .seed = s.general.seed, .step = step, .bf16 = s.bf16()};
@@ -26,6 +31,28 @@ double time_micro_batch(Session& s, const DeviceBatch& batch, int64_t step) {
     loss.item<double>();  // waits for the device
     clear_gradients(*s.gpt2);
     return steady_seconds() - start;
+}
+
+/// Seconds of one micro-batch. A large one is not taken as a whole: two short sequences tell what a
+/// pass costs at all (gradients of the weights, above all) and what each token adds.
+double time_micro_batch(Session& s, int64_t step) {
+    const double tokens = static_cast<double>(s.batch.micro * s.model.n_ctx);
+    const double a_token = model::flops_per_token(s.model, s.model.n_ctx);
+    const auto fitting = [&](double flops) {
+        return std::clamp(static_cast<int64_t>(flops / a_token), int64_t{1}, s.model.n_ctx);
+    };
+    const int64_t shorter = fitting(kShortPass), longer = fitting(kLongPass);
+    if (tokens * a_token <= kLongPass || shorter == longer) {
+        // The first pass also pays for fresh memory and for the set-up of libraries.
+        time_pass(s, step, s.batch.micro, s.model.n_ctx);
+        return time_pass(s, step, s.batch.micro, s.model.n_ctx);
+    }
+    time_pass(s, step, 1, shorter);
+    const double few = time_pass(s, step, 1, shorter), more = time_pass(s, step, 1, longer);
+    const double slope = std::max(0.0, more - few) / static_cast<double>(longer - shorter);
+    const double fixed = std::max(0.0, few - slope * static_cast<double>(shorter));
+    // A token of a whole window attends to more others.
+    return fixed + slope * tokens * a_token / model::flops_per_token(s.model, longer);
 }
 
 }  // namespace
@@ -46,12 +73,7 @@ void clear_gradients(model::Gpt2& model) {
 }
 
 void measure_time(Session& s, const TrainRequest& request, int64_t step, double elapsed_s) {
-    const data::Batch batch =
-        data::make_batch(s.dataset().train, s.general.seed, step, 0, s.batch.micro, s.model.n_ctx);
-    const DeviceBatch ids = to_device(batch, s.device);
-    double micro_s = time_micro_batch(s, ids, step);
-    // The first pass also pays for fresh memory and for the set-up of libraries.
-    if (micro_s < kLongMicro_s) micro_s = time_micro_batch(s, ids, step);
+    const double micro_s = time_micro_batch(s, step);
     const auto micro_tokens = static_cast<double>(s.batch.micro * s.model.n_ctx);
     const auto eval_tokens = static_cast<double>(std::ssize(s.eval_starts) * s.model.n_ctx);
     const double flops = model::flops_per_token(s.model, s.model.n_ctx);

@@ -66,9 +66,22 @@ int64_t MemoryEstimate::total() const {
     return sum;
 }
 
+bool fits(int64_t total, int64_t available) {
+    return static_cast<double>(total) <= kUsableShare * static_cast<double>(available);
+}
+
+int64_t largest_fitting(int64_t from, int64_t available,
+                        const std::function<int64_t(int64_t)>& total) {
+    int64_t fitting = 0, beyond = from + 1;
+    while (beyond - fitting > 1) {
+        const int64_t middle = fitting + (beyond - fitting) / 2;
+        (fits(total(middle), available) ? fitting : beyond) = middle;
+    }
+    return fitting;
+}
+
 void require_memory(const MemoryEstimate& estimate, bool force) {
-    const double limit = kUsableShare * static_cast<double>(estimate.available);
-    if (static_cast<double>(estimate.total()) <= limit) return;
+    if (fits(estimate.total(), estimate.available)) return;
     std::vector<MemoryTerm> terms = estimate.terms;
     std::stable_sort(terms.begin(), terms.end(),
                      [](const MemoryTerm& a, const MemoryTerm& b) { return a.bytes > b.bytes; });
@@ -77,9 +90,12 @@ void require_memory(const MemoryEstimate& estimate, bool force) {
         largest +=
             fmt::format("{}{} {}", i == 0 ? "" : ", ", terms[i].name, bytes_text(terms[i].bytes));
     const std::string text = fmt::format(
-        "the run needs about {} of memory, {} are available; largest: {}; lower BATCH_SIZE "
-        "(accumulate instead), set LOSS_CHUNK or take a smaller model",
-        bytes_text(estimate.total()), bytes_text(estimate.available), largest);
+        "the run needs about {} of memory, {} are available; largest: {}; {}",
+        bytes_text(estimate.total()), bytes_text(estimate.available), largest,
+        estimate.fitting_batch > 0
+            ? fmt::format("BATCH_SIZE={} would fit (accumulate instead), or set LOSS_CHUNK",
+                          estimate.fitting_batch)
+            : "not even BATCH_SIZE=1 fits: take a smaller model or GPT2_BLOCK_SIZE");
     if (!force) fail_code(kRun, "E_MEMORY", "{}; --force tries anyway", text);
     log::warn("{}", text);
 }

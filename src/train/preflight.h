@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <span>
 #include <string>
 #include <vector>
@@ -18,12 +19,22 @@ struct MemoryTerm {
 /// What a run will hold at its peak, by formula, against what the machine has.
 struct MemoryEstimate {
     std::vector<MemoryTerm> terms;
-    int64_t available = 0;  // for this process, what it holds already included
-    int64_t total() const;
+    int64_t snapshot = 0;       // copies of a checkpoint, held only while it is written
+    int64_t available = 0;      // for this process, what it holds already included
+    int64_t fitting_batch = 0;  // largest BATCH_SIZE that would fit; 0: not even one sequence
+    int64_t total() const;      // without the snapshot
 };
 
-/// Error{kRun, "E_MEMORY"} with the three largest terms when the total exceeds 95 % of what is
-/// available; with `force` a warning instead.
+/// The largest batch of `from` sequences and fewer for which total(batch) fits, or 0. total() grows
+/// with the batch.
+int64_t largest_fitting(int64_t from, int64_t available,
+                        const std::function<int64_t(int64_t)>& total);
+
+/// Whether `total` leaves a twentieth of what is available.
+bool fits(int64_t total, int64_t available);
+
+/// Error{kRun, "E_MEMORY"} with the three largest terms and the batch size that would fit when the
+/// total does not; with `force` a warning instead.
 void require_memory(const MemoryEstimate& estimate, bool force);
 
 /// Error{kRun, "E_DISK"} unless 2.2 checkpoints fit below `directory` (or its nearest existing

@@ -53,6 +53,13 @@ struct Recorder::State {
         whole.merge_patch(extra);
         write_file_atomic(run.file("manifest.json"), pretty_json(whole));
     }
+    /// Speed and cost in manifest and summary.
+    std::optional<double> add_cost(const Cost& cost) {
+        manifest.wall_s = cost.wall_s;
+        manifest.tokens_per_s = track::logged_tokens_per_s(track::read_metrics(run.path()));
+        manifest.peak_rss_bytes = cost.peak_rss_bytes;
+        return manifest.tokens_per_s;
+    }
     void scalars(int64_t step, const std::map<std::string, double>& values) {
         if (tensorboard) tensorboard->add(step, wall_seconds(), values);
     }
@@ -91,6 +98,7 @@ void Recorder::begin(int64_t metrics_offset) {
 
 void Recorder::train(const TrainEvent& e) {
     State& s = *state_;
+    const int64_t resident = resident_bytes();
     s.metrics->append("train", {{"step", e.step},
                                 {"tokens", e.tokens},
                                 {"loss", e.loss},
@@ -100,7 +108,7 @@ void Recorder::train(const TrainEvent& e) {
                                 {"bad_steps", e.bad_steps},
                                 {"tokens_per_s", e.tokens_per_s},
                                 {"elapsed_s", e.elapsed_s},
-                                {"rss_bytes", resident_bytes()},
+                                {"rss_bytes", resident},
                                 {"ms",
                                  {{"data", e.ms.data},
                                   {"fwd", e.ms.forward},
@@ -111,7 +119,7 @@ void Recorder::train(const TrainEvent& e) {
                        {"learning_rate", e.lr},
                        {"grad_norm", e.grad_norm},
                        {"tokens_per_s", e.tokens_per_s},
-                       {"sys/rss_gb", static_cast<double>(resident_bytes()) / 1e9}});
+                       {"sys/rss_gb", static_cast<double>(resident) / 1e9}});
     heartbeat();
 }
 
@@ -142,9 +150,13 @@ void Recorder::warn(int64_t step, const std::string& text) {
     state_->metrics->append("warn", {{"step", step}, {"text", text}});
 }
 
+void Recorder::started_after(double seconds) {
+    state_->manifest.startup_s = seconds;
+}
+
 void Recorder::finish(const FinalEvent& e) {
     State& s = *state_;
-    const int64_t peak = peak_resident_bytes();
+    const std::optional<double> speed = s.add_cost(e.cost);
     nlohmann::json fields = {{"step", e.step},
                              {"tokens", e.tokens},
                              {"val_loss", e.val_loss},
@@ -154,9 +166,9 @@ void Recorder::finish(const FinalEvent& e) {
                              {"params", e.parameters},
                              {"params_trainable", e.parameters},
                              {"cache_bytes_per_token", e.cache_bytes_per_token},
-                             {"wall_s", e.wall_s},
-                             {"tokens_per_s", e.tokens_per_s},
-                             {"peak_rss_bytes", peak},
+                             {"wall_s", e.cost.wall_s},
+                             {"tokens_per_s", speed ? nlohmann::json(*speed) : nlohmann::json()},
+                             {"peak_rss_bytes", e.cost.peak_rss_bytes},
                              {"exit", e.exit}};
     s.metrics->append("final", fields);
     s.scalars(e.step, {{"final_val_loss", e.val_loss}, {"best_val_loss", e.best.val_loss}});
@@ -171,15 +183,17 @@ void Recorder::finish(const FinalEvent& e) {
                           .steps = e.step,
                           .tokens = e.tokens,
                           .parameters = e.parameters,
-                          .total_time_s = e.wall_s,
-                          .tokens_per_s = known(e.tokens_per_s),
-                          .peak_rss_bytes = peak,
+                          .total_time_s = e.cost.wall_s,
+                          .train_time_s = e.cost.train_s,
+                          .eval_time_s = e.cost.eval_s,
+                          .save_time_s = e.cost.save_s,
+                          .startup_s = e.cost.startup_s,
+                          .tokens_per_s = speed,
+                          .peak_rss_bytes = e.cost.peak_rss_bytes,
+                          .peak_rss_outside_saves_bytes = e.cost.peak_rss_outside_saves_bytes,
                           .exit = e.exit});
     s.manifest.state = "done";
     s.manifest.ended = utc_now();
-    s.manifest.wall_s = e.wall_s;
-    s.manifest.tokens_per_s = known(e.tokens_per_s);
-    s.manifest.peak_rss_bytes = peak;
     s.manifest.exit_code = 0;
     if (std::isfinite(e.val_loss)) s.manifest.result["final_val_loss"] = e.val_loss;
     if (std::isfinite(e.best.val_loss)) s.manifest.result["best_val_loss"] = e.best.val_loss;
@@ -188,14 +202,12 @@ void Recorder::finish(const FinalEvent& e) {
     track::write_status(s.run, "done");
 }
 
-void Recorder::stopped(int signal, int exit_code, const RunState& state) {
+void Recorder::stopped(int signal, int exit_code, const RunState& state, const Cost& cost) {
     State& s = *state_;
     if (s.tensorboard) s.tensorboard->flush();
+    const std::optional<double> speed = s.add_cost(cost);
     s.manifest.state = "preempted";
     s.manifest.ended = utc_now();
-    s.manifest.wall_s = state.elapsed_s;
-    s.manifest.tokens_per_s = known(state.tokens_per_s());
-    s.manifest.peak_rss_bytes = peak_resident_bytes();
     s.manifest.exit_code = exit_code;
     s.write_manifest();
     track::write_summary(
@@ -205,9 +217,14 @@ void Recorder::stopped(int signal, int exit_code, const RunState& state) {
                 .steps = state.step,
                 .tokens = state.tokens,
                 .parameters = s.manifest.parameters.total.value_or(0),
-                .total_time_s = state.elapsed_s,
-                .tokens_per_s = known(state.tokens_per_s()),
-                .peak_rss_bytes = s.manifest.peak_rss_bytes,
+                .total_time_s = cost.wall_s,
+                .train_time_s = cost.train_s,
+                .eval_time_s = cost.eval_s,
+                .save_time_s = cost.save_s,
+                .startup_s = cost.startup_s,
+                .tokens_per_s = speed,
+                .peak_rss_bytes = cost.peak_rss_bytes,
+                .peak_rss_outside_saves_bytes = cost.peak_rss_outside_saves_bytes,
                 .exit = "signal"});
     track::write_status(s.run, "preempted", exit_code, signal,
                         fmt::format("signal at step {}", state.step));

@@ -38,11 +38,18 @@ struct EvalEvent {
     std::string batches_sha256;
 };
 
+/// What a run cost, for the summary and the manifest.
+struct Cost {
+    double wall_s = 0, train_s = 0, eval_s = 0, save_s = 0;
+    double startup_s = 0;  // of this attempt
+    int64_t peak_rss_bytes = 0, peak_rss_outside_saves_bytes = 0;
+};
+
 struct FinalEvent {
     int64_t step = 0, tokens = 0, parameters = 0, cache_bytes_per_token = 0;
-    double train_loss = 0, val_loss = 0, val_se = 0, wall_s = 0, tokens_per_s = 0,
-           bits_per_byte = 0;
+    double train_loss = 0, val_loss = 0, val_se = 0, bits_per_byte = 0;
     Best best;
+    Cost cost;
     std::string exit;  // max_iters max_tokens max_time
 };
 
@@ -57,6 +64,8 @@ public:
     const track::RunDir& run() const;
     /// State "running". Metrics are cut to `metrics_offset` bytes first.
     void begin(int64_t metrics_offset);
+    /// Process start to the beginning of the first step, for the manifest when it is written next.
+    void started_after(double seconds);
     void train(const TrainEvent& event);
     void eval(const EvalEvent& event);
     void checkpoint(int64_t step);
@@ -64,7 +73,7 @@ public:
     /// Final event, summary and manifest; status "done".
     void finish(const FinalEvent& event);
     /// Status and manifest "preempted" with the signal; the summary says how far it came.
-    void stopped(int signal, int exit_code, const RunState& state);
+    void stopped(int signal, int exit_code, const RunState& state, const Cost& cost);
     /// Status and manifest "failed", error.txt.
     void failed(int exit_code, const std::string& text);
 

@@ -44,6 +44,7 @@ struct Session {
     MemoryEstimate memory;
     TimeEstimate time;
     int64_t checkpoint_bytes = 0;
+    bool background_saves = false;  // there is memory for the copies of a checkpoint
     std::vector<std::string> warnings;
 
     const data::Dataset& dataset() const { return resolved->dataset; }

@@ -117,9 +117,6 @@ MemoryEstimate memory_of(const Session& s, int64_t micro, int64_t held) {
     const int64_t weights = 4 * model::parameter_count(s.model);
     const int64_t training = model::activation_bytes(s.model, micro, s.model.n_ctx, true);
     const int64_t evaluation = model::activation_bytes(s.model, micro, s.model.n_ctx, false);
-    // A checkpoint turns one tensor at a time for its file, when no activations are held.
-    const int64_t snapshot =
-        s.train.save_checkpoint ? 4 * s.model.padded_vocab() * s.model.d_model : 0;
     // Within one micro-batch the backward pass frees activations faster than it adds gradients, but
     // for that of the head, which comes first; with accumulation all gradients are there from the
     // second on.
@@ -130,7 +127,7 @@ MemoryEstimate memory_of(const Session& s, int64_t micro, int64_t held) {
                       {"gradients", gradients},
                       {"optimizer state", optimizer_bytes(s)},
                       {fmt::format("activations of {} x {} tokens", micro, s.model.n_ctx),
-                       std::max({training, evaluation, snapshot})},
+                       std::max(training, evaluation)},
                       {"program and libraries", held}};
     if (s.bf16()) estimate.terms.push_back({"weights in bfloat16", weights / 2});
     return estimate;
@@ -197,6 +194,9 @@ Session prepare_session(const config::Symbols& symbols, const TrainRequest& requ
     model::start_runtime({.threads = forced.threads > 0 ? forced.threads : s.general.num_threads,
                           .deterministic = s.general.deterministic});
     s.choices.threads = model::runtime_threads();
+    if (s.choices.threads > usable_cores())
+        s.warnings.push_back(fmt::format("NUM_THREADS={} on {} cores: they wait for each other",
+                                         s.choices.threads, usable_cores()));
     s.device = find_device(s, request);
     if (request.dry_run)
         assume_vocabulary(s, request);
@@ -213,8 +213,20 @@ void plan_resources(Session& s, const TrainRequest& request,
     s.choices.accumulation = s.batch.accumulation;
     s.memory = memory_of(s, s.batch.micro, held);
     s.memory.available = available;
+    s.memory.fitting_batch = largest_fitting(
+        s.batch.micro, available, [&](int64_t micro) { return memory_of(s, micro, held).total(); });
     if (s.device.is_cpu()) require_memory(s.memory, request.force);
     s.checkpoint_bytes = 4 * model::parameter_count(s.model) + optimizer_bytes(s);
+    if (s.train.save_checkpoint) {
+        s.memory.snapshot = s.checkpoint_bytes;
+        s.background_saves = fits(s.memory.total() + s.memory.snapshot, available);
+        if (!s.background_saves)
+            s.warnings.push_back(
+                fmt::format("no memory for the copies of a checkpoint ({} beside {} of {}): "
+                            "training waits while one is written",
+                            bytes_text(s.memory.snapshot), bytes_text(s.memory.total()),
+                            bytes_text(s.memory.available)));
+    }
     if (s.train.save_checkpoint && !request.dry_run)
         require_disk(run_directory, s.checkpoint_bytes, request.force);
 }

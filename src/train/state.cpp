@@ -14,6 +14,8 @@ namespace {
 
 using nlohmann::json;
 
+constexpr int64_t kSchema = 2;
+
 /// JSON has no NaN or infinity: null stands for "none yet".
 json finite_or_null(double value) {
     return std::isfinite(value) ? json(value) : json(nullptr);
@@ -37,6 +39,8 @@ json run_json(const RunState& s) {
             {"batch_counter", s.step},
             {"elapsed_s", s.elapsed_s},
             {"train_s", s.train_s},
+            {"eval_s", s.eval_s},
+            {"save_s", s.save_s},
             {"best_val_loss", finite_or_null(s.best.val_loss)},
             {"best_step", s.best.step},
             {"last_val_loss", finite_or_null(s.last_val_loss)},
@@ -46,7 +50,8 @@ json run_json(const RunState& s) {
             {"since_eval", window_json(s.since_eval)},
             {"bad_in_a_row", s.bad_in_a_row},
             {"bad_total", s.bad_total},
-            {"metrics_offset", s.metrics_offset}};
+            {"metrics_offset", s.metrics_offset},
+            {"unrecorded_save", s.unrecorded_save}};
 }
 
 RunState run_from(const json& j) {
@@ -55,6 +60,8 @@ RunState run_from(const json& j) {
     s.tokens = j.at("tokens_seen").get<int64_t>();
     s.elapsed_s = j.at("elapsed_s").get<double>();
     s.train_s = j.at("train_s").get<double>();
+    s.eval_s = j.at("eval_s").get<double>();
+    s.save_s = j.at("save_s").get<double>();
     s.best.val_loss = number_or(j.at("best_val_loss"), std::numeric_limits<double>::infinity());
     s.best.step = j.at("best_step").get<int64_t>();
     s.last_val_loss = number_or(j.at("last_val_loss"), std::numeric_limits<double>::quiet_NaN());
@@ -65,6 +72,7 @@ RunState run_from(const json& j) {
     s.bad_in_a_row = j.at("bad_in_a_row").get<int64_t>();
     s.bad_total = j.at("bad_total").get<int64_t>();
     s.metrics_offset = j.at("metrics_offset").get<int64_t>();
+    s.unrecorded_save = j.at("unrecorded_save").get<int64_t>();
     return s;
 }
 
@@ -89,11 +97,6 @@ double Window::mean() const {
     return steps > 0 ? loss / static_cast<double>(steps) : std::numeric_limits<double>::quiet_NaN();
 }
 
-double RunState::tokens_per_s() const {
-    return train_s > 0 ? static_cast<double>(tokens) / train_s
-                       : std::numeric_limits<double>::quiet_NaN();
-}
-
 void Window::add(double value) {
     loss += value;
     ++steps;
@@ -101,9 +104,8 @@ void Window::add(double value) {
 
 std::string state_text(const StateFile& file) {
     json whole = run_json(file.state);
-    whole["schema"] = 1;
+    whole["schema"] = kSchema;
     whole["resume"] = run_json(file.resume);
-    whole["scheduled"] = file.scheduled;
     whole["threads"] = file.choices.threads;
     whole["isa"] = file.choices.isa;
     whole["gemm"] = file.choices.gemm;
@@ -126,11 +128,11 @@ StateFile read_state_file(const std::filesystem::path& path) {
     const json whole = read_json(path);
     StateFile file;
     try {
-        if (const auto schema = whole.at("schema").get<int64_t>(); schema != 1)
-            fail(kData, "{}: schema {} is not known here, 1 was expected", path.string(), schema);
+        if (const auto schema = whole.at("schema").get<int64_t>(); schema != kSchema)
+            fail(kData, "{}: schema {} is not known here, {} was expected", path.string(), schema,
+                 kSchema);
         file.state = run_from(whole);
         file.resume = run_from(whole.at("resume"));
-        file.scheduled = whole.at("scheduled").get<bool>();
         file.choices = choices_from(whole);
         config::from_json(whole.at("model"), file.model);
         file.optimizer = whole.at("optimizer").get<std::string>();

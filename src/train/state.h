@@ -31,14 +31,18 @@ struct RunState {
     int64_t tokens = 0;
     double elapsed_s = 0;  // wall time of all attempts
     double train_s = 0;    // of it, in steps: without start-up, evaluation and checkpoints
+    double eval_s = 0;     // of it, in the forward passes of evaluation windows
+    double save_s = 0;     // of it, held up by checkpoints
     Best best;
     double last_val_loss = std::numeric_limits<double>::quiet_NaN();
     int64_t last_eval_step = -1, last_logged_step = -1;
     Window since_log, since_eval;
     int64_t bad_in_a_row = 0, bad_total = 0;
     int64_t metrics_offset = 0;  // bytes of metrics.jsonl
-    /// Tokens trained on by second of train_s; NaN before the first step.
-    double tokens_per_s() const;
+    /// Step whose checkpoint is still to be entered in the metrics, or -1. Entered before the next
+    /// evaluation, scheduled save or end, when it is on the disk: so the order of events does not
+    /// depend on how long a save took.
+    int64_t unrecorded_save = -1;
 };
 
 /// What timing or free memory chose; stored in the checkpoint and used again on resume.
@@ -50,9 +54,8 @@ struct Choices {
 
 /// state.json of a checkpoint.
 struct StateFile {
-    RunState state;          // as the run stands, a final evaluation included
-    RunState resume;         // what going on starts from: before the events of the end
-    bool scheduled = false;  // by interval or best, so that "ckpt" belongs into the metrics
+    RunState state;   // as the run stands, a final evaluation included
+    RunState resume;  // what going on starts from: before the events of the end
     Choices choices;
     config::Model model;
     std::string optimizer, optimizer_scalars;  // row of the table; its scalars as JSON text

@@ -10,8 +10,13 @@
 
 namespace knlp::train {
 
-void write_optimizer(const std::filesystem::path& path, optim::Optimizer& optimizer,
-                     const std::string& name) {
+std::map<std::string, std::string> optimizer_metadata(const optim::Optimizer& optimizer,
+                                                      const std::string& name) {
+    return {{"optimizer", name}, {"scalars", optimizer.scalars()}};
+}
+
+uint64_t write_optimizer(const std::filesystem::path& path, optim::Optimizer& optimizer,
+                         const std::string& name) {
     at::Tensor held;  // keeps the bytes of the tensor being written
     std::vector<TensorToWrite> tensors;
     for (const optim::NamedState& state : optimizer.tensors())
@@ -23,8 +28,9 @@ void write_optimizer(const std::filesystem::path& path, optim::Optimizer& optimi
                  held = value.to(at::kCPU).contiguous();
                  return {static_cast<const std::byte*>(held.const_data_ptr()), held.nbytes()};
              }});
-    write_safetensors(path, std::move(tensors),
-                      {{"optimizer", name}, {"scalars", optimizer.scalars()}});
+    uint64_t hash = 0;
+    write_safetensors(path, std::move(tensors), optimizer_metadata(optimizer, name), &hash);
+    return hash;
 }
 
 void read_optimizer(const std::filesystem::path& path, optim::Optimizer& optimizer) {

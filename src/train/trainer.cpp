@@ -245,7 +245,6 @@ TrainOutcome go_on(config::Symbols& symbols, const TrainRequest& request) {
     const std::string hash = symbols.hash();
     Recorder recorder(run, describe(s, asked, hash), describe_details(s), s.train.tensorboard);
     recorder.begin(state.metrics_offset);
-    if (checkpoint && file.scheduled) recorder.checkpoint(state.step);
     return run_recorded(s, state, recorder, asked, hash);
 }
 

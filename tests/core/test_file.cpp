@@ -1,8 +1,10 @@
 #include "knlp/core/file.h"
 
+#include "knlp/core/hash.h"
 #include "tests/support/expect_error.h"
 #include "tests/support/temp_dir.h"
 
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -24,6 +26,38 @@ std::set<std::string> names_in(const fs::path& directory) {
     for (const auto& entry : fs::directory_iterator(directory))
         names.insert(entry.path().filename());
     return names;
+}
+
+TEST(AtomicFile, LargeOnesHoldEveryByteAndKnowTheirHash) {
+    const TempDir dir;
+    // Two pieces past the page cache and an end that is aligned to nothing.
+    std::string text((size_t{16} << 20) + 4097, '\0');
+    for (size_t i = 0; i < text.size(); ++i) text[i] = static_cast<char>(i * 2654435761u >> 13);
+    AtomicFile file(dir.file("large"));
+    file.expect(std::ssize(text));
+    for (size_t at = 0, n = 1; at < text.size(); at += n, n = n * 3 + 1)
+        file.write(std::string_view(text).substr(at, n));
+    file.commit();
+    EXPECT_TRUE(read_file(dir.file("large")) == text);
+    EXPECT_EQ(file.xxh3(), xxh3(std::as_bytes(std::span(text))));
+    EXPECT_EQ(xxh3_file(dir.file("large")), file.xxh3());
+}
+
+TEST(AtomicFile, NoRoomForALargeOneIsFoundBeforeItIsWritten) {
+    const TempDir dir;
+    struct rlimit before {};
+    ASSERT_EQ(getrlimit(RLIMIT_FSIZE, &before), 0);
+    const auto handler = std::signal(SIGXFSZ, SIG_IGN);
+    const struct rlimit small = {rlim_t{1} << 20, before.rlim_max};
+    ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &small), 0);
+    {
+        AtomicFile file(dir.file("large"));
+        expect_error(kRun, {"large", "no room for 16777216 bytes"},
+                     [&] { file.expect(int64_t{16} << 20); });
+    }
+    setrlimit(RLIMIT_FSIZE, &before);
+    std::signal(SIGXFSZ, handler);
+    EXPECT_TRUE(names_in(dir.path()).empty());
 }
 
 TEST(ReadFile, ReturnsEveryByte) {

@@ -7,7 +7,7 @@
  *   KNLP_CRASH_COUNT=FILE                               at exit, writes the number of calls to FILE
  *   KNLP_CRASH_BELOW=DIR                                counts calls on files below DIR only
  *
- * Counted: write, writev, pwrite, fsync, fdatasync, ftruncate, rename, renameat, unlink, mkdir. Writes to
+ * Counted: write, writev, pwrite, fallocate, fsync, fdatasync, ftruncate, rename, renameat, unlink, mkdir. Writes to
  * descriptors 0-2 are not. A crash "at" a write first writes half of the bytes: a torn write is the worst
  * a kill can leave.
  */
@@ -180,6 +180,18 @@ int ftruncate(int fd, off_t size)
 int ftruncate64(int fd, off_t size)
 {
     return ftruncate(fd, size);
+}
+
+int fallocate(int fd, int mode, off_t at, off_t size)
+{
+    REAL(int, fallocate, int, int, off_t, off_t);
+    DECIDE(counts_fd(fd));
+    return real(fd, mode, at, size);
+}
+
+int fallocate64(int fd, int mode, off_t at, off_t size)
+{
+    return fallocate(fd, mode, at, size);
 }
 
 int rename(const char *from, const char *to)

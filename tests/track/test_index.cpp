@@ -81,6 +81,19 @@ TEST(Index, TheSameRunIsOneRowAndTheNewestComesFirst) {
     EXPECT_EQ(runs[0].run_id, "b");
 }
 
+TEST(Index, RunsOfOneNameInTwoPlacesAreTwoRows) {
+    const TempDir dir;
+    const TempDir elsewhere;
+    make_run(elsewhere, "a", 3.5, "2026-01-02T00:00:00Z");
+    index_run(dir.path(), make_run(dir, "a", 2.5, "2026-01-01T00:00:00Z").path());
+    index_run(dir.path(), elsewhere.file("runs/a"));
+    const std::vector<IndexedRun> runs = list_runs(dir.path());
+    ASSERT_EQ(runs.size(), 2u);
+    EXPECT_EQ(runs[0].run_id, runs[1].run_id);
+    EXPECT_EQ(runs[0].path, elsewhere.file("runs/a").string());
+    EXPECT_EQ(runs[1].path, "runs/a");
+}
+
 TEST(Index, RebuildingFromTheDirectoriesGivesTheSameRows) {
     const TempDir dir;
     index_run(dir.path(), make_run(dir, "a", 2.5, "2026-01-01T00:00:00Z").path());
@@ -119,8 +132,8 @@ TEST(Index, AnInterruptedRunShowsTheStepThatWasSaved) {
     MetricsLog(run).append("train", {{"step", 0}, {"tokens", 0}});
     index_run(dir.path(), run.path());
     EXPECT_EQ(list_runs(dir.path()).at(0).step, 1);  // the event's step is counted from 0
-    for (const char* name : {"step-00000100", "step-00001121", "step-00002000",
-                             ".step-00003000.partial"})
+    for (const char* name :
+         {"step-00000100", "step-00001121", "step-00002000", ".step-00003000.partial"})
         fs::create_directories(run.file("checkpoints") / name);
     dir.write("runs/x/checkpoints/step-00000100/state.json", R"({"step":100,"tokens_seen":900})");
     dir.write("runs/x/checkpoints/step-00001121/state.json", R"({"step":1121,"tokens_seen":9999})");

@@ -104,7 +104,14 @@ TEST(Manifest, TheEndReplacesItAndKeepsTheStart) {
     EXPECT_EQ(end["started"], "2026-01-01T00:00:00Z");
     EXPECT_EQ(end["result"]["final_val_loss"], 2.0);
     EXPECT_EQ(end["exit_code"], 0);
-    EXPECT_EQ(end["attempts"].size(), 1u);
+    ASSERT_EQ(end["attempts"].size(), 1u);
+    const json& attempt = end["attempts"][0];
+    EXPECT_EQ(attempt["ended"], "2026-01-01T00:10:00Z");
+    EXPECT_EQ(attempt["exit_code"], 0);
+    EXPECT_EQ(attempt["boot_id"], host().boot_id);
+    EXPECT_FALSE(attempt["started"].get<std::string>().empty());
+    for (const char* library : {"torch", "fmt", "nlohmann_json", "sqlite"})
+        EXPECT_TRUE(attempt["libraries"].contains(library)) << library;
 }
 
 TEST(Manifest, AResumeAddsAnAttempt) {

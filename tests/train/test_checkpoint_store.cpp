@@ -1,6 +1,7 @@
 #include "src/train/checkpoint_store.h"
 
 #include "knlp/core/file.h"
+#include "knlp/core/hash.h"
 #include "knlp/train/checkpoint.h"
 #include "tests/support/expect_error.h"
 #include "tests/support/temp_dir.h"
@@ -20,6 +21,7 @@ void save(const fs::path& run, int64_t step, int64_t best_step = -1) {
         write_file_atomic(into / "model.safetensors", "model " + std::to_string(step));
         write_file_atomic(into / "optim.safetensors", "optimizer " + std::to_string(step));
         write_file_atomic(into / "state.json", "{\"best_step\":" + std::to_string(best_step) + "}");
+        return KnownHashes{};
     });
 }
 
@@ -91,6 +93,21 @@ TEST(CheckpointStore, EveryTruncationIsFoundAndListedNowhere) {
     EXPECT_EQ(verify_checkpoint(checkpoint), "");
 }
 
+TEST(CheckpointStore, OneOfTheFirstSchemaIsVerifiedBySha256) {
+    test::TempDir run;
+    save(run.path(), 5);
+    const fs::path checkpoint = run.path() / "checkpoints" / "step-00000005";
+    std::string files;
+    for (const char* name : {"model.safetensors", "optim.safetensors", "state.json"})
+        files += fmt::format("{}{{\"name\":\"{}\",\"bytes\":{},\"sha256\":\"{}\"}}",
+                             files.empty() ? "" : ",", name, fs::file_size(checkpoint / name),
+                             sha256_hex(read_file(checkpoint / name)));
+    std::ofstream(checkpoint / "MANIFEST.json") << "{\"schema\":1,\"files\":[" << files << "]}";
+    EXPECT_EQ(verify_checkpoint(checkpoint), "");
+    flip(checkpoint / "model.safetensors", 2);
+    EXPECT_NE(verify_checkpoint(checkpoint), "");
+}
+
 TEST(CheckpointStore, ManifestThatPointsElsewhereIsRefused) {
     test::TempDir run;
     save(run.path(), 5);
@@ -116,7 +133,7 @@ TEST(CheckpointStore, FailedSaveLeavesNothingAndTheOthersIntact) {
     test::TempDir run;
     save(run.path(), 5);
     test::expect_error(kRun, {"disk"}, [&] {
-        write_checkpoint(run.path(), 10, [](const fs::path& into) {
+        write_checkpoint(run.path(), 10, [](const fs::path& into) -> KnownHashes {
             write_file_atomic(into / "model.safetensors", "half");
             fail_code(kRun, "E_IO", "the disk is full");
         });

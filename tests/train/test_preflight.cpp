@@ -34,6 +34,17 @@ TEST(MemoryPreflight, RefusesFrom95PercentOn) {
     expect_error(kRun, {"--force"}, [&] { require_memory(estimate, false); });
 }
 
+TEST(MemoryPreflight, NamesTheLargestBatchThatFits) {
+    const auto total = [](int64_t batch) { return 10 + 7 * batch; };
+    EXPECT_EQ(largest_fitting(100, 100, total), 12);  // 94 of 95
+    EXPECT_EQ(largest_fitting(5, 100, total), 5);
+    EXPECT_EQ(largest_fitting(100, 17, total), 0);
+    MemoryEstimate estimate{.terms = {{"activations", 96}}, .available = 100, .fitting_batch = 12};
+    expect_error(kRun, {"BATCH_SIZE=12 would fit"}, [&] { require_memory(estimate, false); });
+    estimate.fitting_batch = 0;
+    expect_error(kRun, {"not even BATCH_SIZE=1"}, [&] { require_memory(estimate, false); });
+}
+
 TEST(DiskPreflight, WantsRoomFor2Point2Checkpoints) {
     test::TempDir dir;
     EXPECT_NO_THROW(require_disk(dir.path() / "not" / "yet", 1000, false));

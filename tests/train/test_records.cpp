@@ -48,13 +48,10 @@ TEST(Recorder, BeginCutsEventsAfterTheCheckpoint) {
 TEST(Recorder, AStopLeavesASummaryOfHowFarItCameUntilTheRunGoesOn) {
     Recorded r;
     r.recorder.begin(0);
+    for (const double speed : {60.0, 80.0, 70.0}) r.recorder.train({.tokens_per_s = speed});
     r.recorder.stopped(15, 75,
-                       {.step = 7,
-                        .tokens = 700,
-                        .elapsed_s = 20,
-                        .train_s = 10,
-                        .best = {2.5, 4},
-                        .last_val_loss = 2.75});
+                       {.step = 7, .tokens = 700, .best = {2.5, 4}, .last_val_loss = 2.75},
+                       {.wall_s = 20, .train_s = 10, .startup_s = 1.5});
     const auto summary = read_json(r.run.file("summary.json"));
     EXPECT_EQ(summary["steps"], 7);
     EXPECT_EQ(summary["tokens"], 700);

@@ -20,6 +20,8 @@ StateFile example() {
                   .tokens = 700,
                   .elapsed_s = 0.1 + 0.2,
                   .train_s = 0.2 / 3,
+                  .eval_s = 0.7 / 9,
+                  .save_s = 0.01,
                   .best = {1.0 / 3, 4},
                   .last_val_loss = 0.7,
                   .last_eval_step = 4,
@@ -28,10 +30,10 @@ StateFile example() {
                   .since_eval = {5.5, 3},
                   .bad_in_a_row = 1,
                   .bad_total = 2,
-                  .metrics_offset = 12345};
+                  .metrics_offset = 12345,
+                  .unrecorded_save = 6};
     file.resume = file.state;
     file.resume.best = {};
-    file.scheduled = true;
     file.choices = {.threads = 2, .isa = "avx2", .gemm = "aten", .micro = 2, .accumulation = 3};
     file.optimizer = "adamw";
     file.optimizer_scalars = "{\"step\":7}";
@@ -58,9 +60,10 @@ TEST(StateFile, EveryFieldSurvivesExactly) {
 TEST(StateFile, EachMissingFieldIsRefusedByName) {
     test::TempDir dir;
     const nlohmann::json whole = nlohmann::json::parse(state_text(example()));
-    for (const char* name : {"step", "tokens_seen", "elapsed_s", "train_s", "best_step",
-                             "since_log", "metrics_offset", "resume", "threads", "isa", "gemm",
-                             "batch", "accumulation", "optimizer", "rng", "schema"}) {
+    for (const char* name :
+         {"step", "tokens_seen", "elapsed_s", "train_s", "best_step", "since_log", "metrics_offset",
+          "unrecorded_save", "resume", "threads", "isa", "gemm", "batch", "accumulation",
+          "optimizer", "rng", "schema"}) {
         nlohmann::json without = whole;
         without.erase(name);
         write_file_atomic(dir.file("state.json"), without.dump());
@@ -86,11 +89,6 @@ TEST(StateFile, AnEmptyWindowHasNoMean) {
     window.add(1);
     window.add(2);
     EXPECT_DOUBLE_EQ(window.mean(), 1.5);
-}
-
-TEST(StateFile, SpeedCountsTheTimeInStepsAlone) {
-    EXPECT_TRUE(std::isnan(RunState{}.tokens_per_s()));
-    EXPECT_DOUBLE_EQ((RunState{.tokens = 600, .elapsed_s = 9, .train_s = 3}.tokens_per_s()), 200);
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 
 #include <signal.h>
 
+#include <algorithm>
 #include <cmath>
 #include <fstream>
 
@@ -157,6 +158,38 @@ TEST(TrainCommand, SecondProcessOnTheSameRunEndsWithStatus6) {
     track::RunDir held = track::RunDir::open(train.runs.run("a"));
     held.lock();
     EXPECT_EQ(train({"--resume", "a"}).status, 6);
+}
+
+TEST(TrainCommand, WhatIsNotForeseenEndsWithStatus70InOneLine) {
+    NEEDS_BINARY();
+    const Command train;
+    fs::create_directory(train.runs.run("results"));
+    write_file_atomic(train.runs.run("results") / "index.sqlite", "");
+    const Finished broken =
+        run_knlp({"report", "list"}, train.runs.path(),
+                 {{"LD_PRELOAD", (binary_directory() / "throwing_shim.so").string()}});
+    EXPECT_EQ(broken.status, 70);
+    EXPECT_THAT(broken.err, testing::HasSubstr("error[E_INTERNAL]: unforeseen;"));
+    EXPECT_EQ(std::count(broken.err.begin(), broken.err.end(), '\n'), 1);
+}
+
+TEST(TrainCommand, TooLargeABatchEndsWithStatus4AndNamesOneThatFits) {
+    NEEDS_BINARY();
+    const Command train;
+    const std::vector<std::string> huge = {
+        "--dry-run",        "--set", "BATCH_SIZE=65536",    "--set",
+        "GPT2_N_EMBD=4096", "--set", "GPT2_BLOCK_SIZE=4096"};
+    const Finished predicted = train(huge);
+    EXPECT_EQ(predicted.status, 4) << predicted.err;
+    EXPECT_THAT(predicted.err, testing::HasSubstr("error[E_MEMORY]"));
+    EXPECT_THAT(predicted.err, testing::ContainsRegex("BATCH_SIZE=[0-9]+ would fit"));
+    // With --force it is the allocation that fails; the limit keeps the machine out of it.
+    const Finished forced = run_shell(
+        "ulimit -v 16000000; exec \"$KNLP\" train --dry-run --force --set BATCH_SIZE=8192 "
+        "--set GPT2_N_EMBD=1024 --set GPT2_BLOCK_SIZE=1024",
+        train.runs.path());
+    EXPECT_EQ(forced.status, 4) << forced.err;
+    EXPECT_THAT(forced.err, testing::HasSubstr("error[E_MEMORY]: out of memory"));
 }
 
 TEST(TrainCommandSlow, KilledAtRandomMomentsEndsWithTheSameBytes) {

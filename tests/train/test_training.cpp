@@ -2,6 +2,7 @@
 
 #include "knlp/config/build_info.h"
 #include "knlp/core/hash.h"
+#include "knlp/core/host.h"
 #include "knlp/core/json.h"
 #include "knlp/core/safetensors.h"
 #include "knlp/data/token_file.h"
@@ -149,12 +150,52 @@ TEST(Training, OptimizerStateIsSavedUnderTheNamesOfTheParameters) {
             EXPECT_NE(optimizer.find(tensor.name + suffix), nullptr) << tensor.name << suffix;
 }
 
+TEST(Training, SummarySaysWhereTheTimeWentAndTheSpeedOfTheLog) {
+    TinyRuns runs;
+    runs.train("a");
+    const auto summary = read_json(runs.run("a") / "summary.json");
+    EXPECT_EQ(summary["tokens_per_s"].get<double>(),
+              track::logged_tokens_per_s(track::read_metrics(runs.run("a"))));
+    for (const char* name : {"train_time", "eval_time", "save_time", "startup_s"})
+        EXPECT_GT(summary[name], 0) << name;
+    EXPECT_LE(summary["train_time"].get<double>() + summary["eval_time"].get<double>() +
+                  summary["save_time"].get<double>(),
+              summary["total_time"]);
+    EXPECT_LE(summary["peak_rss_outside_saves_bytes"], summary["peak_rss_bytes"]);
+}
+
+TEST(Training, CheckpointsEnterTheLogBeforeTheNextEvaluationOrSave) {
+    TinyRuns runs;
+    runs.train("a");  // saves after 3, 6 and 9 steps and at best evaluations, which come every 4
+    std::vector<std::string> order;
+    for (const auto& event : events(runs.run("a")))
+        if (event["event"] != "train")
+            order.push_back(event["event"].get<std::string>() + " " + event["step"].dump());
+    const auto at = [&](const char* event) {
+        return std::find(order.begin(), order.end(), event) - order.begin();
+    };
+    EXPECT_EQ(at("ckpt 3") + 1, at("eval 4"));
+    EXPECT_LT(at("ckpt 6"), at("eval 8"));
+    EXPECT_EQ(at("ckpt 9") + 1, at("eval 10"));
+}
+
 TEST(Training, TokenBudgetStopsAtTheStepThatReachesIt) {
     TinyRuns runs;
     runs.train("a", {{"GPT2_MAX_ITERS", "0"}, {"GPT2_MAX_TOKENS", "300"}});  // 96 tokens a step
     const auto last = events(runs.run("a"), "final").at(0);
     EXPECT_EQ(last["step"], 4);
     EXPECT_EQ(last["exit"], "max_tokens");
+}
+
+TEST(Training, MoreThreadsThanCoresWarnsOnce) {
+    TinyRuns runs;
+    runs.train("a", {{"NUM_THREADS", std::to_string(usable_cores() + 1)}, {"GPT2_MAX_ITERS", "1"}});
+    const auto warnings = read_json(runs.run("a") / "manifest.json")["warnings"];
+    EXPECT_EQ(std::count_if(warnings.begin(), warnings.end(),
+                            [](const nlohmann::json& text) {
+                                return text.get<std::string>().starts_with("NUM_THREADS=");
+                            }),
+              1);
 }
 
 TEST(Training, SanityCheckLeavesTheRunAsItWouldHaveBeen) {

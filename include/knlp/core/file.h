@@ -3,12 +3,14 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
-#include <vector>
 
 namespace knlp {
+
+class Xxh3;
 
 /// Whole file as text. Throws Error{kData} naming the path when it cannot be read, or when it is
 /// larger than max_bytes.
@@ -23,16 +25,29 @@ public:
     ~AtomicFile();
     AtomicFile(const AtomicFile&) = delete;
     AtomicFile& operator=(const AtomicFile&) = delete;
+    /// Says before the first write how many bytes will come. Room for a large file is set aside at
+    /// once, so that a full disk is found before anything is written, and its bytes go past the
+    /// page cache where the file system allows it.
+    void expect(int64_t bytes);
     void write(std::span<const std::byte> bytes);
     void write(std::string_view text);
     int64_t bytes_written() const { return bytes_; }
+    uint64_t xxh3() const;  // of all bytes; after commit()
     void commit();
 
 private:
+    struct Free {
+        void operator()(std::byte* bytes) const;
+    };
+    void flush();
+
     std::filesystem::path path_, temporary_;
     int fd_ = -1;
-    int64_t bytes_ = 0;
-    std::vector<std::byte> buffer_;
+    int64_t bytes_ = 0, expected_ = -1;
+    std::unique_ptr<std::byte[], Free> buffer_;
+    size_t used_ = 0, capacity_ = 0;
+    bool direct_ = false;  // O_DIRECT is set: whole aligned buffers only
+    std::unique_ptr<Xxh3> hash_;
 };
 
 /// AtomicFile in one call.

@@ -33,6 +33,22 @@ std::string sha256_file(const std::filesystem::path& path);
 /// XXH3-64 of bytes.
 uint64_t xxh3(std::span<const std::byte> bytes);
 
+/// The same of bytes that come in parts.
+class Xxh3 {
+public:
+    Xxh3();
+    ~Xxh3();
+    void update(std::span<const std::byte> bytes);
+    uint64_t value() const;
+
+private:
+    struct State;
+    std::unique_ptr<State> state_;
+};
+
+/// XXH3-64 of what a file holds now; nothing is remembered. Error{kData} when it cannot be read.
+uint64_t xxh3_file(const std::filesystem::path& path);
+
 /// FNV-1a 64 of text (offset basis 14695981039346656037, prime 1099511628211).
 uint64_t fnv1a64(std::string_view text);
 

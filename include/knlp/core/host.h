@@ -44,5 +44,7 @@ std::string utc_now();
 std::string utc_stamp();
 double wall_seconds();    // CLOCK_REALTIME
 double steady_seconds();  // CLOCK_MONOTONIC: never goes back
+/// Since the process began, to a hundredth of a second; 0 where /proc does not tell.
+double process_age_s();
 
 }  // namespace knlp

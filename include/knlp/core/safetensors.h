@@ -68,8 +68,9 @@ struct TensorToWrite {
 };
 
 /// Writes atomically: tensors by descending element size, then by name; data start aligned to 64
-/// bytes. Same input, same bytes. Returns the number of bytes written.
+/// bytes. Same input, same bytes. Returns the number of bytes written; `xxh3` gets their XXH3-64.
 int64_t write_safetensors(const std::filesystem::path& path, std::vector<TensorToWrite> tensors,
-                          const std::map<std::string, std::string>& metadata);
+                          const std::map<std::string, std::string>& metadata,
+                          uint64_t* xxh3 = nullptr);
 
 }  // namespace knlp

@@ -13,7 +13,8 @@ struct IndexedRun {
     std::string run_id, path, state, started, model, dataset;
     uint64_t seed = 0;
     int64_t step = 0, tokens = 0;  // done so far: of an interrupted run, as checkpoint and log say
-    /// tokens_per_s: of training, the median of the logged values; the summary's when none is logged.
+    /// tokens_per_s: of training, the median of the logged values; the summary's when none is
+    /// logged.
     double val_loss = 0, best_val_loss = 0, tokens_per_s = 0, wall_s = 0;
     bool substituted = false, synthetic = false;
 };

@@ -17,7 +17,7 @@ namespace knlp::track {
 /// Use: fill, write_manifest(run, m) before the first step (state "running"); at the end set state,
 /// ended, the measured fields and the result, and write again: the file is replaced atomically. On
 /// resume do the same: `started` and the earlier attempts are taken over from the file already
-/// there.
+/// there. Each attempt has its own start, end and exit status; one that was killed has no end.
 struct Manifest {
     struct File {
         std::string role;  // train, val, source, tokenizer
@@ -69,7 +69,7 @@ struct Manifest {
     std::vector<Parent> parents;
     std::vector<std::string> warnings;
     std::string started, ended;  // UTC; started "" = now, or what the file says
-    std::optional<double> wall_s, tokens_per_s, energy_j;
+    std::optional<double> wall_s, startup_s, tokens_per_s, energy_j;
     std::optional<int64_t> peak_rss_bytes, peak_gpu_bytes;
     std::string batches_sha256;                               // of the evaluation windows
     std::optional<int64_t> eval_windows, eval_window_tokens;  // shape of eval_windows.f32
@@ -90,15 +90,19 @@ struct Summary {
     std::optional<double> final_bits_per_byte;
     std::optional<int64_t> best_step;
     int64_t steps = 0, tokens = 0, parameters = 0;
-    double total_time_s = 0;  // wall time of all attempts
-    std::optional<double> tokens_per_s;
-    std::optional<int64_t> peak_rss_bytes;
+    double total_time_s = 0;             // wall time of all attempts
+    double train_time_s = 0;             // of it, in steps
+    double eval_time_s = 0;              // of it, forward passes of evaluation windows
+    double save_time_s = 0;              // of it, training held up by checkpoints
+    std::optional<double> startup_s;     // process start to step 1, evaluation not counted
+    std::optional<double> tokens_per_s;  // median of the logged steps
+    std::optional<int64_t> peak_rss_bytes, peak_rss_outside_saves_bytes;
     std::string exit;  // max_iters max_tokens max_time signal diverged
 };
 
-/// Writes summary.json atomically: the fields above (total_time in seconds), final_val_perplexity
-/// and best_val_perplexity = exp(min(loss, 20)), and final_accuracy, best_accuracy, final_sparsity
-/// as null.
+/// Writes summary.json atomically: the fields above (total_time, train_time, eval_time, save_time
+/// in seconds), final_val_perplexity and best_val_perplexity = exp(min(loss, 20)), and
+/// final_accuracy, best_accuracy, final_sparsity as null.
 void write_summary(const RunDir& run, const Summary& summary);
 
 }  // namespace knlp::track

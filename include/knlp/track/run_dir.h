@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <nlohmann/json_fwd.hpp>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -63,8 +64,12 @@ const std::vector<std::string>& time_fields();
 /// All events of a run, in order; a damaged last line (killed while writing) is dropped.
 std::vector<nlohmann::json> read_metrics(const std::filesystem::path& run_directory);
 
-/// How far the newest checkpoint of a run got, as its state.json says; zeros when there is none that
-/// can be read.
+/// Tokens per second of training: the median of what the "train" events say; nullopt without any.
+/// The one definition for summary, index and report.
+std::optional<double> logged_tokens_per_s(const std::vector<nlohmann::json>& events);
+
+/// How far the newest checkpoint of a run got, as its state.json says; zeros when there is none
+/// that can be read.
 struct Saved {
     int64_t step = 0, tokens = 0;
 };

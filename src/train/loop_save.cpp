@@ -1,0 +1,130 @@
+// Checkpoints of a run: taken between two steps, written while the next ones are.
+
+#include "loop.h"
+
+#include "checkpoint_store.h"
+#include "knlp/config/build_info.h"
+#include "knlp/core/error.h"
+#include "knlp/core/file.h"
+#include "knlp/core/host.h"
+#include "knlp/core/log.h"
+#include "snapshot.h"
+
+namespace knlp::train {
+
+namespace {
+
+constexpr int64_t kMaxSaveFailures = 3;
+
+}  // namespace
+
+StateFile Loop::state_file(const RunState& resume) {
+    const std::filesystem::path& directory = recorder_.run().path();
+    // A checkpoint in a directory made anew would belong to a run without a record.
+    if (!std::filesystem::exists(directory / "metrics.jsonl"))
+        fail_code(kRun, "E_IO",
+                  "{}: the run directory was removed or emptied at step {}; start again",
+                  directory.string(), state_.step);
+    state_.elapsed_s = elapsed();
+    state_.metrics_offset = recorder_.metrics_bytes();
+    StateFile file{.state = state_,
+                   .resume = resume,
+                   .choices = session_.choices,
+                   .model = session_.model,
+                   .optimizer = session_.optimizer_options.name,
+                   .optimizer_scalars = session_.optimizer->scalars(),
+                   .config_sha256 = config_sha256_,
+                   .git = std::string(config::build_info().git_commit),
+                   .schedule = session_.train.max_time_s > 0 ? "wallclock" : "steps",
+                   .seed = session_.general.seed};
+    if (&resume == &state_) file.resume = state_;  // with this offset and time
+    return file;
+}
+
+void Loop::save_scheduled() {
+    const double begin = steady_seconds();
+    settle_save(true);
+    record_saved();
+    state_.unrecorded_save = state_.step;
+    std::shared_ptr<const Snapshot> copies;
+    if (session_.background_saves) {
+        peak_.save_begins();
+        copies =
+            Snapshot::take(*session_.gpt2, *session_.optimizer, session_.optimizer_options.name);
+        if (copies == nullptr) {
+            log::warn("no memory for the copies of a checkpoint; training waits for its saves");
+            session_.background_saves = false;
+        }
+    }
+    if (copies == nullptr) {
+        save_now(state_);
+        return;
+    }
+    const std::string state = state_text(state_file(state_));
+    saver_.start(state_.step, [directory = recorder_.run().path(), step = state_.step, state,
+                               copies = std::move(copies), best = state_.best.step,
+                               keep = session_.train.checkpoint_keep] {
+        write_checkpoint(directory, step, [&](const std::filesystem::path& into) {
+            KnownHashes hashes = copies->write(into);
+            write_file_atomic(into / "state.json", state);
+            return hashes;
+        });
+        prune_checkpoints(directory, keep, best);
+    });
+    state_.save_s += steady_seconds() - begin;
+}
+
+void Loop::save_now(const RunState& resume) {
+    const double begin = steady_seconds();
+    const std::string state = state_text(state_file(resume));
+    const std::filesystem::path& directory = recorder_.run().path();
+    Saver::Outcome outcome{.step = state_.step, .error = nullptr};
+    peak_.save_begins();
+    try {
+        write_checkpoint(directory, state_.step, [&](const std::filesystem::path& into) {
+            KnownHashes hashes = write_tensors(into, *session_.gpt2, *session_.optimizer,
+                                               session_.optimizer_options.name);
+            write_file_atomic(into / "state.json", state);
+            return hashes;
+        });
+        prune_checkpoints(directory, session_.train.checkpoint_keep, state_.best.step);
+    } catch (...) {
+        outcome.error = std::current_exception();
+    }
+    saved(outcome);
+    state_.save_s += steady_seconds() - begin;
+}
+
+void Loop::settle_save(bool wait) {
+    if (const std::optional<Saver::Outcome> outcome = saver_.collect(wait)) saved(*outcome);
+}
+
+void Loop::saved(const Saver::Outcome& outcome) {
+    peak_.save_ended();
+    if (!outcome.error) {
+        save_failures_ = 0;
+        last_saved_ = outcome.step;
+        return;
+    }
+    if (state_.unrecorded_save == outcome.step) state_.unrecorded_save = -1;
+    try {
+        std::rethrow_exception(outcome.error);
+    } catch (const Error& error) {
+        if (error.code() != "E_IO") throw;
+        ++save_failures_;
+        const std::string text = fmt::format(
+            "checkpoint of step {} not saved ({} of {} failures in a row allowed): {}; older "
+            "checkpoints are intact",
+            outcome.step, save_failures_, kMaxSaveFailures - 1, error.what());
+        if (save_failures_ >= kMaxSaveFailures) fail_code(kRun, "E_IO", "{}", text);
+        log::warn("{}", text);
+    }
+}
+
+void Loop::record_saved() {
+    if (state_.unrecorded_save < 0) return;
+    recorder_.checkpoint(state_.unrecorded_save);
+    state_.unrecorded_save = -1;
+}
+
+}  // namespace knlp::train
