@@ -71,8 +71,13 @@ class Side:
             return json.loads(line)
         except ValueError:
             status = self.process.wait()
-            last = self.log.read_text(errors="replace").strip().splitlines()[-1:] or [""]
-            raise Missing(f"ended with status {status}: {last[0][-200:]}") from None
+            raise Missing(f"ended with status {status}: {self.last_words()}") from None
+
+    def last_words(self):
+        """The last line of its log that names an error, else the last one."""
+        lines = self.log.read_text(errors="replace").strip().splitlines() or ["it said nothing"]
+        errors = [line for line in lines if re.match(r"[\w.]*(Error|Exception)\b|knlp: error", line)]
+        return (errors or lines)[-1][:200]
 
     def ask(self, request):
         self.process.stdin.write((request + "\n").encode())
@@ -94,8 +99,9 @@ class Side:
 
 
 def knlp_command(a, row, tokens, sets=()):
-    words = [a.knlp, "bench", "serve", "--config", a.config, "--tokens", tokens, "--batch", row.batch, "--threads",
-             a.threads, "--precision", row.precision, "--device", "cpu", "--learning-rate", row.learning_rate, "--seed", 1]
+    words = [a.knlp, "bench", "serve", "--config", a.config, "--tokens", tokens, "--batch", row.batch,
+             "--threads", a.threads, "--precision", row.precision, "--device", "cpu",
+             "--learning-rate", row.learning_rate, "--seed", 1]
     defaults = ["WEIGHT_DECAY=0.1", "ADAM_BETA1=0.9", "ADAM_BETA2=0.95", "GRADIENT_CLIP_NORM=1.0"]
     for symbol in row.symbols(a.threads) + (list(sets) or defaults):
         words += ["--set", symbol]

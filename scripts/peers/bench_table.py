@@ -3,6 +3,8 @@ import json
 import re
 from pathlib import Path
 
+from bench_rows import ROWS
+
 BEGIN, END = "<!-- peers: begin, written by make bench-peers RECORD=1 -->", "<!-- peers: end -->"
 RIVALS = {"eager": "PyTorch eager", "compile": "torch.compile", "llm.c": "llm.c", "llama.cpp": "llama.cpp",
           "tiktoken": "tiktoken"}
@@ -30,7 +32,8 @@ def lines_of_row(name, row):
         if is_memory(row):
             text = f"peak {values['peak_rss_mib']:.0f} MiB"
         else:
-            text = (f"{1e3 * values['median_s']:.2f} ms [{1e3 * values['p10_s']:.2f} .. {1e3 * values['p90_s']:.2f}], "
+            low, middle, high = (1e3 * values[key] for key in ("p10_s", "median_s", "p90_s"))
+            text = (f"{middle:.2f} ms [{low:.2f} .. {high:.2f}], "
                     f"{values['samples']} samples{', NOISY' if values['noisy'] else ''}")
         if side in row["ratio"]:
             ratio = row["ratio"][side]
@@ -78,7 +81,9 @@ def table_lines(path, record):
     """One line for each rival of each row."""
     yield "| what | rival | knlp | rival's | times as fast (memory: part) | goal | losses apart |"
     yield "|---|---|---|---|---|---|---|"
-    for name, row in record["rows"].items():
+    places = [row.name for row in ROWS]
+    for name in sorted(record["rows"], key=lambda name: places.index(name) if name in places else len(places)):
+        row = record["rows"][name]
         for rival in [side for side in RIVALS if side in row["sides"] or side in row["missing"]]:
             ours = cell(path, record, name, "knlp") if "knlp" in row["sides"] else ""
             goal = f"{'≤' if is_memory(row) else '≥'} {row['goal'][rival]:g}" if rival in row["goal"] else ""
@@ -90,7 +95,8 @@ def table_lines(path, record):
                 ratio = figure(path, f"/rows/{name}/ratio/{rival}/median", ".2f", record)
             if "max_delta" in row.get("loss", {}).get(rival, {}):
                 apart = figure(path, f"/rows/{name}/loss/{rival}/max_delta", ".1e", record)
-            yield f"| {row['what']} | {RIVALS[rival]} | {ours} | {cell(path, record, name, rival)} | {ratio} | {goal} | {apart} |"
+            theirs = cell(path, record, name, rival)
+            yield f"| {row['what']} | {RIVALS[rival]} | {ours} | {theirs} | {ratio} | {goal} | {apart} |"
 
 
 def section(path, record):

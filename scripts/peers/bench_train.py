@@ -115,7 +115,8 @@ class LossStore:
 
     def __init__(self, contest):
         self.contest, self.folder = contest, contest.a.scratch / "losses"
-        given = [sha256(contest.tokens), sha256(contest.weights / "model.safetensors"), repr(contest.row), contest.a.threads]
+        given = [sha256(contest.tokens), sha256(contest.weights / "model.safetensors"), repr(contest.row),
+                 contest.a.threads]
         self.given = json.dumps(given)
         self.folder.mkdir(exist_ok=True)
 

@@ -23,6 +23,7 @@ TEST(TokenizerBench, MeasuresTrainingEncodingAndDecoding) {
     EXPECT_EQ(records[1].shape.at("vocab_size"), 256 + 40 + 1);
     EXPECT_GT(records[1].results.at("bytes_per_token"), 1.5) << "40 merges must shorten this text";
     EXPECT_GT(records[1].results.at("mb_per_s"), 0);
+    EXPECT_GT(records[1].results.at("first_pass_s"), 0);
 }
 
 TEST(TokenizerBench, ReadsNoMoreTextThanAsked) {

@@ -48,7 +48,8 @@ struct TokenizerRequest {
     std::filesystem::path tokenizer;        // use this one instead of training
 };
 /// "bpe.train" (one execution; absent with a given tokenizer), "bpe.encode" and "bpe.decode" (one
-/// thread, MB/s of source text). Error{kData} when no text is found.
+/// thread, MB/s of source text; first_pass_s: encoding before any word is cached). Error{kData} when
+/// no text is found.
 std::vector<Record> bench_tokenizer(const TokenizerRequest& request);
 
 }  // namespace knlp::bench
