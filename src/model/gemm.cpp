@@ -1,24 +1,25 @@
+// Products of matrices where LibTorch is: on tensors for the generic path, and the library routes
+// of the passes on buffers (cpu/product.h).
+
 #include "gemm.h"
 
+#include "cpu/route_choice.h"
+
 #include "knlp/core/error.h"
-#include "knlp/core/host.h"
 #include "knlp/model/runtime.h"
 
-#include <ATen/Parallel.h>
 #include <ATen/core/dispatch/Dispatcher.h>
 
-#include <time.h>
-
 #include <algorithm>
-#include <cmath>
 #include <string_view>
 
 namespace knlp::model {
 
-namespace {
+using kernels::GemmArgs;
+using kernels::GemmEpilogue;
+using kernels::Storage;
 
-enum class Route { kAten, kOnednn };
-Route current_route = Route::kAten;
+namespace {
 
 constexpr const char* kOperator = "mkldnn::_linear_pointwise";
 using LinearPointwise = at::Tensor(const at::Tensor&, const at::Tensor&,
@@ -34,36 +35,86 @@ at::Tensor onednn_product(const at::Tensor& a, const at::Tensor& b,
     return op.call(a, b, bias, "none", c10::List<std::optional<at::Scalar>>(), "");
 }
 
-bool takes_onednn(const at::Tensor& a) {
-    return current_route == Route::kOnednn && a.is_cpu() && a.scalar_type() == at::kFloat;
+/// dy^T x, dy [M, N], x [M, K]. oneDNN wants its first operand contiguous. The cheaper of the two
+/// to transpose goes first; the result is small beside M rows, so turning it round costs little.
+at::Tensor onednn_weight(const at::Tensor& dy, const at::Tensor& x) {
+    const int64_t rows = dy.size(0), n = dy.size(1), k = x.size(1);
+    if (rows * n <= rows * k + n * k)
+        return onednn_product(dy.t().contiguous(), x.t(), std::nullopt);
+    return onednn_product(x.t().contiguous(), dy.t(), std::nullopt).t().contiguous();
 }
 
 std::optional<at::Tensor> optional_of(const at::Tensor& t) {
     return t.defined() ? std::optional<at::Tensor>(t) : std::nullopt;
 }
 
+Route route_of(const at::Tensor& x, ProductKind kind) {
+    if (!x.is_cpu() || x.scalar_type() != at::kFloat) return Route::kAten;
+    return routes().at[index_of({ProductSite::kBlock, kind})];
+}
+
+/// op(A) op(B) of contiguous float32 matrices by our own kernels, into a new tensor.
+at::Tensor native_product(const at::Tensor& a, bool transpose_a, const at::Tensor& b,
+                          bool transpose_b, const at::Tensor& bias) {
+    const at::Tensor left = a.contiguous(), right = b.contiguous();
+    GemmArgs args;
+    args.m = left.size(transpose_a ? 1 : 0);
+    args.k = left.size(transpose_a ? 0 : 1);
+    args.n = right.size(transpose_b ? 0 : 1);
+    at::Tensor c = at::empty({args.m, args.n}, left.options());
+    args.a = left.const_data_ptr<float>();
+    args.b = right.const_data_ptr<float>();
+    args.c = c.mutable_data_ptr<float>();
+    args.lda = left.size(1);
+    args.ldb = right.size(1);
+    args.ldc = args.n;
+    args.transpose_a = transpose_a;
+    args.transpose_b = transpose_b;
+    const at::Tensor shift = bias.defined() ? bias.contiguous() : bias;
+    if (shift.defined()) args.bias = shift.const_data_ptr<float>();
+    gemm_by(Route::kNative, args);
+    return c;
+}
+
 }  // namespace
 
 at::Tensor gemm_forward(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
-    // One row is a matrix-vector product, bound by reading the weight: MKL's call has less
-    // overhead.
-    if (takes_onednn(x) && x.size(0) > 1) return onednn_product(x, weight, optional_of(bias));
+    switch (route_of(x, ProductKind::kForward)) {
+        case Route::kNative:
+            return native_product(x, false, weight, true, bias);
+        case Route::kOnednn:
+            // One row is a matrix-vector product, bound by reading the weight: MKL's call has less
+            // overhead.
+            if (x.size(0) > 1) return onednn_product(x, weight, optional_of(bias));
+            break;
+        case Route::kAten:
+            break;
+    }
     return bias.defined() ? at::addmm(bias, x, weight.t()) : at::mm(x, weight.t());
 }
 
 at::Tensor gemm_input(const at::Tensor& dy, const at::Tensor& weight) {
-    if (takes_onednn(dy)) return onednn_product(dy, weight.t(), std::nullopt);
+    switch (route_of(dy, ProductKind::kInput)) {
+        case Route::kNative:
+            return native_product(dy, false, weight, false, {});
+        case Route::kOnednn:
+            return onednn_product(dy, weight.t(), std::nullopt);
+        case Route::kAten:
+            break;
+    }
     return at::mm(dy, weight);
 }
 
 at::Tensor gemm_weight(const at::Tensor& dy, const at::Tensor& x) {
-    if (!takes_onednn(dy)) return at::mm(dy.t(), x);
-    // oneDNN wants its first operand contiguous. The cheaper of the two to transpose goes first;
-    // the result is small beside M rows, so turning it round costs little.
-    const int64_t rows = dy.size(0), n = dy.size(1), k = x.size(1);
-    if (rows * n <= rows * k + n * k)
-        return onednn_product(dy.t().contiguous(), x.t(), std::nullopt);
-    return onednn_product(x.t().contiguous(), dy.t(), std::nullopt).t().contiguous();
+    switch (route_of(dy, ProductKind::kWeight)) {
+        case Route::kNative:
+            return native_product(dy, true, x, false, {});
+        case Route::kOnednn:
+            return onednn_weight(dy, x);
+        case Route::kAten:
+            break;
+    }
+    return at::mm(dy.t(), x);
 }
 
 bool onednn_available() {
@@ -75,105 +126,103 @@ bool onednn_available() {
 
 namespace {
 
-using Shapes = std::vector<std::array<int64_t, 3>>;
-
-/// The shapes with fewer rows and columns, so that both routes fit into the time a choice may cost.
-Shapes shrink(Shapes shapes) {
-    constexpr double kPassBudget = 4e8;  // multiply-adds of one pass over all shapes
-    constexpr int64_t kFewestRows = 64, kMostColumns = 4096;
-    double work = 0;
-    for (auto& [m, n, k] : shapes) {
-        n = std::min(n, kMostColumns);
-        work += 3.0 * double(m) * double(n) * double(k);
-    }
-    const double factor = std::min(1.0, kPassBudget / std::max(work, 1.0));
-    for (auto& shape : shapes)
-        shape[0] = std::max(std::min(shape[0], kFewestRows), int64_t(double(shape[0]) * factor));
-    return shapes;
+/// The numbers at p as a tensor that borrows them.
+at::Tensor view(const void* p, Storage type, int64_t rows, int64_t columns, int64_t stride) {
+    return at::from_blob(const_cast<void*>(p), {rows, columns}, {stride, 1},
+                         type == Storage::kF32 ? at::kFloat : at::kBFloat16);
 }
 
-/// CPU time of this thread: what other programs take of the machine does not count.
-double thread_seconds() {
-    timespec now = {};
-    KNLP_CHECK(clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now) == 0);
-    return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
+/// op(A) op(B) + bias, in the type of the product.
+at::Tensor library_product(Route route, const GemmArgs& args, const at::Tensor& a,
+                           const at::Tensor& b, const at::Tensor& bias) {
+    if (route == Route::kAten) return bias.defined() ? at::addmm(bias, a, b) : at::mm(a, b);
+    if (args.transpose_a) return onednn_weight(a.t(), b);
+    return onednn_product(a, b.t(), optional_of(bias));
 }
 
-/// Seconds of the three products of one shape by the current route.
-double time_products(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& dy) {
-    const double start = thread_seconds();
-    gemm_forward(x, weight, {});
-    gemm_input(dy, weight);
-    gemm_weight(dy, x);
-    return thread_seconds() - start;
-}
-
-/// Runs on one thread while it lives: waiting for a second one would be measured as work.
-struct OneThread {
-    int before = at::get_num_threads();
-    OneThread() { at::set_num_threads(1); }
-    ~OneThread() { at::set_num_threads(before); }
-};
-
-/// Sum over shapes of the best time, {aten, onednn}. The routes take turns; the first pass only
-/// warms caches and just-in-time kernels.
-std::array<double, 2> time_routes(const Shapes& shapes) {
-    constexpr double kBudget_s = 0.15;
-    at::NoGradGuard no_grad;
-    const OneThread one_thread;
-    const double start = steady_seconds();
-    std::vector<std::array<double, 2>> best(shapes.size(), {INFINITY, INFINITY});
-    for (int pass = 0; pass < 2 || (pass < 8 && steady_seconds() - start < kBudget_s); ++pass)
-        for (size_t i = 0; i < shapes.size(); ++i) {
-            const auto [m, n, k] = shapes[i];
-            const at::Tensor x = at::full({m, k}, 0.5f), w = at::full({n, k}, 0.5f),
-                             dy = at::ones({m, n});
-            for (const Route route : {Route::kAten, Route::kOnednn}) {
-                current_route = route;
-                const double seconds = time_products(x, w, dy);
-                double& least = best[i][route == Route::kOnednn ? 1 : 0];
-                if (pass > 0) least = std::min(least, seconds);
-            }
+/// The epilogue by operations of LibTorch, a pass each; `value` may be C.
+void finish(const GemmArgs& args, const at::Tensor& value, at::Tensor& c) {
+    const auto aux = [&](void* p) { return view(p, args.aux_type, args.m, args.n, args.ldc); };
+    const bool tanh =
+        args.epilogue == GemmEpilogue::kGeluTanh || args.epilogue == GemmEpilogue::kGeluTanhGrad;
+    const char* const form = tanh ? "tanh" : "none";
+    switch (args.epilogue) {
+        case GemmEpilogue::kNone:
+            if (args.accumulate)
+                c.add_(value);
+            else if (!value.is_same(c))
+                c.copy_(value);
+            return;
+        case GemmEpilogue::kResidual:
+            c.copy_(value + view(args.residual, Storage::kF32, args.m, args.n, args.ldc));
+            return;
+        case GemmEpilogue::kGeluTanh:
+        case GemmEpilogue::kGeluErf:
+            if (args.pre != nullptr) aux(args.pre).copy_(value);
+            c.copy_(at::gelu(value, form));
+            return;
+        case GemmEpilogue::kGeluTanhGrad:
+        case GemmEpilogue::kGeluErfGrad: {
+            const at::Tensor pre = aux(args.pre).to(value.scalar_type());
+            c.copy_(at::gelu_backward(value, pre, form));
+            if (args.post != nullptr) aux(args.post).copy_(at::gelu(pre, form));
+            return;
         }
-    std::array<double, 2> total = {0, 0};
-    for (const auto& [aten, onednn] : best) {
-        total[0] += aten;
-        total[1] += onednn;
     }
-    return total;
 }
 
 }  // namespace
 
-void set_gemm_route(const std::string& route) {
-    if (route == "aten") {
-        current_route = Route::kAten;
-    } else if (route == "onednn") {
-        if (!onednn_available())
-            fail(kNotAvailable,
-                 "GEMM route onednn: this LibTorch has no operator {}; use aten or auto",
-                 kOperator);
-        current_route = Route::kOnednn;
-    } else {
-        fail(kUsage, "GEMM route '{}' is unknown; use auto, aten or onednn", route);
+void library_gemm(Route route, const GemmArgs& args) {
+    KNLP_CHECK(route == Route::kAten || onednn_available());
+    const at::NoGradGuard no_grad;
+    const bool low = args.compute == Storage::kBf16;
+    const auto operand = [&](const void* p, Storage type, int64_t rows, int64_t columns,
+                             int64_t stride, bool transposed) {
+        at::Tensor t = transposed ? view(p, type, columns, rows, stride)
+                                  : view(p, type, rows, columns, stride);
+        if (low) t = t.to(at::kBFloat16);
+        return transposed ? t.t() : t;
+    };
+    const at::Tensor a = operand(args.a, args.a_type, args.m, args.k, args.lda, args.transpose_a);
+    const at::Tensor b = operand(args.b, args.b_type, args.k, args.n, args.ldb, args.transpose_b);
+    at::Tensor c = view(args.c, args.c_type, args.m, args.n, args.ldc);
+    at::Tensor bias;
+    if (args.bias != nullptr) bias = view(args.bias, Storage::kF32, 1, args.n, args.n)[0];
+    if (low && bias.defined()) bias = bias.to(at::kBFloat16);
+    if (route == Route::kAten && !low && args.c_type == Storage::kF32 &&
+        args.epilogue == GemmEpilogue::kNone) {
+        // Straight into C, without a copy.
+        if (args.accumulate || bias.defined())
+            at::addmm_out(c, args.accumulate ? c : bias, a, b);
+        else
+            at::mm_out(c, a, b);
+        return;
     }
+    finish(args, library_product(route, args, a, b, bias), c);
 }
 
-const std::string& gemm_route() {
-    static const std::string names[] = {"aten", "onednn"};
-    return names[current_route == Route::kOnednn ? 1 : 0];
+void set_gemm_route(const std::string& route) {
+    const Routes wanted = parse_routes(route);
+    const bool onednn =
+        std::find(wanted.at.begin(), wanted.at.end(), Route::kOnednn) != wanted.at.end();
+    if (onednn && !onednn_available())
+        fail(kNotAvailable,
+             "GEMM route {}: this LibTorch has no operator {}; use native, aten or auto", route,
+             kOperator);
+    set_routes(wanted);
+}
+
+std::string gemm_route() {
+    return text_of(routes());
 }
 
 std::string choose_gemm_route(const std::string& wanted,
-                              const std::vector<std::array<int64_t, 3>>& shapes) {
-    if (wanted != "auto") {
+                              const std::vector<std::array<int64_t, 3>>& shapes, bool bf16) {
+    if (wanted == "auto")
+        set_routes(choose_routes(shapes, bf16, onednn_available()));
+    else
         set_gemm_route(wanted);
-        return gemm_route();
-    }
-    set_gemm_route("aten");
-    if (!onednn_available() || shapes.empty()) return gemm_route();
-    const auto [aten, onednn] = time_routes(shrink(shapes));
-    current_route = onednn < aten ? Route::kOnednn : Route::kAten;
     return gemm_route();
 }
 

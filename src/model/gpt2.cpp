@@ -4,15 +4,18 @@
 
 #include "knlp/model/gpt2.h"
 
+#include "cpu_model.h"
 #include "layers.h"
 
 #include "knlp/core/error.h"
+#include "knlp/core/host.h"
 #include "knlp/core/rng.h"
 
 #include <ATen/Parallel.h>
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 namespace knlp::model {
 
@@ -80,6 +83,8 @@ struct Gpt2::State {
     std::vector<Block> blocks;
     LayerNorm ln_f;
     std::unique_ptr<Linear> head;
+    std::unique_ptr<CpuModel> cpu;
+    bool cleared = false;  // what the gradients hold is to be replaced
 
     State(const config::Model& m, at::Device d) : model(m), device(d) {}
 
@@ -148,6 +153,7 @@ Gpt2::Gpt2(const config::Model& m, at::Device device) {
     for (int64_t l = 0; l < m.n_layer; ++l) s.blocks.push_back(s.block(l));
     s.ln_f = s.norm("ln_f");
     s.head = std::make_unique<Linear>(m.weight_tying ? s.wte : s.need("lm_head.weight"), nullptr);
+    s.cpu = std::make_unique<CpuModel>(s.model, s.parameters);
 }
 
 Gpt2::~Gpt2() = default;
@@ -236,13 +242,38 @@ at::Tensor Gpt2::logits(const at::Tensor& hidden, ForwardContext& context) {
 
 at::Tensor Gpt2::loss(const at::Tensor& ids, const at::Tensor& targets, ForwardContext& context,
                       double divisor) {
+    // Autograd adds to what is there, whatever it holds.
+    if (at::GradMode::is_enabled() && std::exchange(state_->cleared, false))
+        for (Parameter& p : state_->parameters) p.value.mutable_grad() = at::Tensor();
     const at::Tensor h = hidden(ids, context).reshape({-1, state_->model.d_model});
     return head_loss(h, *state_->head, targets, state_->head_options(context, divisor));
+}
+
+at::Tensor Gpt2::loss_and_gradients(const at::Tensor& ids, const at::Tensor& targets,
+                                    ForwardContext& context, double divisor) {
+    State& s = *state_;
+    const bool fresh = std::exchange(s.cleared, false);
+    if (s.cpu->can(context)) {
+        const PassLoss pass = s.cpu->loss_and_gradients(ids, targets, context, divisor, fresh);
+        context.forward_s = pass.forward_s;
+        return at::full({}, pass.loss, at::kDouble);
+    }
+    s.cleared = fresh;
+    const double start = steady_seconds();
+    const at::Tensor mean = loss(ids, targets, context, divisor);
+    context.forward_s = steady_seconds() - start;
+    mean.backward();
+    return mean.detach().to(at::kDouble);
+}
+
+void Gpt2::clear_gradients() {
+    state_->cleared = true;
 }
 
 at::Tensor Gpt2::token_nll(const at::Tensor& ids, const at::Tensor& targets,
                            ForwardContext& context) {
     at::NoGradGuard no_grad;
+    if (state_->cpu->can(context)) return state_->cpu->token_nll(ids, targets, context);
     const at::Tensor h = hidden(ids, context).reshape({-1, state_->model.d_model});
     return head_nll(h, *state_->head, targets, state_->head_options(context, 0))
         .view(targets.sizes());

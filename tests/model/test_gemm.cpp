@@ -4,6 +4,7 @@
 
 #include "knlp/core/error.h"
 #include "knlp/model/runtime.h"
+#include "tests/support/expect_error.h"
 
 #include <gtest/gtest.h>
 
@@ -26,7 +27,7 @@ at::Tensor noise(int64_t rows, int64_t columns, double salt) {
 
 TEST(GemmRoutes, AgreeWithFloat64OnAwkwardShapes) {
     const RouteGuard guard;
-    for (const std::string route : {"aten", "onednn"}) {
+    for (const std::string route : {"native", "aten", "onednn"}) {
         if (route == "onednn" && !onednn_available()) continue;
         set_gemm_route(route);
         for (const auto& [m, n, k] : {std::array<int64_t, 3>{1, 1, 1},
@@ -61,7 +62,7 @@ TEST(GemmRoutes, TrainToTheSameLossAndGradients) {
                      targets = some_ids(4, 64, m.vocab_size, 9);
     std::vector<double> losses;
     std::vector<at::Tensor> gradients;
-    for (const char* route : {"aten", "onednn"}) {
+    for (const char* route : {"aten", "onednn", "native"}) {
         set_gemm_route(route);
         Gpt2 model(m, at::kCPU);
         model.initialize(1);
@@ -71,18 +72,39 @@ TEST(GemmRoutes, TrainToTheSameLossAndGradients) {
         losses.push_back(loss.item<double>());
         gradients.push_back(model.find("h.0.attn.c_attn.weight")->value.grad());
     }
-    EXPECT_NEAR(losses[0], losses[1], 1e-5 * losses[0]);
-    EXPECT_LT(relative_difference(gradients[1], gradients[0]), 1e-4);
+    for (size_t i = 1; i < losses.size(); ++i) {
+        EXPECT_NEAR(losses[0], losses[i], 1e-5 * losses[0]);
+        EXPECT_LT(relative_difference(gradients[i], gradients[0]), 1e-4);
+    }
 }
 
 TEST(GemmRoutes, AutoChoosesOneOfThemAndForcedIsKept) {
     const RouteGuard guard;
-    const std::string chosen = choose_gemm_route("auto", {{64, 32, 32}});
-    EXPECT_TRUE(chosen == "aten" || chosen == "onednn") << chosen;
+    const std::string chosen = choose_gemm_route("auto", {{64, 32, 32}, {64, 65, 32}});
+    EXPECT_EQ(text_of(parse_routes(chosen)), chosen);
     EXPECT_EQ(gemm_route(), chosen);
     EXPECT_EQ(choose_gemm_route("aten", {{64, 32, 32}}), "aten");
     EXPECT_EQ(gemm_route(), "aten");
-    EXPECT_THROW(set_gemm_route("blas"), Error);
+    test::expect_error(kUsage, {"'blas' is unknown", "auto, native, onednn, aten"},
+                       [] { set_gemm_route("blas"); });
+}
+
+TEST(GemmRoutes, AListNamesWhatDiffersFromItsFirstRoute) {
+    const Routes routes = parse_routes("aten;head.weight=native;block.input=onednn");
+    EXPECT_EQ(routes.at[index_of({ProductSite::kHead, ProductKind::kWeight})], Route::kNative);
+    EXPECT_EQ(routes.at[index_of({ProductSite::kBlock, ProductKind::kInput})], Route::kOnednn);
+    EXPECT_EQ(routes.at[index_of({ProductSite::kBlock, ProductKind::kForward})], Route::kAten);
+    EXPECT_EQ(text_of(routes), "aten;block.input=onednn;head.weight=native");
+    EXPECT_EQ(text_of(parse_routes("native")), "native");
+}
+
+TEST(GemmRoutes, AListThatSaysNothingIsRefused) {
+    test::expect_error(kUsage, {"'tail.weight'", "block.forward", "head.weight"},
+                       [] { parse_routes("native;tail.weight=aten"); });
+    test::expect_error(kUsage, {"'head.weight' names no route"},
+                       [] { parse_routes("native;head.weight"); });
+    for (const char* text : {"", "native;", "native;head.weight=", ";aten"})
+        EXPECT_THROW(parse_routes(text), Error) << text;
 }
 
 TEST(LowPrecision, WeightIsConvertedAgainOnlyAfterItChanged) {

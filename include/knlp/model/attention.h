@@ -61,6 +61,7 @@ struct ForwardContext {
                                   // micro-batches of any size draw the same masks
     int64_t dropout_site = 0;     // advanced by each use
     bool bf16 = false;            // matrix products in bfloat16, fp32 accumulation and storage
+    double forward_s = 0;         // set by loss_and_gradients: seconds until the loss was known
 };
 
 /// One attention layer: x [B, T, C] (layer-normed block input) -> [B, T, C], before the residual.
@@ -76,6 +77,8 @@ public:
 /// A row of the attention table (lists in src/model/attn/Build.mk).
 struct AttentionType {
     std::string_view name, symbol, summary;
+    /// c_attn, softmax over all earlier tokens, c_proj: what the CPU's own passes compute.
+    bool plain_causal = false;
     /// Parameters of layer `layer`, names below "h.<layer>.attn.".
     std::vector<ParameterSpec> (*parameters)(const config::Model&, int64_t layer);
     CacheSpec (*cache)(const config::Model&, int64_t layer);

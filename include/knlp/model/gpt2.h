@@ -58,6 +58,13 @@ public:
     /// `divisor` > 0 replaces the count of targets (accumulation over micro-batches).
     at::Tensor loss(const at::Tensor& ids, const at::Tensor& targets, ForwardContext& context,
                     double divisor = 0.0);
+    /// The same loss (in double, 0-dim), and its gradients added to .grad of every parameter. On the
+    /// CPU, without dropout and with plain attention, by our own passes: no autograd, and .grad
+    /// keeps its memory. After clear_gradients() what .grad holds is replaced.
+    at::Tensor loss_and_gradients(const at::Tensor& ids, const at::Tensor& targets,
+                                  ForwardContext& context, double divisor = 0.0);
+    /// Forgets the gradients: they are undefined or hold anything until the next pass.
+    void clear_gradients();
     /// Negative log-likelihood of each target [B, T] (0 where -1), no gradient.
     at::Tensor token_nll(const at::Tensor& ids, const at::Tensor& targets, ForwardContext& context);
 

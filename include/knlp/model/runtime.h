@@ -21,13 +21,16 @@ int64_t runtime_threads();
 /// one: Error{kNotAvailable} "no CUDA device (driver not found)".
 at::Device resolve_device(const std::string& name);
 
-/// GEMM route of linear layers: "aten" or "onednn"; "auto" times both on the given shapes [M, N,
-/// K], on one thread by its CPU time, for about 200 ms. Returns the choice; linear layers use it
-/// from then on.
+/// Who multiplies matrices on the CPU: "native" (our own kernels), "onednn", "aten", or a list such
+/// as "native;head.weight=onednn". "auto" times them on the given shapes [M, N, K], those of a block
+/// and last the head's, and remembers the answer in the user's cache directory. Returns the choice,
+/// which is in force from then on. Error{kUsage} for an unknown route, Error{kNotAvailable} for one
+/// that this LibTorch lacks.
 std::string choose_gemm_route(const std::string& wanted,
-                              const std::vector<std::array<int64_t, 3>>& shapes);
+                              const std::vector<std::array<int64_t, 3>>& shapes,
+                              bool bf16 = false);
 void set_gemm_route(const std::string& route);
-const std::string& gemm_route();
+std::string gemm_route();
 
 /// Number of distinct OpenMP runtimes mapped into this process; must be 1.
 int64_t openmp_runtimes();

@@ -136,6 +136,7 @@ extern const AttentionType attn_causal;
 const AttentionType attn_causal = {.name = "causal",
                                    .symbol = "MODEL_GPT2",
                                    .summary = "softmax attention of GPT-2 over all earlier tokens",
+                                   .plain_causal = true,
                                    .parameters = parameters,
                                    .cache = cache,
                                    .activation_bytes = activation_bytes,
