@@ -1,2 +1,2 @@
-list-y := format.o palette.o chart_scale.o chart_svg.o run_data.o key_figures.o curves_csv.o text_report.o \
+list-y := format.o palette.o chart_scale.o chart_svg.o flame.o run_data.o key_figures.o curves_csv.o text_report.o \
 	page_style.o page_parts.o page_html.o write_report.o

@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "chart_svg.h"
+#include "flame.h"
 #include "format.h"
 #include "key_figures.h"
 #include "page_parts.h"
@@ -141,13 +142,15 @@ std::string page_html(const RunData& run) {
     std::string out = "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\"/>\n"
                       "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\n";
     out += fmt::format("<title>{} – knlp run</title>\n<style>\n{}{}{}</style>\n</head>\n<body>\n<main>\n",
-                       escape(run.run_id), palette_css(), page_css(), chart_css());
+                       escape(run.run_id), palette_css(), page_css(),
+                       chart_css() + (run.breakdown.is_null() ? "" : flame_css()));
     out += fmt::format("<header>\n<p class=\"kicker\">knlp run report</p>\n<h1>{}</h1>\n"
                        "<p class=\"subject\">{}{}</p>\n</header>\n",
                        escape(run.run_id), state_badge(key), escape(subject_line(run)));
     out += banners(run);
     out += key_cards(key);
     out += charts(run, key);
+    if (!run.breakdown.is_null()) out += flame_html(run.breakdown);
     out += sample_section(run);
     out += commands_section(run);
     out += provenance_section(run);

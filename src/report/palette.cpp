@@ -21,6 +21,18 @@ constexpr Colour kPalette[] = {
     {"bad", 0xA8201A, 0xFF9A92},      {"bad-soft", 0xFDE7E5, 0x3D1A1A},
     {"series-1", 0x1A62C6, 0x79B8FF}, {"series-2", 0xB34700, 0xF5A623},
     {"series-3", 0x08472A, 0xC4EAD3}, {"series-4", 0x6A2866, 0xFB5A7F},
+    // Boxes of the flame graph, by group of operations: backgrounds of text.
+    {"flame-linear_forward", 0xB9D3F5, 0x1F4470},
+    {"flame-linear_input", 0xD3E5FA, 0x2B5685},
+    {"flame-linear_weight", 0x9DC0EE, 0x163760},
+    {"flame-attention", 0xF6C99F, 0x6B3F12},
+    {"flame-norm", 0xBFE3C3, 0x1F4D28},
+    {"flame-activation", 0xA9DDD6, 0x12504A},
+    {"flame-embedding", 0xE8DFA8, 0x57490F},
+    {"flame-head", 0xDAC3EC, 0x4B2D63},
+    {"flame-optimizer", 0xF3BDBD, 0x6A2727},
+    {"flame-data", 0xCBD1DA, 0x3F4856},
+    {"flame-other", 0xEAEDF2, 0x2A313C},
 };
 
 constexpr ColourPair kPairs[] = {
@@ -29,6 +41,17 @@ constexpr ColourPair kPairs[] = {
     {"accent", "code"},    {"good", "good-soft"},  {"warn", "warn-soft"},  {"bad", "bad-soft"},
     {"text", "warn-soft"}, {"text", "bad-soft"},   {"warn", "panel"},      {"bad", "panel"},
     {"series-1", "panel"}, {"series-2", "panel"},  {"series-3", "panel"},  {"series-4", "panel"},
+    {"text", "flame-linear_forward"},
+    {"text", "flame-linear_input"},
+    {"text", "flame-linear_weight"},
+    {"text", "flame-attention"},
+    {"text", "flame-norm"},
+    {"text", "flame-activation"},
+    {"text", "flame-embedding"},
+    {"text", "flame-head"},
+    {"text", "flame-optimizer"},
+    {"text", "flame-data"},
+    {"text", "flame-other"},
 };
 
 constexpr std::string_view kSeries[] = {"series-1", "series-2", "series-3", "series-4"};

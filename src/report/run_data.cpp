@@ -6,10 +6,12 @@
 #include <cmath>
 #include <functional>
 
+#include "flame.h"
 #include "knlp/core/error.h"
 #include "knlp/core/file.h"
 #include "knlp/core/json.h"
 #include "knlp/core/log.h"
+#include "knlp/report/report.h"
 #include "knlp/track/run_dir.h"
 
 namespace knlp::report {
@@ -28,6 +30,16 @@ void leniently(RunData& run, const std::function<void()>& read) {
     } catch (const Error& error) {
         run.problems.emplace_back(error.what());
     }
+}
+
+/// The breakdown that `knlp bench step --breakdown --run` left there.
+json breakdown_of(const fs::path& file) {
+    const json record = read_json(file);
+    if (!record.is_object()) fail(kData, "{}: a JSON object is wanted", file.string());
+    const json details = record.value("details", json());
+    if (const std::string problem = flame_problem(details); !problem.empty())
+        fail(kData, "{}: {}", file.string(), problem);
+    return details;
 }
 
 json object_file(RunData& run, const char* name) {
@@ -152,6 +164,8 @@ RunData read_run(const fs::path& directory) {
     if (has("summary.json")) run.summary = object_file(run, "summary.json");
     if (has("metrics.jsonl")) leniently(run, [&] { read_events(run); });
     else run.problems.emplace_back("metrics.jsonl is missing");
+    if (has(kBreakdownFile))
+        leniently(run, [&] { run.breakdown = breakdown_of(run.directory / kBreakdownFile); });
     run.saved = track::last_saved(run.directory);
     read_settings(run);
     if (has("samples.txt"))

@@ -46,6 +46,7 @@ struct RunData {
     std::string samples;                 // as written by the run
     track::Saved saved;                  // the newest checkpoint
     nlohmann::json final_event;          // the last "final" event, or null
+    nlohmann::json breakdown;            // details of breakdown.json, or null
     std::vector<std::string> problems;
 
     /// First of these JSON pointers ("/data/substitute") that leads to a text, number or boolean in

@@ -4,11 +4,13 @@
 #include <nlohmann/json.hpp>
 
 #include "curves_csv.h"
+#include "flame.h"
 #include "key_figures.h"
 #include "page_html.h"
 #include "run_data.h"
 #include "text_report.h"
 
+#include "knlp/core/error.h"
 #include "knlp/core/file.h"
 
 namespace knlp::report {
@@ -24,6 +26,12 @@ fs::path write_report(const fs::path& run_directory) {
 }
 
 std::string text_summary(const fs::path& run_directory) { return text_of_run(read_run(run_directory)); }
+
+std::string breakdown_svg(const json& details) {
+    if (const std::string problem = flame_problem(details); !problem.empty())
+        fail(kData, "breakdown: {}", problem);
+    return flame_svg(details);
+}
 
 std::string run_curves(const fs::path& run_directory) { return curves_csv(read_run(run_directory)); }
 

@@ -19,6 +19,13 @@ std::string text_summary(const std::filesystem::path& run_directory);
 /// parameters, peak_rss_bytes (null where not recorded), caveats, problems.
 nlohmann::json run_figures(const std::filesystem::path& run_directory);
 
+/// The file of a run directory that holds the record of `knlp bench step --breakdown`; the page then
+/// shows where the time of a step goes.
+constexpr const char* kBreakdownFile = "breakdown.json";
+/// The same as a picture of its own, SVG, from the record's `details`. Error{kData} when they cannot be
+/// drawn.
+std::string breakdown_svg(const nlohmann::json& details);
+
 /// The curves as CSV: what curves.csv holds.
 std::string run_curves(const std::filesystem::path& run_directory);
 
