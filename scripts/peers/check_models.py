@@ -4,9 +4,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy
 import torch
 from safetensors.torch import load_file, save_file
 
+from gpt2_reference import is_conv1d
+from llmc_reader import read_llmc
 from peers import open_gpt2, random_gpt2, random_ids, their_logits
 
 LIMIT = 1e-4
@@ -97,6 +100,23 @@ def import_export_import(peers):
                  difference(their_logits(open_gpt2(out), ids), their_logits(open_gpt2(theirs), ids)), 0)
 
 
+def llmc(peers):
+    """Every number of an export for llm.c is the one that transformers wrote, in the place llm.c looks for it."""
+    theirs, out = peers.scratch / "theirs-F32-single", peers.scratch / "llmc.bin"
+    peers.knlp("convert", "--to", "llmc", "--model", theirs, "--out", out)
+    sizes, ours = read_llmc(out)
+    original = {name.removeprefix("transformer."): value.numpy() for name, value in
+                load_file(theirs / "model.safetensors").items() if name != "lm_head.weight"}
+    peers.equal("llm.c export: sizes", sizes, {"n_ctx": 96, "vocab_size": 257, "n_layer": 3, "n_head": 4, "d_model": 64,
+                                               "padded_vocab": 384}, "header")
+    padding = ours.pop("padding")
+    peers.equal("llm.c export: tensors", sorted(ours), sorted(original), f"{len(ours)} tensors")
+    different = [name for name, value in original.items()
+                 if not numpy.array_equal(ours[name], value.T if is_conv1d(name) else value)]
+    peers.equal("llm.c export: values", different, [], f"{len(original)} tensors")
+    peers.tell(padding.shape == (127, 64) and not padding.any(), "llm.c export: padding rows", f"{len(padding)} of zeros")
+
+
 def real_size(peers):
     """124M with random weights: the size people will load."""
     where = peers.directory("theirs-124M")
@@ -108,4 +128,4 @@ def real_size(peers):
 
 
 CHECKS = [theirs_in_ours, erf_gelu, names_without_prefix, ours_in_theirs, ours_in_the_plain_script,
-          import_export_import, real_size]
+          import_export_import, llmc, real_size]

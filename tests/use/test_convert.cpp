@@ -14,6 +14,9 @@
 
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
+#include <cstring>
+
 namespace knlp::model {
 namespace {
 
@@ -33,7 +36,8 @@ protected:
         std::map<std::string, std::string> found;
         for (const auto& entry : fs::recursive_directory_iterator(directory))
             if (entry.is_regular_file())
-                found[relative(entry.path(), directory).string()] = sha256_hex(read_file(entry.path()));
+                found[relative(entry.path(), directory).string()] =
+                    sha256_hex(read_file(entry.path()));
         return found;
     }
     /// Entries beside the result: nothing temporary may stay.
@@ -65,9 +69,11 @@ TEST_F(Convert, WritesTheFilesTransformersReads) {
     EXPECT_EQ(config["eos_token_id"], 256);
     const SafetensorsFile file(out_ / "model.safetensors");
     EXPECT_EQ(file.metadata().at("format"), "pt");
-    for (const TensorView& tensor : file.tensors()) EXPECT_TRUE(tensor.name.starts_with("transformer."));
+    for (const TensorView& tensor : file.tensors())
+        EXPECT_TRUE(tensor.name.starts_with("transformer."));
     // Conv1D keeps [in, out].
-    EXPECT_EQ(file.find("transformer.h.0.attn.c_attn.weight")->shape, (std::vector<int64_t>{16, 48}));
+    EXPECT_EQ(file.find("transformer.h.0.attn.c_attn.weight")->shape,
+              (std::vector<int64_t>{16, 48}));
 }
 
 TEST_F(Convert, TheCopySaysTheSame) {
@@ -85,8 +91,9 @@ TEST_F(Convert, NeverReplacesWithoutForce) {
     test::expect_error(kUsage, {"out: exists", "--force"},
                        [&] { export_hugging_face({.model = model_, .out = out_}); });
     write_file_atomic(dir_.file("file"), "text");
-    test::expect_error(kUsage, {"not a directory"},
-                       [&] { export_hugging_face({.model = model_, .out = dir_.file("file"), .force = true}); });
+    test::expect_error(kUsage, {"not a directory"}, [&] {
+        export_hugging_face({.model = model_, .out = dir_.file("file"), .force = true});
+    });
     EXPECT_EQ(hashes(out_), before);
     EXPECT_EQ(entries(), 3u);
 }
@@ -114,7 +121,8 @@ TEST_F(Convert, AnEmptyDirectoryMayBeFilled) {
 
 TEST_F(Convert, ABadModelLeavesNothingBehind) {
     fs::resize_file(model_ / "model.safetensors", fs::file_size(model_ / "model.safetensors") - 1);
-    test::expect_error(kData, {"model.safetensors"}, [&] { export_hugging_face({.model = model_, .out = out_}); });
+    test::expect_error(kData, {"model.safetensors"},
+                       [&] { export_hugging_face({.model = model_, .out = out_}); });
     EXPECT_FALSE(fs::exists(out_));
     EXPECT_EQ(entries(), 1u);
 }
@@ -173,9 +181,95 @@ TEST(LoadedModel, ATokenizerWithMoreIdsThanTheModelIsRefused) {
     save_weights(dir.file("model.safetensors"), gpt2, "transformer.", {});
     write_hf_config(dir.path(), gpt2.config(), -1);
     data::make_byte_tokenizer()->save(dir.path());
-    test::expect_error(kData, {"257 ids", "has 100"}, [&] {
-        LoadedModel({.path = dir.path(), .device = "cpu", .threads = 1});
-    });
+    test::expect_error(kData, {"257 ids", "has 100"},
+                       [&] { LoadedModel({.path = dir.path(), .device = "cpu", .threads = 1}); });
+}
+
+// --- llm.c
+
+/// A checkpoint of llm.c read as its documentation says, knowing nothing of how it was written.
+struct LlmcFile {
+    explicit LlmcFile(const fs::path& path) {
+        const std::string bytes = read_file(path);
+        header.resize(256);
+        std::memcpy(header.data(), bytes.data(), 1024);
+        floats.resize((bytes.size() - 1024) / 4);
+        std::memcpy(floats.data(), bytes.data() + 1024, floats.size() * 4);
+    }
+    std::vector<int32_t> header;
+    std::vector<float> floats;
+};
+
+TEST_F(Convert, LlmcHeaderTellsTheSizes) {
+    const ExportSummary summary = export_llmc({.model = model_, .out = dir_.file("gpt2.bin")});
+    const config::Model& m = gpt2_.config();
+    const LlmcFile file(dir_.file("gpt2.bin"));
+    const std::vector<int64_t> wanted = {20240326,  3,        m.n_ctx,   m.vocab_size,
+                                         m.n_layer, m.n_head, m.d_model, 384};
+    EXPECT_EQ(std::vector<int64_t>(file.header.begin(), file.header.begin() + 8), wanted);
+    EXPECT_TRUE(
+        std::all_of(file.header.begin() + 8, file.header.end(), [](int v) { return v == 0; }));
+    const int64_t numbers = parameter_count(m) + (384 - m.vocab_size) * m.d_model;
+    EXPECT_EQ(std::ssize(file.floats), numbers);
+    EXPECT_EQ(summary.bytes, 1024 + 4 * numbers);
+    EXPECT_EQ(summary.files, std::vector<std::string>{"gpt2.bin"});
+}
+
+TEST_F(Convert, LlmcTensorsLieInItsOrder) {
+    export_llmc({.model = model_, .out = dir_.file("gpt2.bin")});
+    const LlmcFile file(dir_.file("gpt2.bin"));
+    const config::Model& m = gpt2_.config();
+    size_t at = 0;
+    const auto expect_next = [&](const std::string& name) {
+        const at::Tensor value = gpt2_.find(name)->value.detach().contiguous();
+        const auto n = static_cast<size_t>(value.numel());
+        ASSERT_LE(at + n, file.floats.size()) << name;
+        EXPECT_EQ(std::memcmp(value.const_data_ptr(), file.floats.data() + at, 4 * n), 0) << name;
+        at += n;
+    };
+    expect_next("wte.weight");
+    for (int64_t i = 0; i < (384 - m.vocab_size) * m.d_model; ++i)
+        ASSERT_EQ(file.floats[at++], 0.0f) << "padding rows";
+    expect_next("wpe.weight");
+    for (const char* kind :
+         {"ln_1.weight", "ln_1.bias", "attn.c_attn.weight", "attn.c_attn.bias",
+          "attn.c_proj.weight", "attn.c_proj.bias", "ln_2.weight", "ln_2.bias", "mlp.c_fc.weight",
+          "mlp.c_fc.bias", "mlp.c_proj.weight", "mlp.c_proj.bias"})
+        for (int64_t layer = 0; layer < m.n_layer; ++layer)
+            expect_next("h." + std::to_string(layer) + "." + kind);
+    expect_next("ln_f.weight");
+    expect_next("ln_f.bias");
+    EXPECT_EQ(at, file.floats.size());
+}
+
+TEST_F(Convert, LlmcReplacesOnlyItsOwnAndOnlyWhenAsked) {
+    const fs::path file = dir_.file("gpt2.bin"), other = dir_.file("notes.txt");
+    export_llmc({.model = model_, .out = file});
+    const std::string before = read_file(file);
+    test::expect_error(kUsage, {"gpt2.bin", "--force"},
+                       [&] { export_llmc({.model = model_, .out = file}); });
+    export_llmc({.model = model_, .out = file, .force = true});
+    EXPECT_EQ(read_file(file), before);
+    write_file_atomic(other, "keep me");
+    test::expect_error(kUsage, {"notes.txt", "no checkpoint of llm.c"},
+                       [&] { export_llmc({.model = model_, .out = other, .force = true}); });
+    test::expect_error(kUsage, {"not a file"},
+                       [&] { export_llmc({.model = model_, .out = dir_.path(), .force = true}); });
+    EXPECT_EQ(read_file(other), "keep me");
+}
+
+TEST_F(Convert, LlmcRefusesWhatItWouldComputeDifferently) {
+    for (const auto& [change, text] : std::vector<std::pair<nlohmann::json, std::string>>{
+             {{{"activation_function", "gelu"}}, "tanh"},
+             {{{"tie_word_embeddings", false}}, "ties it"},
+             {{{"layer_norm_epsilon", 1e-6}}, "epsilon"}}) {
+        write_hf_config(model_, gpt2_.config(), 256);
+        nlohmann::json config = read_json(model_ / "config.json");
+        config.update(change);
+        write_file_atomic(model_ / "config.json", config.dump());
+        test::expect_error(kData, {text}, [&] { export_llmc({.model = model_, .out = out_}); });
+        EXPECT_FALSE(fs::exists(out_));
+    }
 }
 
 }  // namespace
