@@ -185,18 +185,22 @@ struct Problem {
             args.residual = aliased_ ? c.data<float>() : residual.data<float>();
         args.pre = backward || (forward && aux_) ? pre.data() : nullptr;
         args.post = backward && aux_ ? post.data() : nullptr;
-        constexpr int64_t kCanary = 64;
+        char* const work = workspace();
         const size_t bytes = static_cast<size_t>(gemm_workspace_bytes());
-        std::unique_ptr<char, decltype(&std::free)> workspace(
-            static_cast<char*>(std::aligned_alloc(64, (bytes + kCanary + 63) / 64 * 64)),
-            &std::free);
-        std::memset(workspace.get() + bytes, 77, kCanary);
-        for (int64_t part = 0; part < parts; ++part) fn(args, part, parts, workspace.get());
-        for (int64_t i = 0; i < kCanary; ++i)
-            ASSERT_EQ(workspace.get()[bytes + static_cast<size_t>(i)], 77);
+        std::memset(work + bytes, 77, kCanary);
+        for (int64_t part = 0; part < parts; ++part) fn(args, part, parts, work);
+        for (size_t i = 0; i < kCanary; ++i) ASSERT_EQ(work[bytes + i], 77);
     }
 
 private:
+    static constexpr size_t kCanary = 64;
+    static char* workspace() {
+        static const std::unique_ptr<char, decltype(&std::free)> memory(
+            static_cast<char*>(std::aligned_alloc(
+                64, (static_cast<size_t>(gemm_workspace_bytes()) + kCanary + 63) / 64 * 64)),
+            &std::free);
+        return memory.get();
+    }
     bool has_bias_ = false, aliased_ = false, aux_ = false;
 };
 
@@ -268,10 +272,10 @@ TEST_P(GemmVariants, AgreeWithScalarBeyondOneBlock) {
     if (runnable().empty()) GTEST_SKIP() << "this CPU has no AVX2";
     const Variant& variant = kVariants[GetParam()];
     const bool odd = GetParam() % 2 == 1;
-    // k takes three stretches of fp32 and two of bfloat16; then columns and rows beyond one panel.
-    compare({17, 35, 1617}, variant, odd, !odd, 0);
-    compare({3, 1100, 800}, variant, !odd, odd, 1);
-    compare({300, 5, 800}, variant, odd, odd, 0);
+    compare({17, 35, 1617}, variant, odd, !odd, 0);    // k: stretches
+    compare({3, 1100, 800}, variant, !odd, odd, 1);    // columns: A is packed, B panels
+    compare({400, 33, 1024}, variant, false, odd, 0);  // blocks of rows; lines of one cache set
+    compare({910, 3, 20}, variant, odd, false, 0);     // rows: B is packed
 }
 
 INSTANTIATE_TEST_SUITE_P(All, GemmVariants, testing::Range(0, int(std::size(kVariants))));
