@@ -7,18 +7,21 @@
 #include "knlp/core/error.h"
 #include "knlp/core/host.h"
 #include "knlp/core/profile.h"
+#include "knlp/core/signals.h"
 #include "knlp/core/stats.h"
 #include "knlp/data/batches.h"
 #include "knlp/model/gpt2.h"
 #include "knlp/model/runtime.h"
 #include "knlp/optim/optimizer.h"
 #include "breakdown.h"
+#include "step_shapes.h"
 #include "tokens.h"
 
 namespace knlp::bench {
 namespace {
 
-constexpr double kRate = 1e-4;  // its value changes no timing
+constexpr double kOptimizerFlops = 15;  // a parameter, about (kernels/adamw_step.h)
+constexpr double kRate = 1e-4;          // its value changes no timing
 
 /// Seconds of one step by phase, and its loss.
 struct StepTimes {
@@ -50,6 +53,17 @@ void wait_for(const at::Tensor& value) {
     if (!value.is_cpu()) value.detach().reshape({-1}).slice(0, 0, 1).item();
 }
 
+double parameters_of(const StepRequest& request) {
+    return static_cast<double>(model::parameter_count(request.model));
+}
+
+/// Weight and gradient read, weight written, every state tensor read and written.
+double bytes_of_update(const StepRequest& request) {
+    const int64_t states =
+        optim::optimizer_type(request.optimizer.name).state_tensors(request.optimizer);
+    return parameters_of(request) * static_cast<double>(12 + 8 * states);
+}
+
 data::Batch next_batch(data::BatchLoader& loader) {
     const profile::Scope scope(profile::Group::kData);
     return loader.next();
@@ -72,27 +86,24 @@ StepTimes take_step(const StepRequest& request, int64_t step, model::Gpt2& gpt2,
                                       .first_row = micro * request.batch,
                                       .bf16 = request.precision == config::Precision::kBfloat16};
         const int64_t targets = request.accumulation * batch.rows * batch.n_ctx;
-        at::Tensor loss;
         {
-            const Scope scope(Group::kOther, 0, 0, "forward");
-            loss = gpt2.loss(tensor_of(batch.inputs, batch.rows, batch.n_ctx, gpt2.device()),
-                             tensor_of(batch.targets, batch.rows, batch.n_ctx, gpt2.device()),
-                             context, static_cast<double>(targets));
+            const Scope scope(Group::kOther, 0, 0, "passes");
+            const at::Tensor loss = gpt2.loss_and_gradients(
+                tensor_of(batch.inputs, batch.rows, batch.n_ctx, gpt2.device()),
+                tensor_of(batch.targets, batch.rows, batch.n_ctx, gpt2.device()), context,
+                static_cast<double>(targets));
             times.loss += loss.item<double>();
-        }
-        times.forward += watch.lap();
-        {
-            const Scope scope(Group::kOther, 0, 0, "backward");
-            loss.backward();
             wait_for(gpt2.parameters().front().value.grad());
         }
-        times.backward += watch.lap();
+        times.forward += context.forward_s;
+        times.backward += watch.lap() - context.forward_s;
     }
-    const Scope scope(Group::kOptimizer);
+    const Scope scope(Group::kOptimizer, kOptimizerFlops * parameters_of(request),
+                      bytes_of_update(request));
     const optim::StepInfo info = optimizer.step(kRate);
     if (!info.finite)
         fail_code(kRun, "E_DIVERGED", "the gradient of {} is not finite", info.first_bad);
-    for (model::Parameter& parameter : gpt2.parameters()) parameter.value.mutable_grad().reset();
+    gpt2.clear_gradients();
     wait_for(gpt2.parameters().front().value);
     times.optimizer = watch.lap();
     return times;
@@ -120,6 +131,7 @@ Steps run_steps(const StepRequest& request, bool by_region, model::Gpt2& gpt2,
                 optim::Optimizer& optimizer, data::BatchLoader& loader) {
     Steps steps;
     for (int64_t step = 0, taken = 0; step < request.warm_up + request.samples; ++step) {
+        throw_if_stopped();
         const StepTimes times = take_step(request, taken++, gpt2, optimizer, loader);
         if (step < request.warm_up) continue;
         steps.plain.push_back(times);
@@ -177,13 +189,18 @@ config::Model model_of_size(const std::string& size) {
     return model::gpt2_preset(size);
 }
 
+std::vector<std::array<int64_t, 3>> start_for_products(const StepRequest& request) {
+    model::start_runtime({.threads = request.threads});
+    return model::gemm_shapes(request.model, request.batch, request.model.n_ctx);
+}
+
 Record bench_step(const StepRequest& wanted, const Machine* roof) {
     const StepRequest request = completed(wanted);
     const BenchTokens tokens(request);
     const int64_t n_ctx = request.model.n_ctx;
-    model::start_runtime({.threads = request.threads});
-    const std::string route = model::choose_gemm_route(
-        request.gemm, model::gemm_shapes(request.model, request.batch, n_ctx));
+    const std::string route =
+        model::choose_gemm_route(request.gemm, start_for_products(request),
+                                 request.precision == config::Precision::kBfloat16);
     model::Gpt2 gpt2(request.model, model::resolve_device(request.device));
     gpt2.initialize(request.seed);
     const std::unique_ptr<optim::Optimizer> optimizer =

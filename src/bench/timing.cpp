@@ -5,6 +5,7 @@
 
 #include "knlp/core/error.h"
 #include "knlp/core/host.h"
+#include "knlp/core/signals.h"
 #include "knlp/core/stats.h"
 
 namespace knlp::bench {
@@ -27,7 +28,8 @@ int64_t repeats_for(const std::function<void()>& work, double min_sample_s) {
         if (took >= min_sample_s) break;
         // At most tenfold a time: the first trials are short and their clock reading coarse.
         const double factor = took > 0 ? std::min(10.0, 1.2 * min_sample_s / took) : 10.0;
-        repeats = std::max(repeats + 1, static_cast<int64_t>(static_cast<double>(repeats) * factor));
+        repeats =
+            std::max(repeats + 1, static_cast<int64_t>(static_cast<double>(repeats) * factor));
     }
     return repeats;
 }
@@ -56,8 +58,10 @@ Timing measure(const std::function<void()>& work, const MeasureOptions& options)
     std::vector<double> samples;
     const double start = steady_seconds();
     for (int64_t i = 0; i < options.samples; ++i) {
+        throw_if_stopped();
         samples.push_back(seconds_of(work, repeats) / static_cast<double>(repeats));
-        const bool too_long = options.max_total_s > 0 && steady_seconds() - start > options.max_total_s;
+        const bool too_long =
+            options.max_total_s > 0 && steady_seconds() - start > options.max_total_s;
         if (too_long && i + 1 >= kFewestForRatio) break;
     }
     return summarize(std::move(samples));
@@ -66,8 +70,10 @@ Timing measure(const std::function<void()>& work, const MeasureOptions& options)
 double speed_up(const Timing& ours, const Timing& rival) {
     const int64_t fewest = std::min(std::ssize(ours.samples_s), std::ssize(rival.samples_s));
     if (fewest < kFewestForRatio)
-        fail(kUsage, "a speed-up from {} samples says nothing; at least {} are needed", fewest, kFewestForRatio);
-    if (!(ours.median_s > 0)) fail(kUsage, "the work is too short for this clock: its median is 0 s");
+        fail(kUsage, "a speed-up from {} samples says nothing; at least {} are needed", fewest,
+             kFewestForRatio);
+    if (!(ours.median_s > 0))
+        fail(kUsage, "the work is too short for this clock: its median is 0 s");
     return rival.median_s / ours.median_s;
 }
 

@@ -1,10 +1,5 @@
 #include "tokens.h"
 
-#include <stdlib.h>
-
-#include <cerrno>
-#include <cstring>
-
 #include "knlp/core/error.h"
 #include "knlp/core/host.h"
 #include "knlp/core/rng.h"
@@ -18,13 +13,6 @@ namespace fs = std::filesystem;
 constexpr int64_t kRandomTokens = int64_t{1} << 20;
 constexpr int64_t kByteVocabulary = 257;
 
-fs::path make_directory() {
-    std::string name = (fs::temp_directory_path() / "knlp-bench-XXXXXX").string();
-    if (::mkdtemp(name.data()) == nullptr)
-        fail_code(kRun, "E_IO", "{}: {}; set TMPDIR to a directory that can be written", name, std::strerror(errno));
-    return name;
-}
-
 }  // namespace
 
 BenchTokens::BenchTokens(const StepRequest& request) {
@@ -33,27 +21,25 @@ BenchTokens::BenchTokens(const StepRequest& request) {
         file_->check_vocabulary(request.model.vocab_size);
         return;
     }
-    directory_ = make_directory();
+    directory_.emplace(fs::temp_directory_path());
     const Stream random(request.seed, "bench/tokens");
     std::vector<int32_t> ids(static_cast<size_t>(kRandomTokens));
     for (size_t i = 0; i < ids.size(); ++i)
-        ids[i] = static_cast<int32_t>(random.below(static_cast<uint64_t>(request.model.vocab_size), i));
+        ids[i] =
+            static_cast<int32_t>(random.below(static_cast<uint64_t>(request.model.vocab_size), i));
     const int64_t width = request.model.vocab_size > 65536 ? 4 : 2;
-    data::write_tokens(directory_ / "tokens.bin", ids, request.model.vocab_size, data::TokenLayout::kPlain);
-    file_ = data::TokenFile::open({directory_ / "tokens.bin"}, width);
-}
-
-BenchTokens::~BenchTokens() {
-    file_.reset();
-    std::error_code ignored;
-    if (!directory_.empty()) fs::remove_all(directory_, ignored);
+    data::write_tokens(directory_->path() / "tokens.bin", ids, request.model.vocab_size,
+                       data::TokenLayout::kPlain);
+    file_ = data::TokenFile::open({directory_->path() / "tokens.bin"}, width);
 }
 
 StepRequest completed(StepRequest request) {
     if (request.batch < 1 || request.accumulation < 1)
-        fail(kUsage, "batch {} and accumulation {} must be at least 1", request.batch, request.accumulation);
+        fail(kUsage, "batch {} and accumulation {} must be at least 1", request.batch,
+             request.accumulation);
     if (request.samples < 1 || request.warm_up < 0)
-        fail(kUsage, "samples {} must be at least 1, warm-up {} at least 0", request.samples, request.warm_up);
+        fail(kUsage, "samples {} must be at least 1, warm-up {} at least 0", request.samples,
+             request.warm_up);
     if (request.model.vocab_size == 0) request.model.vocab_size = kByteVocabulary;
     if (request.threads == 0) request.threads = usable_cores();
     return request;

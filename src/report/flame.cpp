@@ -20,7 +20,7 @@ constexpr double kRow = 30, kGap = 2;  // pixels
 constexpr double kNarrowest = 0.0005;  // of the step: less is not drawn
 constexpr double kCharacter = 7.2;     // pixels of 12-pixel text, about
 constexpr double kDrawing = 900;       // pixels of the drawing, about, to see what text fits
-constexpr int64_t kWidth = 1000, kMargin = 20, kTitle = 52;  // of the document
+constexpr int64_t kWidth = 1000, kMargin = 20, kTitle = 70;  // of the document
 
 /// A region with its place in the drawing, in parts of the whole width.
 struct Box {
@@ -136,17 +136,19 @@ std::string table_of(const json& breakdown) {
     return out + "</tbody></table>\n";
 }
 
-std::string note_of(const json& breakdown) {
-    const double sum = breakdown.at("sum_over_step");
-    std::string note = fmt::format(
-        "The regions add up to {} % of a step of {} ms taken without booking. Roof: {} GFLOP/s, {} "
-        "GB/s, measured in the same process.",
-        significant(100 * sum, 4), significant(breakdown.at("step_ms").get<double>(), 4),
-        significant(breakdown.at("peak_gflops").get<double>(), 4),
-        significant(breakdown.at("peak_gbps").get<double>(), 3));
-    if (!breakdown.at("complete").get<bool>())
-        note += " Incomplete: too much time is missing, or in other.";
-    return note;
+std::string sum_of(const json& breakdown) {
+    return fmt::format("The regions add up to {} % of a step of {} ms taken without booking.{}",
+                       significant(100 * breakdown.at("sum_over_step").get<double>(), 4),
+                       significant(breakdown.at("step_ms").get<double>(), 4),
+                       breakdown.at("complete").get<bool>()
+                           ? ""
+                           : " Incomplete: too much time is missing, or in other.");
+}
+
+std::string roof_of(const json& breakdown) {
+    return fmt::format("Roof: {} GFLOP/s, {} GB/s, measured in the same process.",
+                       significant(breakdown.at("peak_gflops").get<double>(), 4),
+                       significant(breakdown.at("peak_gbps").get<double>(), 3));
 }
 
 constexpr const char* kBoxCss =
@@ -178,9 +180,10 @@ std::string flame_svg(const json& breakdown) {
         "<text x=\"{5}\" y=\"24\" style=\"fill:var(--text);font-size:16px;font-weight:650\">Time "
         "of "
         "a training step</text>\n"
-        "<text x=\"{5}\" y=\"42\" style=\"fill:var(--muted);font-size:12px\">{6}</text>\n",
+        "<text x=\"{5}\" y=\"42\" style=\"fill:var(--muted);font-size:12px\">{6}</text>\n"
+        "<text x=\"{5}\" y=\"58\" style=\"fill:var(--muted);font-size:12px\">{7}</text>\n",
         kWidth, height + kTitle + kMargin, escape(spoken(breakdown)), palette_css(), kBoxCss,
-        kMargin, escape(note_of(breakdown)));
+        kMargin, escape(sum_of(breakdown)), escape(roof_of(breakdown)));
     out += fmt::format("<svg class=\"flame\" x=\"{}\" y=\"{}\" width=\"{}\" height=\"{:.0f}\">\n",
                        kMargin, kTitle, kWidth - 2 * kMargin, height);
     draw(out, boxes);
@@ -193,7 +196,8 @@ std::string flame_html(const json& breakdown) {
         "<section><figure class=\"chart\"><figcaption><h3>Time of a step</h3>"
         "<p class=\"note\">{}</p></figcaption>\n"
         "<svg class=\"flame\" role=\"img\" aria-label=\"{}\" width=\"100%\" height=\"{:.0f}\">\n",
-        escape(note_of(breakdown)), escape(spoken(breakdown)), height_of(boxes));
+        escape(sum_of(breakdown) + " " + roof_of(breakdown)), escape(spoken(breakdown)),
+        height_of(boxes));
     draw(out, boxes);
     return out + "</svg>\n<div class=\"scroll\">" + table_of(breakdown) +
            "</div></figure></section>\n";

@@ -25,6 +25,7 @@ struct MeasureOptions {
     double min_sample_s = 0;             // work is repeated within a sample until it lasts this long
     double max_total_s = 0;              // stop sampling early after this long, but not below 5; 0 = never
 };
+/// Throws Stopped between samples when a signal asks for it, as all benchmarks do.
 Timing measure(const std::function<void()>& work, const MeasureOptions& options);
 
 /// How many times faster `ours` is: median of `rival` over ours. Error{kUsage} from fewer than 5 samples of

@@ -1,13 +1,21 @@
+#include "bench_inference.h"
+#include "bench_requests.h"
 #include "bench_session.h"
 
 #include "knlp/app/command.h"
-#include "knlp/bench/bench.h"
+#include "knlp/bench/gemm_rates.h"
 #include "knlp/bench/step_server.h"
-#include "knlp/config/general.h"
 #include "knlp/core/error.h"
+#include "knlp/core/file.h"
 #include "knlp/core/host.h"
+#include "knlp/core/json.h"
+#include "knlp/core/log.h"
+#include "knlp/report/report.h"
 
 #include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
+
+#include <signal.h>
 
 #include <iostream>
 
@@ -18,85 +26,75 @@ namespace {
 constexpr const char* kMachine = "machine";
 constexpr const char* kBandwidth = "bandwidth";
 constexpr const char* kStep = "step";
+constexpr const char* kTrain = "train";
+constexpr const char* kDecode = "decode";
+constexpr const char* kPrefill = "prefill";
 constexpr const char* kData = "data";
+constexpr const char* kLoad = "load";
+constexpr const char* kCheckpoint = "checkpoint";
 constexpr const char* kTokenizer = "tokenizer";
 constexpr const char* kAll = "all";
 constexpr const char* kServe = "serve";
 
-struct Options {
-    CLI::App* verb = nullptr;
-    double learning_rate = 1e-3;
-    std::string init_from, size, precision, device, tokens, tokenizer_directory, gemm;
-    std::vector<std::string> texts;
-    int64_t batch = 0, accumulation = 1, threads = 0, samples = 9, merges = 8192;
-    bool breakdown = false;
-};
-Options options;
+BenchOptions options;
+InferenceFlags inference;
 
 bool wanted(const CLI::App& verb, const char* name) {
     return verb.get_name() == name || verb.get_name() == kAll;
 }
 
-/// The configuration in force, or the defaults where there is none.
-config::Symbols current(const Common& common) {
-    return config_path(common).empty()
-               ? config::Symbols::from_values({}, config::collect_overrides(common.set))
-               : load_symbols(common);
-}
-
-bench::StepRequest step_request(const Common& common) {
-    const config::Symbols symbols = current(common);
-    const config::General general = config::read_general(symbols);
-    const config::Train train = config::read_train(symbols);
-    bench::StepRequest request;
-    request.model =
-        options.size.empty() ? config::read_model(symbols) : bench::model_of_size(options.size);
-    request.optimizer = config::read_optimizer(symbols);
-    request.batch = options.batch > 0 ? options.batch : train.auto_batch ? 1 : train.batch;
-    request.accumulation = options.accumulation;
-    request.precision = train.precision;
-    if (options.precision == "bf16") request.precision = config::Precision::kBfloat16;
-    if (options.precision == "fp32") request.precision = config::Precision::kFloat32;
-    request.gemm = options.gemm.empty() ? train.gemm : options.gemm;
-    request.device = options.device.empty() ? general.device : options.device;
-    request.seed = general.seed;
-    request.threads = options.threads > 0 ? options.threads : general.num_threads;
-    if (request.threads == 0) request.threads = usable_cores();
-    request.samples = options.samples;
-    request.tokens = options.tokens;
-    return request;
-}
-
-bench::TokenizerRequest tokenizer_request() {
-    bench::TokenizerRequest request;
-    request.texts.assign(options.texts.begin(), options.texts.end());
-    request.merges = options.merges;
-    request.threads = options.threads;
-    request.samples = options.samples;
-    request.tokenizer = options.tokenizer_directory;
-    return request;
-}
-
 int serve(const bench::StepRequest& step) {
+    // It waits for requests: a signal must end it there.
+    for (const int signal : {SIGINT, SIGTERM, SIGUSR1}) ::signal(signal, SIG_DFL);
     bench::serve_steps(
         {.step = step, .learning_rate = options.learning_rate, .init_from = options.init_from},
         std::cin, std::cout);
     return 0;
 }
 
+/// --run and --svg are of no use without one.
+bool wants_breakdown(const CLI::App& verb) {
+    return options.breakdown || !options.run.empty() || !options.svg.empty() ||
+           verb.get_name() == kAll;
+}
+
+/// Puts the breakdown of a step where --svg and --run want it.
+void keep(const nlohmann::json& record) {
+    if (!options.svg.empty()) {
+        write_file_atomic(options.svg, report::breakdown_svg(record.at("details")));
+        log::info("written: {}", options.svg);
+    }
+    if (options.run.empty()) return;
+    const std::filesystem::path run = options.run;
+    write_file_atomic(run / report::kBreakdownFile, pretty_json(record));
+    log::info("written: {}", report::write_report(run).string());
+}
+
 int run(const Common& common) {
     const CLI::App& verb = *options.verb->get_subcommands().front();
     // Before anything is timed: a wrong configuration should not cost a measurement.
-    const bench::StepRequest request = step_request(common);
+    const bench::StepRequest request = step_request(common, options);
     if (verb.get_name() == kServe) return serve(request);
-    const bool breakdown = options.breakdown || verb.get_name() == kAll;
+    const bool breakdown = wants_breakdown(verb);
     BenchSession session(common, request.threads, wanted(verb, kMachine) || breakdown);
-    if (wanted(verb, kMachine)) session.add_machine(usable_cores());
+    if (wanted(verb, kMachine)) {
+        session.add_machine(usable_cores());
+        session.add(bench::bench_gemm(request));
+    }
     if (verb.get_name() == kBandwidth) session.add_bandwidth();
     if (wanted(verb, kStep))
-        session.add(bench::bench_step(request, breakdown ? &session.machine() : nullptr));
+        keep(session.add(bench::bench_step(request, breakdown ? &session.machine() : nullptr)));
+    if (wanted(verb, kTrain)) session.add(train_record(common, options));
+    if (wanted(verb, kDecode))
+        session.add(bench::bench_decode(inference_request(request, options, inference),
+                                        session.machine()));
+    if (wanted(verb, kPrefill))
+        session.add(bench::bench_prefill(inference_request(request, options, inference)));
     if (wanted(verb, kData)) session.add(bench::bench_data(request));
-    if (wanted(verb, kTokenizer)) session.add(bench::bench_tokenizer(tokenizer_request()));
+    if (wanted(verb, kLoad)) session.add(bench::bench_load(storage_request(common, options)));
+    if (wanted(verb, kCheckpoint))
+        session.add(bench::bench_checkpoint(storage_request(common, options)));
+    if (wanted(verb, kTokenizer)) session.add(bench::bench_tokenizer(tokenizer_request(options)));
     session.write();
     return 0;
 }
@@ -129,6 +127,12 @@ void add_tokenizer_options(CLI::App& app) {
         ->type_name("DIR");
 }
 
+void add_directory_option(CLI::App& app) {
+    app.add_option("--dir", options.directory,
+                   "write to this directory's disk (default: OUTPUT_DIR)")
+        ->type_name("DIR");
+}
+
 void add_serve_options(CLI::App& app) {
     app.add_option("--learning-rate", options.learning_rate, "of every step")
         ->check(CLI::Range(0.0, 1.0));
@@ -138,6 +142,7 @@ void add_serve_options(CLI::App& app) {
 
 std::function<int(const Common&)> add_options(CLI::App& app) {
     options = {.verb = &app};
+    inference = {};
     app.require_subcommand(1);
     app.add_option("--samples", options.samples, "executions that are timed")
         ->check(CLI::Range(1, 1000000));
@@ -147,16 +152,35 @@ std::function<int(const Common&)> add_options(CLI::App& app) {
         kMachine, "what the processor and the memory give, by number of threads");
     CLI::App& step =
         *app.add_subcommand(kStep, "a training step: tokens/s and where the time goes");
+    CLI::App& train = *app.add_subcommand(
+        kTrain, "the trainer: steps/s with logging, evaluation and checkpoints, against without");
+    CLI::App& decode = *app.add_subcommand(
+        kDecode, "generating one token of each sequence, at several lengths of context");
+    CLI::App& prefill = *app.add_subcommand(kPrefill, "reading a prompt, to the first new token");
     CLI::App& data = *app.add_subcommand(kData, "loading a micro-batch");
+    CLI::App& load = *app.add_subcommand(kLoad, "opening a model's files and a token file");
+    CLI::App& checkpoint = *app.add_subcommand(
+        kCheckpoint, "saving a run, against a plain write of as many bytes to the same disk");
     CLI::App& tokenizer =
         *app.add_subcommand(kTokenizer, "training, encoding and decoding of byte-level BPE");
     app.add_subcommand(kBandwidth, "memory bandwidth: read and copy");
     CLI::App& all = *app.add_subcommand(kAll, "all of them");
     CLI::App& serve_verb = *app.add_subcommand(
         kServe, "training steps when asked on standard input: what make bench-peers drives");
-    for (CLI::App* sub : {&machine, &step, &data, &all, &serve_verb}) add_step_options(*sub);
+    for (CLI::App* sub :
+         {&machine, &step, &decode, &prefill, &data, &load, &checkpoint, &all, &serve_verb})
+        add_step_options(*sub);
+    for (CLI::App* sub : {&decode, &prefill, &all}) add_inference_options(*sub, inference);
+    for (CLI::App* sub : {&train, &load, &checkpoint, &all}) add_directory_option(*sub);
+    for (CLI::App* sub : {&train, &all})
+        sub->add_option("--steps", options.steps, "of a run's stretch that is timed")
+            ->check(CLI::Range(2, 1000000));
     for (CLI::App* sub : {&tokenizer, &all}) add_tokenizer_options(*sub);
     add_serve_options(serve_verb);
+    step.add_option("--run", options.run,
+                    "measure this run's configuration; its report then shows the breakdown")
+        ->type_name("DIR");
+    step.add_option("--svg", options.svg, "write the breakdown as a picture")->type_name("FILE");
     step.add_flag("--breakdown", options.breakdown,
                   "time, FLOP/s, bytes and share of the roof of each group of operations");
     return run;
@@ -167,12 +191,13 @@ std::function<int(const Common&)> add_options(CLI::App& app) {
 extern const Command cmd_bench;
 const Command cmd_bench = {
     .name = "bench",
-    .summary = "measure this machine: training step, data, tokenizer, memory",
+    .summary = "measure this machine: training, decoding, data, files, memory",
     .needs = "",
     .add_options = add_options,
     .examples =
         "knlp bench step\n"
         "knlp bench step --size 124M --batch 4 --precision bf16 --breakdown\n"
+        "knlp bench decode --size 124M --dtype bf16 --batch 8\n"
         "knlp bench tokenizer --text FILE --json\n"
         "knlp bench all --out results/bench-NAME.json"};
 

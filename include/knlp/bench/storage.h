@@ -1,0 +1,33 @@
+#pragma once
+
+#include "knlp/bench/record.h"
+#include "knlp/config/model.h"
+#include "knlp/config/train.h"
+
+#include <cstdint>
+#include <filesystem>
+#include <vector>
+
+namespace knlp::bench {
+
+/// Files of a model, on the disk that holds `directory`.
+struct StorageRequest {
+    config::Model model;  // vocab_size 0: 257
+    config::Optimizer optimizer;
+    uint64_t seed = 1;
+    int64_t threads = 0;  // 0 = usable cores
+    int64_t samples = 7;
+    std::filesystem::path directory;  // must exist; what is written below it is deleted
+};
+
+/// "checkpoint": seconds to save weights and optimizer state as a run does, copying and hashing
+/// included, until they are on the disk; rival "write + fsync" of as many bytes in one file, in
+/// turns. results mb_per_s, stall_ms (what training waits for: the copy), ratio. Error{kRun,
+/// "E_DISK"} when there is no room for three of them.
+Record bench_checkpoint(const StorageRequest& request);
+
+/// "load.model": opening a model of such a size, weights in memory at the end, from the page cache;
+/// rival "read" of its file into memory. "load.tokens": mapping a token file and reading all of it.
+std::vector<Record> bench_load(const StorageRequest& request);
+
+}  // namespace knlp::bench
