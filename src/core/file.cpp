@@ -2,6 +2,7 @@
 
 #include "knlp/core/error.h"
 #include "knlp/core/hash.h"
+#include "piece_writer.h"
 
 #include <fcntl.h>
 #include <sys/file.h>
@@ -13,7 +14,6 @@
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
-#include <new>
 #include <random>
 #include <utility>
 #include <vector>
@@ -36,11 +36,6 @@ void fail_io(const fs::path& path, std::string_view what, int error_number) {
 namespace {
 
 constexpr size_t kBufferBytes = size_t{1} << 20;
-// A large file is written in pieces that keep a disk busy, at addresses and offsets that O_DIRECT
-// takes on every file system.
-constexpr size_t kPieceBytes = size_t{8} << 20;
-constexpr size_t kPieceAlignment = 4096;
-
 /// Directory part of a path, "." when it has none.
 fs::path parent_of(const fs::path& path) {
     const fs::path parent = path.parent_path();
@@ -59,12 +54,6 @@ int write_all(int fd, std::span<const std::byte>& rest) {
         rest = rest.subspan(static_cast<size_t>(n));
     }
     return 0;
-}
-
-/// Switches O_DIRECT; false where the file system does not know it.
-bool set_direct(int fd, bool on) {
-    const int flags = ::fcntl(fd, F_GETFL);
-    return flags >= 0 && ::fcntl(fd, F_SETFL, on ? flags | O_DIRECT : flags & ~O_DIRECT) == 0;
 }
 
 int open_for_reading(const fs::path& path) {
@@ -131,18 +120,15 @@ AtomicFile::AtomicFile(fs::path path) : path_(std::move(path)) {
 }
 
 AtomicFile::~AtomicFile() {
+    pieces_.reset();  // its threads write to fd_
     if (fd_ >= 0) ::close(fd_);
     if (!temporary_.empty()) ::unlink(temporary_.c_str());
-}
-
-void AtomicFile::Free::operator()(std::byte* bytes) const {
-    std::free(bytes);
 }
 
 void AtomicFile::expect(int64_t bytes) {
     KNLP_CHECK(fd_ >= 0 && bytes_ == 0 && bytes >= 0);
     expected_ = bytes;
-    if (std::cmp_less(bytes, kPieceBytes)) return;
+    if (std::cmp_less(bytes, 2 * PieceWriter::kBytes)) return;
     int result = 0;
     do {
         result = ::fallocate(fd_, 0, 0, bytes);
@@ -150,22 +136,21 @@ void AtomicFile::expect(int64_t bytes) {
     // Where space cannot be set aside, the writes will tell.
     if (result != 0 && (errno == ENOSPC || errno == EDQUOT || errno == EFBIG))
         fail_io(path_, fmt::format("no room for {} bytes", bytes), errno);
-    capacity_ = kPieceBytes;
-    direct_ = set_direct(fd_, true);
+    pieces_ = std::make_unique<PieceWriter>(fd_);
 }
 
 void AtomicFile::write(std::span<const std::byte> bytes) {
     KNLP_CHECK(fd_ >= 0);
-    if (!buffer_) {
-        capacity_ = std::max(capacity_, kBufferBytes);
-        buffer_.reset(static_cast<std::byte*>(std::aligned_alloc(kPieceAlignment, capacity_)));
-        if (!buffer_) throw std::bad_alloc();
-    }
-    bytes_ += std::ssize(bytes);
     while (!bytes.empty()) {
+        if (piece_ == nullptr) {
+            if (!pieces_) buffer_.resize(kBufferBytes);
+            piece_ = pieces_ ? pieces_->take() : buffer_.data();
+            capacity_ = pieces_ ? PieceWriter::kBytes : buffer_.size();
+        }
         const size_t n = std::min(capacity_ - used_, bytes.size());
-        std::memcpy(buffer_.get() + used_, bytes.data(), n);
+        std::memcpy(piece_ + used_, bytes.data(), n);
         used_ += n;
+        bytes_ += static_cast<int64_t>(n);
         bytes = bytes.subspan(n);
         if (used_ == capacity_) flush();
     }
@@ -176,16 +161,17 @@ void AtomicFile::write(std::string_view text) {
 }
 
 void AtomicFile::flush() {
-    std::span<const std::byte> rest(buffer_.get(), used_);
+    std::span<const std::byte> rest(piece_, used_);
+    const int64_t offset = bytes_ - static_cast<int64_t>(used_);
     hash_->update(rest);
-    if (direct_ && used_ < capacity_) direct_ = !set_direct(fd_, false);  // the end is not aligned
-    int error_number = write_all(fd_, rest);
-    if (error_number == EINVAL && direct_) {
-        // Accepted when asked for, refused when used: some file systems do.
-        direct_ = !set_direct(fd_, false);
-        error_number = write_all(fd_, rest);
-    }
     used_ = 0;
+    if (pieces_ && rest.size() == capacity_) {
+        pieces_->give(std::exchange(piece_, nullptr), offset);
+        return;
+    }
+    int error_number = pieces_ ? pieces_->finish() : 0;
+    if (error_number == 0 && pieces_ && ::lseek(fd_, offset, SEEK_SET) < 0) error_number = errno;
+    if (error_number == 0) error_number = write_all(fd_, rest);
     if (error_number != 0) fail_io(path_, "cannot write", error_number);
 }
 
@@ -197,6 +183,9 @@ uint64_t AtomicFile::xxh3() const {
 void AtomicFile::commit() {
     KNLP_CHECK(fd_ >= 0 && (expected_ < 0 || expected_ == bytes_));
     if (used_ > 0) flush();
+    if (const int error_number = pieces_ ? pieces_->finish() : 0; error_number != 0)
+        fail_io(path_, "cannot write", error_number);
+    pieces_.reset();
     if (::fsync(fd_) != 0) fail_io(path_, "cannot fsync", errno);
     if (::close(std::exchange(fd_, -1)) != 0) fail_io(path_, "cannot close", errno);
     if (::rename(temporary_.c_str(), path_.c_str()) != 0)

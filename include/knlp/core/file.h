@@ -7,9 +7,11 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace knlp {
 
+class PieceWriter;
 class Xxh3;
 
 /// Whole file as text. Throws Error{kData} naming the path when it cannot be read, or when it is
@@ -36,17 +38,15 @@ public:
     void commit();
 
 private:
-    struct Free {
-        void operator()(std::byte* bytes) const;
-    };
     void flush();
 
     std::filesystem::path path_, temporary_;
     int fd_ = -1;
     int64_t bytes_ = 0, expected_ = -1;
-    std::unique_ptr<std::byte[], Free> buffer_;
+    std::vector<std::byte> buffer_;
+    std::byte* piece_ = nullptr;  // being filled: of buffer_, or of pieces_ for a large file
     size_t used_ = 0, capacity_ = 0;
-    bool direct_ = false;  // O_DIRECT is set: whole aligned buffers only
+    std::unique_ptr<PieceWriter> pieces_;
     std::unique_ptr<Xxh3> hash_;
 };
 
