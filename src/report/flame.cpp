@@ -160,10 +160,11 @@ constexpr const char* kBoxCss =
 std::string flame_css() {
     return std::string(kBoxCss) +
            ".flame{display:block;margin:.9rem 0 .4rem}\n"
-           ".groups{table-layout:auto}\n"
+           ".groups{table-layout:auto;white-space:nowrap}\n"
            ".groups th,.groups th:first-child,.groups th:nth-child(3){width:auto}\n"
+           ".groups th+th,.groups td{padding-left:.6rem}\n"
            ".groups td,.groups thead th+th{text-align:right;font-variant-numeric:tabular-nums}\n"
-           ".groups tbody th{color:var(--text);font-weight:400;white-space:nowrap}\n"
+           ".groups tbody th{color:var(--text);font-weight:400}\n"
            ".swatch-box{display:inline-block;width:.85rem;height:.85rem;margin-right:.5rem;"
            "border:1px solid var(--muted);border-radius:.2rem;vertical-align:-.1rem}\n"
            ".scroll{overflow-x:auto}\n";

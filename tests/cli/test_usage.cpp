@@ -62,7 +62,8 @@ TEST_F(Usage, ListingRunsMakesNoDirectory) {
 }
 
 TEST_F(Usage, EveryBenchmarkRefusesUnknownSymbolsBeforeItMeasures) {
-    for (const char* what : {"step", "data", "tokenizer", "bandwidth"})
+    for (const char* what : {"machine", "step", "train", "data", "load", "checkpoint", "tokenizer",
+                             "bandwidth"})
         expect_failure({"bench", what, "--set", "LEARNIG_RATE=1"}, 2, "E_UNKNOWN_SYMBOL",
                        {"LEARNING_RATE"});
 }
