@@ -1,0 +1,36 @@
+#pragma once
+
+#include "knlp/bench/record.h"
+#include "knlp/config/model.h"
+
+#include <cstdint>
+#include <vector>
+
+namespace knlp::bench {
+
+/// Inference on the CPU with weights that were only initialized: speed does not depend on them.
+struct InferenceRequest {
+    config::Model model;
+    int64_t batch = 1;                                 // sequences
+    std::vector<int64_t> contexts = {128, 512, 1024};  // decode: tokens seen, the new one included
+    int64_t prompt = 1024;                             // prefill: tokens of each sequence
+    bool bf16 = false;                                 // weights held as bfloat16
+    uint64_t seed = 1;
+    int64_t threads = 1;
+    int64_t samples = 9;  // at least 7 are taken
+};
+
+/// "decode.sN" for every context N (Error{kUsage} beyond the model's): seconds of one token of each
+/// sequence, logits included; bytes_moved are the weights, keys and values read. Results
+/// tokens_per_s; read_share, of the read bandwidth of `machine`; weight_bytes, kv_bytes; with more
+/// than one sequence times_batch_1, the ratio of tokens/s, measured here too. The last one has
+/// slope_ns (least squares over the contexts, nanoseconds a token of context) and slope_bytes_ns,
+/// what the keys and values of a token of context take at the read bandwidth.
+std::vector<Record> bench_decode(const InferenceRequest& request, const Machine& machine);
+
+/// "prefill": seconds until the logits after the prompt are there: the time to the first token.
+/// Results tokens_per_s; gflops, of matrix products alone; gemm_gflops, of the same products by
+/// the fastest route of each, measured here; gemm_share, the ratio of both.
+Record bench_prefill(const InferenceRequest& request);
+
+}  // namespace knlp::bench
