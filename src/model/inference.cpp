@@ -195,34 +195,34 @@ void Inference::product(const Worker& worker, const MatrixView& matrix, const fl
     kernels_.gemm(args, worker.index, worker.count, own_workspace(worker));
 }
 
-void Inference::attend_whole(const Worker& worker, const Segment& segment, int64_t first_token,
-                             int64_t head) {
+void Inference::attend_whole(const Worker& worker, const Own& own) {
     const int64_t c = model_.d_model;
-    const float* qkv = qkv_.floats() + first_token * 3 * c;
+    const float* qkv = qkv_.floats() + own.first_token * 3 * c;
     kernels_.causal_attention({.q = qkv,
                                .k = qkv + c,
                                .v = qkv + 2 * c,
-                               .y = y_.floats() + first_token * c,
-                               .lse = lse_.floats() + first_token * model_.n_head,
+                               .y = y_.floats() + own.first_token * c,
+                               .lse = lse_.floats() + own.first_token * model_.n_head,
                                .batch = 1,
                                .n_head = model_.n_head,
-                               .t = std::ssize(segment.ids),
+                               .t = std::ssize(own.segment.ids),
                                .d_head = c / model_.n_head,
                                .qkv_stride = 3 * c,
                                .y_stride = c,
                                .softmax_scale = softmax_scale()},
-                              head, head + 1, own_workspace(worker));
+                              own.first_head, own.last_head, own_workspace(worker));
 }
 
-void Inference::attend_cached(const Worker& worker, const Segment& segment, int64_t first_token,
-                              int64_t head, const float* k, const float* v) {
+void Inference::attend_cached(const Worker& worker, const Own& own, const float* k,
+                              const float* v) {
     const int64_t c = model_.d_model;
+    const Segment& segment = own.segment;
     const int64_t start = (segment.row * capacity_ + segment.slot - segment.position) * c;
     for (int64_t i = 0; i < std::ssize(segment.ids); ++i)
-        kernels_.decode_attention({.q = qkv_.floats() + (first_token + i) * 3 * c,
+        kernels_.decode_attention({.q = qkv_.floats() + (own.first_token + i) * 3 * c,
                                    .k = k + start,
                                    .v = v + start,
-                                   .y = y_.floats() + (first_token + i) * c,
+                                   .y = y_.floats() + (own.first_token + i) * c,
                                    .batch = 1,
                                    .n_head = model_.n_head,
                                    .d_head = c / model_.n_head,
@@ -230,34 +230,41 @@ void Inference::attend_cached(const Worker& worker, const Segment& segment, int6
                                    .capacity = capacity_,
                                    .q_stride = 3 * c,
                                    .softmax_scale = softmax_scale()},
-                                  head, head + 1, static_cast<float*>(own_workspace(worker)));
+                                  own.first_head, own.last_head,
+                                  static_cast<float*>(own_workspace(worker)));
 }
 
-void Inference::store(const Segment& segment, int64_t first_token, int64_t head, float* k,
-                      float* v) const {
-    const int64_t c = model_.d_model, d = c / model_.n_head;
-    for (int64_t i = 0; i < std::ssize(segment.ids); ++i) {
-        const float* from = qkv_.floats() + (first_token + i) * 3 * c + c + head * d;
-        const int64_t to = (segment.row * capacity_ + segment.slot + i) * c + head * d;
-        std::memcpy(k + to, from, static_cast<size_t>(d) * sizeof(float));
-        std::memcpy(v + to, from + c, static_cast<size_t>(d) * sizeof(float));
+void Inference::store(const Own& own, float* k, float* v) const {
+    const int64_t c = model_.d_model, d = c / model_.n_head, at = own.first_head * d;
+    const auto bytes = static_cast<size_t>((own.last_head - own.first_head) * d) * sizeof(float);
+    for (int64_t i = 0; i < std::ssize(own.segment.ids); ++i) {
+        const float* from = qkv_.floats() + (own.first_token + i) * 3 * c + c + at;
+        const int64_t to = (own.segment.row * capacity_ + own.segment.slot + i) * c + at;
+        std::memcpy(k + to, from, bytes);
+        std::memcpy(v + to, from + c, bytes);
     }
 }
 
 void Inference::attend(const Worker& worker, float* k, float* v) {
-    const int64_t n_segments = std::ssize(segments_);
-    // Heads first: segments differ in length, heads do not.
-    const Worker::Range range = worker.share(n_segments * model_.n_head);
-    for (int64_t pair = range.first; pair < range.last; ++pair) {
-        const int64_t head = pair / n_segments, index = pair % n_segments;
-        const Segment& segment = segments_[static_cast<size_t>(index)];
-        const int64_t first_token = first_token_[static_cast<size_t>(index)];
-        // Nobody else needs this head of this row: no meeting between storing and reading.
-        if (k != nullptr) store(segment, first_token, head, k, v);
-        if (k == nullptr || (segment.position == 0 && segment.ids.size() > 1))
-            attend_whole(worker, segment, first_token, head);
+    const int64_t n = std::ssize(segments_), n_head = model_.n_head;
+    const Worker::Range range = worker.share(n * n_head);
+    // Decoding goes through whole rows of the cache. Otherwise a worker has the same heads of all
+    // segments: these differ in length, heads do not.
+    const bool by_row = rows_ == n;
+    for (int64_t i = 0; i < n; ++i) {
+        const auto first_head = [&](int64_t pair) {
+            return by_row ? std::clamp<int64_t>(pair - i * n_head, 0, n_head)
+                          : std::clamp<int64_t>((pair - i + n - 1) / n, 0, n_head);
+        };
+        const Own own{segments_[static_cast<size_t>(i)], first_token_[static_cast<size_t>(i)],
+                      first_head(range.first), first_head(range.last)};
+        if (own.first_head == own.last_head) continue;
+        // Nobody else needs these heads of this row: no meeting between storing and reading.
+        if (k != nullptr) store(own, k, v);
+        if (k == nullptr || (own.segment.position == 0 && own.segment.ids.size() > 1))
+            attend_whole(worker, own);
         else
-            attend_cached(worker, segment, first_token, head, k, v);
+            attend_cached(worker, own, k, v);
     }
 }
 

@@ -106,6 +106,11 @@ public:
 
 private:
     enum class Then { kStore, kGelu, kAdd };
+    /// Heads of a segment that a worker attends with.
+    struct Own {
+        const Segment& segment;
+        int64_t first_token = 0, first_head = 0, last_head = 0;
+    };
 
     void prepare(std::span<const Segment> segments, const CacheView* cache);
     /// Memory for norms and products of `rows` rows, and `kernel_bytes` of workspace a worker.
@@ -118,11 +123,9 @@ private:
     void product(const Worker& worker, const MatrixView& matrix, const float* x, float* y,
                  int64_t rows, Then then);
     void attend(const Worker& worker, float* k, float* v);
-    void store(const Segment& segment, int64_t first_token, int64_t head, float* k, float* v) const;
-    void attend_cached(const Worker& worker, const Segment& segment, int64_t first_token,
-                       int64_t head, const float* k, const float* v);
-    void attend_whole(const Worker& worker, const Segment& segment, int64_t first_token,
-                      int64_t head);
+    void store(const Own& own, float* k, float* v) const;
+    void attend_cached(const Worker& worker, const Own& own, const float* k, const float* v);
+    void attend_whole(const Worker& worker, const Own& own);
     /// Hidden states of these tokens side by side.
     const float* choose(std::span<const int64_t> tokens);
     float* own_normed(const Worker& worker) const;

@@ -3,6 +3,7 @@
 #include "knlp/core/error.h"
 #include "knlp/core/host.h"
 #include "knlp/data/tokenizer.h"
+#include "knlp/model/decoder.h"
 #include "knlp/model/gpt2.h"
 #include "knlp/model/runtime.h"
 #include "knlp/model/weights.h"
@@ -14,6 +15,7 @@ struct LoadedModel::State {
     ModelSource source;
     std::unique_ptr<Gpt2> gpt2;
     std::unique_ptr<data::Tokenizer> tokenizer;
+    bool bf16 = false;
     double load_seconds = 0;
 };
 
@@ -40,6 +42,8 @@ LoadedModel::LoadedModel(const LoadRequest& request) : state_(std::make_unique<S
     if (request.untie) state.source.model.weight_tying = false;
     const at::Device device = resolve_device(request.device);
     state.gpt2 = std::make_unique<Gpt2>(state.source.model, device);
+    state.bf16 = request.bf16;
+    prepare_weights(*state.gpt2, state.bf16);
     load_weights(state.source.weights, *state.gpt2, !state.source.model.weight_tying,
                  request.check_finite);
     const std::filesystem::path place = tokenizer_place(request, state.source);
@@ -59,6 +63,9 @@ Gpt2& LoadedModel::gpt2() {
 }
 const config::Model& LoadedModel::config() const {
     return state_->source.model;
+}
+bool LoadedModel::bf16() const {
+    return state_->bf16;
 }
 bool LoadedModel::has_tokenizer() const {
     return state_->tokenizer != nullptr;

@@ -256,6 +256,7 @@ void write_logits(Gpt2& model, std::span<const int64_t> ids, const std::filesyst
             fail(kData, "token {} at position {} is outside vocabulary {}", ids[i], i,
                  config.vocab_size);
     ForwardContext context;
+    context.bf16 = model.find("wte.weight")->value.scalar_type() == at::kBFloat16;
     const at::Tensor input = at::tensor(at::ArrayRef<int64_t>(ids.data(), ids.size()), at::kLong)
                                  .unsqueeze(0)
                                  .to(model.device());

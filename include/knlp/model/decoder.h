@@ -9,6 +9,11 @@ namespace knlp::model {
 class Gpt2;
 class KvCache;
 
+/// Makes room for weights that inference alone will read, before they are loaded: matrices as
+/// bfloat16 when asked to, so that they never take the memory of fp32, and all on large pages where
+/// the system has them. Contents are undefined afterwards.
+void prepare_weights(Gpt2& model, bool bf16);
+
 /// Inference on the CPU by our own kernels, without autograd: what generation and scoring use where
 /// suits() says so. One token of up to 16 rows reads every weight once and is limited by memory;
 /// more tokens are matrix products.

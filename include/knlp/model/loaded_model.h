@@ -22,6 +22,7 @@ struct LoadRequest {
     bool check_finite = false;        // refuse NaN and infinite weights
     bool untie = false;               // a head that differs from the token embedding is kept
     std::filesystem::path tokenizer;  // directory or rank file instead of the model's own
+    bool bf16 = false;  // matrices are held as bfloat16, rounded once while they are read
 };
 
 /// A model with its weights and, where one is known, its tokenizer; for those who may not see
@@ -36,6 +37,7 @@ public:
 
     Gpt2& gpt2();
     const config::Model& config() const;
+    bool bf16() const;  // as asked for
     bool has_tokenizer() const;
     /// Error{kUsage} saying how to name one when there is none.
     const data::Tokenizer& tokenizer() const;

@@ -93,7 +93,8 @@ EvalReport eval_hellaswag(model::LoadedModel& model, const EvalOptions& options)
     };
     const std::vector<model::ChoiceScore> scores =
         score_hellaswag(model.gpt2(), model.tokenizer(), items, style,
-                        options.batch > 0 ? options.batch : kBatch, options.precision == "bfloat16",
+                        options.batch > 0 ? options.batch : kBatch,
+                        model.bf16() || options.precision == "bfloat16",
                         progress);
     EvalReport report;
     if (stop_signal() != 0) return report;
@@ -103,6 +104,7 @@ EvalReport eval_hellaswag(model::LoadedModel& model, const EvalOptions& options)
     report.summary = {
         {"schema", 1}, {"task", "hellaswag"}, {"model", model.weights().string()},
         {"style", options.style}, {"limit", options.limit},
+        {"dtype", model.bf16() ? "bf16" : "fp32"},
         {"data", {{"path", options.data}, {"sha256", sha256_file(options.data)}}},
         {"n", plain.n}, {"acc", json_of(plain)}, {"acc_norm", json_of(normalized)},
         {"results", {{"hellaswag", {{"acc,none", plain.value},

@@ -21,7 +21,9 @@ namespace {
 
 constexpr int64_t kDefaultEvalTokens = 262144, kDefaultBatch = 8;
 
-std::string precision_of(const EvalOptions& options, const nlohmann::json& manifest) {
+std::string precision_of(const model::LoadedModel& model, const EvalOptions& options,
+                         const nlohmann::json& manifest) {
+    if (model.bf16()) return "bfloat16";  // the weights are
     if (!options.precision.empty()) return options.precision;
     return from_manifest<std::string>(manifest, "eval", "precision", "float32");
 }
@@ -95,7 +97,7 @@ EvalReport eval_loss(model::LoadedModel& model, const EvalOptions& options) {
     if (data.from_run && options.split == "val" && options.tokens == 0 && !same)
         log::warn("the windows differ from those of training: {} has changed since", data.path);
 
-    const std::string precision = precision_of(options, manifest);
+    const std::string precision = precision_of(model, options, manifest);
     const train::EvalResult result = train::evaluate_windows(
         model.gpt2(), data.tokens, starts, batch_of(options, manifest),
         precision == "bfloat16" ? config::Precision::kBfloat16 : config::Precision::kFloat32,
@@ -127,7 +129,7 @@ EvalReport eval_perplexity(model::LoadedModel& model, const EvalOptions& options
     const EvalData data = open_eval_data(model, options.data, options.split);
     const int64_t stride = options.stride < 0 ? std::max<int64_t>(1, model.config().n_ctx / 2)
                                               : options.stride;
-    const std::string precision = precision_of(options, data.run_manifest);
+    const std::string precision = precision_of(model, options, data.run_manifest);
     const double started = steady_seconds();
     Progress progress;
     const model::Perplexity result = measure_perplexity(

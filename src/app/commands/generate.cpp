@@ -22,7 +22,7 @@ constexpr int64_t kLargestPrompt = int64_t{64} << 20;
 
 struct Options {
     ModelFlags model;
-    std::string prompt, prompt_file, batch_file, overflow = "stop", truncate, precision = "float32";
+    std::string prompt, prompt_file, batch_file, overflow = "stop", truncate;
     model::GenerationOptions generation{.sampling = {.top_k = 200}};
     bool greedy = false, no_cache = false, ignore_eot = false, no_echo = false;
 };
@@ -74,6 +74,7 @@ nlohmann::json json_of(const model::GenerationResult& result, const std::vector<
                         {"truncated_tokens", row.truncated_tokens}, {"new_tokens", row.ids.size()}});
     }
     return {{"model", weights.string()},
+            {"dtype", options.generation.bf16 ? "bf16" : "fp32"},
             {"sampling", {{"temperature", sampling.temperature}, {"top_k", sampling.top_k},
                           {"top_p", sampling.top_p}, {"min_p", sampling.min_p},
                           {"seed", sampling.seed}}},
@@ -103,7 +104,6 @@ void apply_switches() {
     generation.stop_at_eot = !options.ignore_eot;
     generation.overflow = options.overflow == "slide" ? model::Overflow::kSlide : model::Overflow::kStop;
     generation.truncate_left = options.truncate == "left";
-    generation.bf16 = options.precision == "bfloat16";
     check_sampling(generation.sampling);
 }
 
@@ -111,6 +111,7 @@ int run(const Common& common) {
     apply_switches();
     const std::vector<std::string> prompts = read_prompts();
     model::LoadedModel model = load_model(common, options.model);
+    options.generation.bf16 = model.bf16();
     const data::Tokenizer& tokenizer = model.tokenizer();
     std::vector<std::vector<int32_t>> ids;
     for (const std::string& prompt : prompts) ids.push_back(tokenizer.encode(prompt));
@@ -169,14 +170,12 @@ std::function<int(const Common&)> add_options(CLI::App& app) {
     app.add_flag("--ignore-eot", options.ignore_eot, "go on after an end of text");
     app.add_flag("--no-cache", options.no_cache, "run the whole context for every token");
     app.add_option("--prefill-chunk", generation.prefill_chunk,
-                   "prompt tokens read at once (default: 64)");
+                   "prompt tokens of a row read at once (default: 1024)");
     app.add_option("--overflow", options.overflow,
                    "when the context is full: stop, or slide on with its last half (default: stop)")
         ->check(CLI::IsMember({"stop", "slide"}));
     app.add_option("--truncate", options.truncate, "left: a prompt too long loses its beginning")
         ->check(CLI::IsMember({"left"}));
-    app.add_option("--precision", options.precision, "float32 or bfloat16 (default: float32)")
-        ->check(CLI::IsMember({"float32", "bfloat16"}));
     app.add_flag("--no-echo", options.no_echo, "do not print the prompt before its continuation");
     return run;
 }

@@ -21,6 +21,10 @@ void add_model_flags(CLI::App& app, ModelFlags& flags) {
     app.add_option("--device", flags.device, "auto, cpu, cuda or cuda:N (default: auto)");
     app.add_option("--threads", flags.threads, "CPU threads, 0 = all usable cores (default: 0)")
         ->check(CLI::Range(0, 4096));
+    app.add_option("--dtype", flags.dtype,
+                   "hold the matrices as fp32, or rounded to bf16: half the memory, and faster "
+                   "(default: fp32)")
+        ->check(CLI::IsMember({"fp32", "bf16"}));
     app.add_flag("--untie", flags.untie, "keep an output head that differs from the token embedding");
     app.add_flag("--check-finite", flags.check_finite, "refuse weights that are NaN or infinite");
 }
@@ -39,12 +43,15 @@ std::filesystem::path model_path(const Common& common, const ModelFlags& flags) 
 }
 
 model::LoadedModel load_model(const Common& common, const ModelFlags& flags) {
+    const bool bf16 = flags.dtype == "bf16";
+    if (bf16) log::info("weights: matrices rounded to bf16 (--dtype fp32 keeps them)");
     return model::LoadedModel({.path = model_path(common, flags),
                                .device = flags.device,
                                .threads = flags.threads,
                                .check_finite = flags.check_finite,
                                .untie = flags.untie,
-                               .tokenizer = flags.tokenizer});
+                               .tokenizer = flags.tokenizer,
+                               .bf16 = bf16});
 }
 
 bool put_stdout(std::string_view text) {

@@ -9,9 +9,9 @@
 namespace knlp::app {
 
 /// Flags of the verbs that read a model: --model, --tokenizer, --device, --threads, --check-finite,
-/// --untie.
+/// --untie, --dtype.
 struct ModelFlags {
-    std::string model, tokenizer, device = "auto";
+    std::string model, tokenizer, device = "auto", dtype = "fp32";
     int64_t threads = 0;
     bool check_finite = false, untie = false;
 };
