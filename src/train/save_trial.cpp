@@ -20,6 +20,8 @@ struct SaveTrial::State {
     std::string optimizer_name;
     model::Gpt2 gpt2;
     std::unique_ptr<optim::Optimizer> optimizer;
+    fs::path last;  // checkpoint of the save before
+    int64_t step = 0;
 };
 
 namespace {
@@ -35,7 +37,8 @@ SaveTrial::SaveTrial(const config::Model& model, const config::Optimizer& optimi
                      int64_t threads)
     : state_(new State{.optimizer_name = optimizer.name,
                        .gpt2 = model::Gpt2(after_start(model, threads), at::kCPU),
-                       .optimizer = nullptr}) {
+                       .optimizer = nullptr,
+                       .last = {}}) {
     state_->gpt2.initialize(seed);
     state_->optimizer =
         optim::optimizer_type(optimizer.name).make(optimizer, state_->gpt2.parameters());
@@ -57,12 +60,14 @@ int64_t SaveTrial::bytes() const {
 }
 
 SaveTrial::Times SaveTrial::save(const fs::path& run_directory) {
-    const double begin = steady_seconds();
     State& s = *state_;
+    // A run deletes old checkpoints when the new one is there; that is no part of saving it.
+    if (!s.last.empty()) fs::remove_all(s.last);
+    const double begin = steady_seconds();
     const std::shared_ptr<const Snapshot> copies =
         Snapshot::take(s.gpt2, *s.optimizer, s.optimizer_name);
     const double copied = steady_seconds();
-    write_checkpoint(run_directory, 0, [&](const fs::path& into) {
+    s.last = write_checkpoint(run_directory, ++s.step, [&](const fs::path& into) {
         return copies != nullptr ? copies->write(into)
                                  : write_tensors(into, s.gpt2, *s.optimizer, s.optimizer_name);
     });
