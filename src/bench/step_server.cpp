@@ -119,19 +119,18 @@ private:
                 .micro = micro,
                 .first_row = micro * request_.batch,
                 .bf16 = request_.precision == config::Precision::kBfloat16};
-            const at::Tensor loss =
-                gpt2_.loss(tensor_of(batch.inputs, batch.rows, batch.n_ctx, gpt2_.device()),
+            sum += gpt2_
+                       .loss_and_gradients(
+                           tensor_of(batch.inputs, batch.rows, batch.n_ctx, gpt2_.device()),
                            tensor_of(batch.targets, batch.rows, batch.n_ctx, gpt2_.device()),
-                           context, static_cast<double>(targets));
-            sum += loss.item<double>();
-            loss.backward();
+                           context, static_cast<double>(targets))
+                       .item<double>();
         }
         const optim::StepInfo info = optimizer_->step(rate_);
         if (!info.finite)
             fail_code(kRun, "E_DIVERGED", "the gradient of {} is not finite in step {}",
                       info.first_bad, step_);
-        for (model::Parameter& parameter : gpt2_.parameters())
-            parameter.value.mutable_grad().reset();
+        gpt2_.clear_gradients();
         ++step_;
         return sum;
     }

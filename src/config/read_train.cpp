@@ -61,7 +61,10 @@ Train read_train(const Symbols& symbols) {
     t.eval_precision = precision_of(symbols.text("EVAL_PRECISION"));
     t.max_bad_steps = symbols.integer("MAX_BAD_STEPS");
     t.sanity_overfit = symbols.on("SANITY_OVERFIT");
-    t.gemm = symbols.on("GEMM_ATEN") ? "aten" : symbols.on("GEMM_ONEDNN") ? "onednn" : "auto";
+    t.gemm = symbols.on("GEMM_NATIVE")   ? "native"
+             : symbols.on("GEMM_ATEN")   ? "aten"
+             : symbols.on("GEMM_ONEDNN") ? "onednn"
+                                         : "auto";
     return t;
 }
 

@@ -115,12 +115,10 @@ std::optional<double> Loop::accumulate(data::BatchLoader& loader, StepEnd& why) 
                                       .micro = micro,
                                       .first_row = micro * plan.micro,
                                       .bf16 = session_.bf16()};
-        const at::Tensor part = session_.gpt2->loss(ids.inputs, ids.targets, context, targets);
-        loss += part.item<double>();
-        const double forwarded = steady_seconds();
-        spent_.forward += forwarded - fetched;
-        if (std::isfinite(loss)) part.backward();
-        spent_.backward += steady_seconds() - forwarded;
+        loss += session_.gpt2->loss_and_gradients(ids.inputs, ids.targets, context, targets)
+                    .item<double>();
+        spent_.forward += context.forward_s;
+        spent_.backward += steady_seconds() - fetched - context.forward_s;
         show_progress(loss * static_cast<double>(plan.accumulation) /
                       static_cast<double>(micro + 1));
     }

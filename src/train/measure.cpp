@@ -26,8 +26,7 @@ double time_pass(Session& s, int64_t step, int64_t rows, int64_t length) {
     const double start = steady_seconds();
     model::ForwardContext context{
         .training = true, .seed = s.general.seed, .step = step, .bf16 = s.bf16()};
-    const at::Tensor loss = s.gpt2->loss(batch.inputs, batch.targets, context);
-    loss.backward();
+    const at::Tensor loss = s.gpt2->loss_and_gradients(batch.inputs, batch.targets, context);
     loss.item<double>();  // waits for the device
     clear_gradients(*s.gpt2);
     return steady_seconds() - start;
@@ -68,8 +67,7 @@ DeviceBatch to_device(const data::Batch& batch, at::Device device) {
 }
 
 void clear_gradients(model::Gpt2& model) {
-    for (model::Parameter& parameter : model.parameters())
-        parameter.value.mutable_grad() = at::Tensor();
+    model.clear_gradients();
 }
 
 void measure_time(Session& s, const TrainRequest& request, int64_t step, double elapsed_s) {

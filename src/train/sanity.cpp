@@ -34,15 +34,14 @@ SanityResult overfit_one_batch(const Session& s) {
     for (int64_t step = 0; step < kSteps && stop_signal() == 0; ++step) {
         // Without dropout: it is the model that is being tried, not the regularization.
         model::ForwardContext context{.training = false, .seed = s.general.seed, .step = step};
-        const at::Tensor loss = copy->loss(ids.inputs, ids.targets, context);
-        const double value = loss.item<double>();
+        copy->clear_gradients();
+        const double value =
+            copy->loss_and_gradients(ids.inputs, ids.targets, context).item<double>();
         if (step == 0) result.first_loss = result.last_loss = value;
         result.last_loss = std::min(result.last_loss, value);
         result.steps = step;
         result.passed = result.last_loss < kPassShare * result.first_loss;
         if (result.passed) break;
-        clear_gradients(*copy);
-        loss.backward();
         optimizer->step(
             std::max(kRate, s.train.learning_rate) *
             std::min(1.0, static_cast<double>(step + 1) / static_cast<double>(kWarmup)));

@@ -77,8 +77,7 @@ TrainOutcome dry_run(Session& s, const TrainRequest& request) {
     }
     const DeviceBatch ids = to_device(batch, s.device);
     model::ForwardContext context{.training = true, .seed = s.general.seed, .bf16 = s.bf16()};
-    const at::Tensor loss = s.gpt2->loss(ids.inputs, ids.targets, context);
-    loss.backward();
+    const at::Tensor loss = s.gpt2->loss_and_gradients(ids.inputs, ids.targets, context);
     const optim::StepInfo info = s.optimizer->step(s.train.learning_rate);
     for (const model::Parameter& parameter : s.gpt2->parameters())
         log::debug("{} [{}]{}", parameter.spec.name, fmt::join(parameter.spec.shape, ", "),

@@ -17,7 +17,7 @@ TEST_F(Version, JsonNamesWhatTheBinaryIsMadeOf) {
     EXPECT_EQ(v["libtorch"], config::build_info().torch_version);
     EXPECT_EQ(v["cuda"], config::built("USE_CUDA") == "y");
     EXPECT_EQ(v["isa"], name_of(isa()));
-    EXPECT_EQ(v["gemm_backends"].size(), 2u);
+    EXPECT_EQ(v["gemm_backends"].size(), 3u);
     for (const char* key : {"version", "git_commit", "compiler", "fmt", "json"})
         EXPECT_TRUE(v[key].is_string()) << key;
     EXPECT_TRUE(v["git_dirty"].is_boolean());

@@ -22,7 +22,7 @@ struct Model {
     Gelu gelu = Gelu::kTanh;
     AttentionBackend attention_backend = AttentionBackend::kAuto;
     double layer_norm_epsilon = 1e-5;
-    int64_t loss_chunk = 0;                // rows of logits at once; 0 = all
+    int64_t loss_chunk = 0;                // rows of logits at once; 0 = automatic
 
     int64_t d_head() const { return d_model / n_head; }
     int64_t padded_vocab() const { return (vocab_size + pad_vocab - 1) / pad_vocab * pad_vocab; }

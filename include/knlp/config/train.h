@@ -41,7 +41,7 @@ struct Train {
     int64_t checkpoint_interval = 1000, checkpoint_keep = 3;
     int64_t max_bad_steps = 10;            // consecutive non-finite steps before the run stops
     bool sanity_overfit = false;
-    std::string gemm = "auto";             // auto aten onednn
+    std::string gemm = "auto";             // auto native aten onednn
     bool tensorboard = true;
     int64_t sample_tokens = 500, sample_top_k = 200;
     double sample_temperature = 0.8, sample_top_p = 1.0;
