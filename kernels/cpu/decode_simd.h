@@ -3,10 +3,10 @@
 // Kernels of decoding for a vector type V (internal linkage, as V).
 //
 // gemv reads n k weights once and does `rows` multiply-adds with each: memory limits it for few
-// rows. Tiles of 4 outputs by up to V::kGemvRows rows: a weight loaded (and widened) meets several
-// rows, the further rows of the same outputs find the weights in the cache, and the lines of the
-// next 4 outputs are asked for meanwhile. Every sum over k is one chain of a vector of lanes, added
-// across lanes at the end in one order, whatever the tile.
+// rows. One row takes the weights as one stream. Several rows take tiles of 4 outputs by up to 4
+// rows (2 in AVX2: as many sums as registers), the further rows finding the weights in the cache.
+// Every sum over k is one chain of a vector of lanes, added across lanes at the end in one order,
+// whatever the tile: hence a row's bits do not depend on what shares its batch.
 //
 // decode_attention reads kv_len d_head keys and values of each pair, 2 operations a value: memory.
 // A token's heads lie side by side in the cache, so the heads of a row go together through chunks
@@ -26,65 +26,128 @@ namespace {
     __builtin_prefetch(line, 0, 3);
 }
 
-/// y of `rows` (at most kRows) rows by kOutputs outputs from output j on.
-template <class V, class W, int kOutputs, int kRows, bool ahead>
-void gemv_tile(const GemvArgs& a, int64_t j, int64_t row) {
-    using F = typename V::F;
-    static_assert(kOutputs * kRows <= V::kLanes);
-    F sum[V::kLanes];
-    for (int i = 0; i < V::kLanes; ++i) sum[i] = V::zero();
-    const W* w = static_cast<const W*>(a.w) + j * a.k;
-    const float* x = a.x + row * a.x_stride;
-    const auto step = [&](int64_t i, auto part) {
-        F left[kRows];
-        for (int r = 0; r < kRows; ++r) left[r] = V::load(x + r * a.x_stride + i, part);
-        for (int o = 0; o < kOutputs; ++o) {
-            if constexpr (ahead) fetch(w + (o + kOutputs) * a.k + i);
-            const F weight = V::load(w + o * a.k + i, part);
-            for (int r = 0; r < kRows; ++r)
-                sum[o * kRows + r] = V::fma(weight, left[r], sum[o * kRows + r]);
-        }
-    };
-    each_vector<V>(0, a.k, step);
-    alignas(64) float total[V::kLanes];
-    V::store(total, typename V::All{}, V::sum_each(sum));
-    for (int r = 0; r < kRows; ++r)
-        for (int o = 0; o < kOutputs; ++o) {
-            float& y = a.y[(row + r) * a.y_stride + j + o];
-            float value = total[o * kRows + r];
-            if (a.bias != nullptr) value += a.bias[j + o];
-            y = a.add ? y + value : value;
-        }
+/// x, loaded once: the compiler would repeat the load as an operand of every use.
+template <class F>
+[[gnu::always_inline]] inline F in_register(F x) {
+    asm("" : "+v"(x));
+    return x;
 }
 
-template <class V, class W, int kOutputs>
-void gemv_outputs(const GemvArgs& a, int64_t j) {
-    int64_t row = 0;
-    if constexpr (V::kLanes == 16)
-        for (; row + 4 <= a.rows; row += 4) {
-            if (row == 0)
-                gemv_tile<V, W, kOutputs, 4, true>(a, j, row);
-            else
-                gemv_tile<V, W, kOutputs, 4, false>(a, j, row);
+/// sums[row][output], a vector of lanes each, = (start) or += k products of kRows rows of x and
+/// kOutputs rows of w. Meanwhile asks for kFetch rows of `next`.
+template <class V, class W, int kOutputs, int kRows, int kFetch>
+[[gnu::always_inline]] inline void gemv_tile(const GemvArgs& a, const W* w, const W* next,
+                                             const float* x, int64_t k, bool start, float* sums) {
+    using F = typename V::F;
+    F sum[kOutputs][kRows];
+#pragma GCC unroll 4
+    for (int o = 0; o < kOutputs; ++o)
+#pragma GCC unroll 4
+        for (int r = 0; r < kRows; ++r)
+            sum[o][r] = start ? V::zero() : V::load_aligned(sums + (r * V::kLanes + o) * V::kLanes);
+    each_vector<V>(0, k, [&](int64_t i, auto part) {
+        F weight[kOutputs];
+#pragma GCC unroll 4
+        for (int f = 0; f < kFetch; ++f) fetch(next + f * a.k + i);
+#pragma GCC unroll 4
+        for (int o = 0; o < kOutputs; ++o) weight[o] = in_register(V::load(w + o * a.k + i, part));
+#pragma GCC unroll 4
+        for (int r = 0; r < kRows; ++r) {
+            const F left = in_register(V::load(x + r * a.x_stride + i, part));
+#pragma GCC unroll 4
+            for (int o = 0; o < kOutputs; ++o) sum[o][r] = V::fma(weight[o], left, sum[o][r]);
         }
-    for (; row + 2 <= a.rows; row += 2) {
-        if (row == 0)
-            gemv_tile<V, W, kOutputs, 2, true>(a, j, row);
-        else
-            gemv_tile<V, W, kOutputs, 2, false>(a, j, row);
+    });
+#pragma GCC unroll 4
+    for (int o = 0; o < kOutputs; ++o)
+#pragma GCC unroll 4
+        for (int r = 0; r < kRows; ++r)
+            V::store(sums + (r * V::kLanes + o) * V::kLanes, typename V::All{}, sum[o][r]);
+}
+
+constexpr int kGroup = 4;            // outputs whose weights are read together for several rows
+constexpr int64_t kPiece = 3 << 10;  // bytes of a row of weights read at a time
+
+/// All rows by kGroup outputs from weight row w on: a piece of these weights meets the rows in
+/// passes of nearly equal size, each asking for a share of the next piece: fewer requests are open
+/// at once then, and requests beyond what the core can keep open are dropped.
+template <class V, class W>
+void gemv_group(const GemvArgs& a, const W* w, float* sums) {
+    constexpr int64_t most = V::kLanes / 4, piece = kPiece / static_cast<int64_t>(sizeof(W));
+    const int64_t passes = (a.rows + most - 1) / most;
+    for (int64_t i = 0; i < a.k; i += piece) {
+        const bool last = a.k - i <= piece;
+        const int64_t k = last ? a.k - i : piece;
+        const W* next = last ? w + kGroup * a.k : w + i + piece;
+        int64_t row = 0;
+        for (int64_t pass = 0; pass < passes; ++pass) {
+            const int64_t rows = (a.rows - row + passes - pass - 1) / (passes - pass);
+            const float* x = a.x + row * a.x_stride + i;
+            float* to = sums + row * V::kLanes * V::kLanes;
+            const W* share = next + pass % 2 * 2 * a.k;
+            const auto tile = [&]<int kRows>() {
+                if (passes == 1)
+                    gemv_tile<V, W, kGroup, kRows, kGroup>(a, w + i, next, x, k, i == 0, to);
+                else
+                    gemv_tile<V, W, kGroup, kRows, 2>(a, w + i, share, x, k, i == 0, to);
+            };
+            if (rows == 1)
+                tile.template operator()<1>();
+            else if (rows == 2)
+                tile.template operator()<2>();
+            else if constexpr (most > 2) {
+                if (rows == 3)
+                    tile.template operator()<3>();
+                else
+                    tile.template operator()<4>();
+            }
+            row += rows;
+        }
     }
-    if (row == a.rows) return;
-    if (row == 0)
-        gemv_tile<V, W, kOutputs, 1, true>(a, j, row);
+}
+
+/// All rows by one output: one row reads the weights as a single stream.
+template <class V, class W>
+void gemv_output(const GemvArgs& a, const W* w, float* sums) {
+    constexpr int64_t ahead = 4096 / static_cast<int64_t>(sizeof(W));
+    for (int64_t row = 0; row < a.rows; ++row)
+        gemv_tile<V, W, 1, 1, 1>(a, w, w + ahead, a.x + row * a.x_stride, a.k, true,
+                                 sums + row * V::kLanes * V::kLanes);
+}
+
+/// Outputs j .. j + n - 1, at most a vector of them, of all rows (at most 16).
+template <class V, class W>
+void gemv_span(const GemvArgs& a, int64_t j, int64_t n) {
+    using F = typename V::F;
+    alignas(64) float sums[16 * V::kLanes * V::kLanes];
+    const W* w = static_cast<const W*>(a.w) + j * a.k;
+    float* y = a.y + j;
+    for (int64_t r = 0; r < a.rows; ++r) __builtin_prefetch(y + r * a.y_stride, 1, 3);
+    int64_t o = 0;
+    if (a.rows > 1 && a.k > 0)
+        for (; o + kGroup <= n; o += kGroup) gemv_group<V, W>(a, w + o * a.k, sums + o * V::kLanes);
+    for (; o < n; ++o) gemv_output<V, W>(a, w + o * a.k, sums + o * V::kLanes);
+    const auto finish = [&](auto part) {
+        const F bias = a.bias != nullptr ? V::load(a.bias + j, part) : V::zero();
+        for (int64_t r = 0; r < a.rows; ++r, y += a.y_stride) {
+            F each[V::kLanes];
+            for (int64_t i = 0; i < V::kLanes; ++i)
+                each[i] =
+                    i < n ? V::load_aligned(sums + (r * V::kLanes + i) * V::kLanes) : V::zero();
+            const F total = V::add(V::sum_each(each), bias);
+            V::store(y, part, a.add ? V::add(V::load(y, part), total) : total);
+        }
+    };
+    if (n == V::kLanes)
+        finish(typename V::All{});
     else
-        gemv_tile<V, W, kOutputs, 1, false>(a, j, row);
+        finish(V::head(n));
 }
 
 template <class V, class W>
 void gemv(const GemvArgs& a, int64_t first, int64_t last) {
-    int64_t j = first;
-    for (; j + 4 <= last; j += 4) gemv_outputs<V, W, 4>(a, j);
-    for (; j < last; ++j) gemv_outputs<V, W, 1>(a, j);
+    for (int64_t j = first; j < last; j += V::kLanes)
+        gemv_span<V, W>(a, j, last - j < V::kLanes ? last - j : V::kLanes);
 }
 
 constexpr int64_t kChunk = 32;      // slots between two corrections of the running sums
