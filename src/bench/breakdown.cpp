@@ -19,7 +19,7 @@ using profile::Group;
 using profile::Totals;
 
 constexpr double kSumWithin = 0.03, kMostOther = 0.05;
-constexpr double kFasterThanMemory = 1.05;
+constexpr double kFasterThanRoof = 1.05;
 
 /// Median over the steps; 0 for a step that lacks the value.
 double median_of(const std::vector<Totals>& booked,
@@ -59,9 +59,7 @@ json group_row(const std::vector<Totals>& booked, Group group, double step_s,
     if (seconds <= 0 || rate <= 0 || bandwidth <= 0 || (flops <= 0 && bytes <= 0)) return row;
     const double compute_s = flops / rate, memory_s = bytes / bandwidth;
     const double roof = std::max(compute_s, memory_s) / seconds;
-    row["limit"] = compute_s >= memory_s      ? "compute"
-                   : roof > kFasterThanMemory ? "cache"
-                                              : "memory";
+    row["limit"] = compute_s >= memory_s ? "compute" : roof > kFasterThanRoof ? "cache" : "memory";
     if (row["limit"] != "cache") row["roof_share"] = roof;
     return row;
 }
@@ -91,6 +89,13 @@ json node_rows(const std::vector<Totals>& booked) {
     return rows;
 }
 
+/// Products faster than the peak: the peak was measured while something else ran.
+bool below_peak(const json& groups) {
+    for (const json& row : groups)
+        if (row.at("limit") == "compute" && row.at("roof_share") > kFasterThanRoof) return false;
+    return true;
+}
+
 std::string number_or_dash(const json& value, double factor, const char* format) {
     if (!value.is_number()) return "–";
     return fmt::format(fmt::runtime(format), factor * value.get<double>());
@@ -114,6 +119,7 @@ json breakdown_json(const std::vector<Totals>& booked, const Timing& plain, cons
             {"sum_over_step", sum_over_step},
             {"other_share", other},
             {"complete", std::abs(sum_over_step - 1) <= kSumWithin && other <= kMostOther},
+            {"valid", below_peak(groups)},
             {"peak_gflops", bf16 && machine.peak.bf16_gflops > 0 ? machine.peak.bf16_gflops
                                                                  : machine.peak.fma_gflops},
             {"peak_gbps", machine.memory.best_gbps()},
@@ -144,6 +150,8 @@ std::string breakdown_text(const json& breakdown) {
     out += fmt::format("  roof: {:.0f} GFLOP/s, {:.1f} GB/s\n",
                        breakdown.at("peak_gflops").get<double>(),
                        breakdown.at("peak_gbps").get<double>());
+    if (!breakdown.at("valid").get<bool>())
+        out += "  INVALID: operations ran more than 5 % faster than the peak measured before\n";
     if (!breakdown.at("complete").get<bool>())
         out += fmt::format(
             "  INCOMPLETE: the groups must add up to the step within {:.0f} %, with at most "

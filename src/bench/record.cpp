@@ -77,6 +77,9 @@ std::vector<Record> peak_records(const Peak& peak, const std::string& suffix) {
 }
 
 std::string invalid_reason(const Record& record, const Bandwidth& bandwidth) {
+    if (record.details.is_object() && !record.details.value("valid", true))
+        return "operations ran more than 5 % faster than the peak measured for this machine: that "
+               "measurement was disturbed; measure again on a quiet machine";
     // What fits into the caches may well be faster than memory. Caches of several cores add up.
     const int64_t cached = std::max(cache_bytes(3), cache_bytes(2) * record.threads);
     const double achieved = achieved_gbps(record), best = bandwidth.best_gbps();

@@ -1,5 +1,7 @@
 #include "src/bench/breakdown.h"
 
+#include "knlp/bench/record.h"
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -90,6 +92,20 @@ TEST(Breakdown, IsCompleteWhenItAddsUpWithLittleInOther) {
     EXPECT_FALSE(complete(0.06, 1.0)) << "6 % in other";
     EXPECT_FALSE(complete(0.04, 1.04)) << "4 % of the step missing";
     EXPECT_FALSE(complete(0.04, 0.96)) << "4 % too much";
+}
+
+TEST(Breakdown, FasterThanThePeakIsInvalid) {
+    const auto of = [](double linear_s) {
+        Record record{.what = "step", .timing = summarize({1.0})};
+        record.details =
+            breakdown_json({step_of(linear_s, 0.1, 0)}, summarize({0.11}), machine(), false);
+        return record;
+    };
+    // 1 GFLOP at 100 GFLOP/s takes 10 ms.
+    EXPECT_EQ(of(0.0096).details.at("valid"), true);
+    EXPECT_EQ(of(0.0094).details.at("valid"), false);
+    EXPECT_EQ(invalid_reason(of(0.0096), machine().memory), "");
+    EXPECT_THAT(invalid_reason(of(0.0094), machine().memory), HasSubstr("peak"));
 }
 
 TEST(Breakdown, TimesAreMediansOfTheSteps) {

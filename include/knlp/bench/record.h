@@ -28,7 +28,8 @@ struct Record {
 };
 
 /// Why the bandwidth this record is judged by cannot be right, or "": it moved more than the caches
-/// hold at a rate more than 5 % above the best that was measured. Both rows are worthless then.
+/// hold at a rate more than 5 % above the best that was measured, or its breakdown is faster than
+/// the peak. Both rows are worthless then.
 std::string invalid_reason(const Record& record, const Bandwidth& bandwidth);
 
 /// {"what", "shape", "types", "threads", "samples", "median_s", "p10_s", "p90_s", "mad_s", "noisy",

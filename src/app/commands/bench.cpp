@@ -86,8 +86,8 @@ int run(const Common& common) {
         keep(session.add(bench::bench_step(request, breakdown ? &session.machine() : nullptr)));
     if (wanted(verb, kTrain)) session.add(train_record(common, options));
     if (wanted(verb, kDecode))
-        session.add(bench::bench_decode(inference_request(request, options, inference),
-                                        session.machine()));
+        session.add(
+            bench::bench_decode(inference_request(request, options, inference), session.machine()));
     if (wanted(verb, kPrefill))
         session.add(bench::bench_prefill(inference_request(request, options, inference)));
     if (wanted(verb, kData)) session.add(bench::bench_data(request));
@@ -104,6 +104,8 @@ void add_step_options(CLI::App& app) {
                    "a model of this size instead of the configured one: nano, tiny, 124M, …")
         ->type_name("SIZE");
     app.add_option("--batch", options.batch, "sequences of a micro-batch")
+        ->check(CLI::Range(1, 1 << 20));
+    app.add_option("--n-ctx", options.n_ctx, "tokens of a sequence (default: the model's context)")
         ->check(CLI::Range(1, 1 << 20));
     app.add_option("--accumulation", options.accumulation, "micro-batches of a step")
         ->check(CLI::Range(1, 1 << 20));
@@ -196,7 +198,7 @@ const Command cmd_bench = {
     .add_options = add_options,
     .examples =
         "knlp bench step\n"
-        "knlp bench step --size 124M --batch 4 --precision bf16 --breakdown\n"
+        "knlp bench step --size 124M --batch 4 --n-ctx 256 --precision bf16 --breakdown\n"
         "knlp bench decode --size 124M --dtype bf16 --batch 8\n"
         "knlp bench tokenizer --text FILE --json\n"
         "knlp bench all --out results/bench-NAME.json"};

@@ -18,7 +18,8 @@ struct BenchOptions {
     std::string init_from, size, precision, device, tokens, tokenizer_directory, gemm, directory;
     std::string run, svg;
     std::vector<std::string> texts;
-    int64_t batch = 0, accumulation = 0, threads = 0, samples = 9, merges = 8192, steps = 100;
+    int64_t batch = 0, accumulation = 0, n_ctx = 0, threads = 0, samples = 9, merges = 8192,
+            steps = 100;
     bool breakdown = false;
 };
 
