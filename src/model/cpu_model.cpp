@@ -1,6 +1,7 @@
 #include "cpu_model.h"
 
 #include "knlp/core/error.h"
+#include "knlp/core/memory.h"
 
 #include <algorithm>
 
@@ -20,10 +21,12 @@ public:
         if (!gradients_) return w;
         at::Tensor& gradient = p.value.mutable_grad();
         w.fresh = fresh_ || !gradient.defined();
-        if (!gradient.defined())
+        if (!gradient.defined()) {
             gradient = at::empty(p.value.sizes(), p.value.options().requires_grad(false));
-        else if (!gradient.is_contiguous())
+            prefer_huge_pages(gradient.data_ptr(), static_cast<int64_t>(gradient.nbytes()));
+        } else if (!gradient.is_contiguous()) {
             gradient = gradient.contiguous();
+        }
         w.gradient = gradient.mutable_data_ptr<float>();
         return w;
     }

@@ -8,6 +8,7 @@
 #include "layers.h"
 
 #include "knlp/core/error.h"
+#include "knlp/core/memory.h"
 #include "knlp/core/host.h"
 #include "knlp/core/rng.h"
 
@@ -146,6 +147,8 @@ Gpt2::Gpt2(const config::Model& m, at::Device device) {
     for (ParameterSpec& spec : gpt2_parameters(m)) {
         const auto options = at::TensorOptions().dtype(at::kFloat).device(device);
         at::Tensor value = at::empty(spec.shape, options).set_requires_grad(true);
+        if (value.is_cpu())
+            prefer_huge_pages(value.data_ptr(), static_cast<int64_t>(value.nbytes()));
         s.parameters.push_back({std::move(spec), std::move(value)});
     }
     s.wte = s.need("wte.weight");

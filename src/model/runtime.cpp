@@ -4,6 +4,7 @@
 
 #include "knlp/core/error.h"
 #include "knlp/core/host.h"
+#include "knlp/core/memory.h"
 
 #include <ATen/Parallel.h>
 #include <torch/version.h>
@@ -19,6 +20,7 @@ void start_runtime(const Runtime& runtime) {
     at::set_num_threads(static_cast<int>(runtime.threads > 0 ? runtime.threads : usable_cores()));
     static bool once = false;
     if (!once) at::set_num_interop_threads(1);
+    if (!once) keep_freed_memory();
     once = true;
     at::globalContext().setDeterministicAlgorithms(runtime.deterministic, true);
     // Filling every fresh tensor with NaN costs a pass over memory and changes no result.

@@ -3,6 +3,7 @@
 #include "kernels/adamw_step.h"
 #include "knlp/core/error.h"
 #include "knlp/core/host.h"
+#include "knlp/core/memory.h"
 
 #include <ATen/Parallel.h>
 
@@ -77,6 +78,13 @@ at::Tensor clipped_gradient(const at::Tensor& gradient, const at::Tensor& second
     return at::where(gradient * gradient > limit, at::copysign(limit.sqrt(), gradient), gradient);
 }
 
+/// A zero for every element of `like`. Huge pages: each step walks through all of it.
+at::Tensor zeros_for(const at::Tensor& like) {
+    at::Tensor zeros = at::empty_like(like);
+    if (zeros.is_cpu()) prefer_huge_pages(zeros.data_ptr(), static_cast<int64_t>(zeros.nbytes()));
+    return zeros.zero_();
+}
+
 }  // namespace
 
 double clip_factor(double norm, double limit) {
@@ -90,9 +98,9 @@ Moments::Moments(std::span<model::Parameter> parameters, double weight_decay, bo
         Slot slot{.parameter = &parameter,
                   .weight_decay = parameter.spec.decay ? weight_decay : 0.0};
         const at::Tensor plain = parameter.value.detach();
-        slot.exp_avg = at::zeros_like(plain);
-        slot.exp_avg_sq = at::zeros_like(plain);
-        if (amsgrad) slot.max_exp_avg_sq = at::zeros_like(plain);
+        slot.exp_avg = zeros_for(plain);
+        slot.exp_avg_sq = zeros_for(plain);
+        if (amsgrad) slot.max_exp_avg_sq = zeros_for(plain);
         slots_.push_back(std::move(slot));
         if (!plain.is_cpu()) continue;
         for (int64_t begin = 0; begin < plain.numel(); begin += kBlock)

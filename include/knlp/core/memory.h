@@ -1,0 +1,16 @@
+#pragma once
+
+#include <cstdint>
+
+namespace knlp {
+
+/// Has the C library keep the blocks below 32 MiB that are given back to it: a training step asks
+/// for the same ones again, and a page that went back to the kernel costs a fault and a clearing.
+void keep_freed_memory();
+
+/// Asks the kernel for huge pages wherever whole ones fit into these bytes: for memory that lives
+/// long and is walked through often, before it is first touched. Blocks below 2 MiB are left alone.
+/// Advice only: where the kernel has none to give, nothing changes.
+void prefer_huge_pages(void* begin, int64_t bytes);
+
+}  // namespace knlp

@@ -1,0 +1,31 @@
+#include "knlp/core/memory.h"
+
+#include <malloc.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+namespace knlp {
+
+namespace {
+
+constexpr int64_t kHugePage = int64_t{2} << 20;
+
+}  // namespace
+
+void keep_freed_memory() {
+    // Setting one of them ends glibc's own adjustment of both. 32 MiB is where that would stop too;
+    // what is larger still goes straight to the kernel, or holes would hold the peak up.
+    mallopt(M_MMAP_THRESHOLD, 32 << 20);
+    mallopt(M_TRIM_THRESHOLD, 64 << 20);
+}
+
+void prefer_huge_pages(void* begin, int64_t bytes) {
+    if (bytes < kHugePage) return;
+    const auto page = static_cast<uintptr_t>(::sysconf(_SC_PAGESIZE));
+    const auto address = reinterpret_cast<uintptr_t>(begin);
+    const uintptr_t first = (address + page - 1) / page * page;
+    const uintptr_t last = (address + static_cast<uintptr_t>(bytes)) / page * page;
+    ::madvise(reinterpret_cast<void*>(first), last - first, MADV_HUGEPAGE);
+}
+
+}  // namespace knlp
