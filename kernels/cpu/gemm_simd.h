@@ -64,7 +64,7 @@ struct Product {
     float *panel_a, *panel_b, *tile;
     Share share;
     int64_t stretch = 0, stretches = 0;  // of k: length (values) and number
-    int64_t row_tiles = 0;
+    int64_t row_tiles = 0, tile_height = 0, higher_tiles = 0;
     bool tiled = false;                             // partial sums lie in `tile`, not in C
     bool a_lies_well = false, b_lies_well = false;  // read in place: packing would cost more
 
@@ -83,6 +83,10 @@ struct Product {
         stretch = divide_up(divide_up(args.k, stretches), kGrain) * kGrain;
         if (stretch > 0) stretches = divide_up(args.k, stretch);
         row_tiles = divide_up(share.rows.size(), I::kRows);
+        if (row_tiles > 0) {
+            tile_height = share.rows.size() / row_tiles;
+            higher_tiles = share.rows.size() % row_tiles;
+        }
         tiled = args.c_type == Storage::kBf16 && stretches > 1;
         a_lies_well = share.columns.size() <= 24 * kWidth && in_units(a) && spreads(a);
         b_lies_well = row_tiles <= 64 && b.lanes_contiguous && in_units(b) && spreads(b);
@@ -97,8 +101,9 @@ struct Product {
     /// Lines 4096 bytes apart share one set of the first-level cache.
     static bool spreads(const Operand& op) { return op.ld * bytes_of(op.type) % 4096 != 0; }
 
+    /// First row of tile t; heights differ by one at most, the higher tiles come first.
     int64_t tile_row(int64_t t) const {
-        return share.rows.first + share.rows.size() * t / row_tiles;
+        return share.rows.first + t * tile_height + least(t, higher_tiles);
     }
     int64_t units(Range k) const { return divide_up(k.size(), I::kPerUnit); }
     Range k_range(int64_t s) const { return {s * stretch, least(args.k, (s + 1) * stretch)}; }
@@ -192,27 +197,28 @@ struct Product {
         return f;
     }
 
-    Fetch fetch_rows(const void* p, Storage type, int64_t row, int64_t rows, int64_t column,
-                     int64_t turns) const {
+    /// A tile's rectangle of a matrix laid out as C.
+    Fetch fetch_rows(const void* p, Storage type, Range rows, int64_t column,
+                     int64_t lines_a_turn) const {
         const int64_t size = bytes_of(type);
         Fetch f;
-        f.base = static_cast<const char*>(p) + size * (row * args.ldc + column);
+        f.base = static_cast<const char*>(p) + size * (rows.first * args.ldc + column);
         f.stride = size * args.ldc;
-        f.rows = rows;
-        f.lines = divide_up(size * kWidth, 64) + (f.stride % 64 != 0 ? 1 : 0);
-        f.each = divide_up(f.rows * f.lines, turns);
+        f.rows = rows.size();
+        f.lines = kWidth / 16 + (f.stride % 64 != 0 ? 1 : 0);
+        f.each = lines_a_turn;
         return f;
     }
 
     /// What the epilogue of the next tile reads and writes: C, and the residual or `pre`.
-    void fetch_tile(int64_t row, int64_t rows, int64_t column, int64_t s, int64_t turns,
+    void fetch_tile(Range rows, int64_t column, int64_t s, int64_t lines_a_turn,
                     Fetch* fetches) const {
         using enum GemmEpilogue;
-        if (!tiled) fetches[0] = fetch_rows(args.c, args.c_type, row, rows, column, turns);
+        if (!tiled) fetches[0] = fetch_rows(args.c, args.c_type, rows, column, lines_a_turn);
         if (s == 0 && args.epilogue == kResidual && args.residual != args.c)
-            fetches[1] = fetch_rows(args.residual, Storage::kF32, row, rows, column, turns);
+            fetches[1] = fetch_rows(args.residual, Storage::kF32, rows, column, lines_a_turn);
         if (s == stretches - 1 && (args.epilogue == kGeluTanhGrad || args.epilogue == kGeluErfGrad))
-            fetches[1] = fetch_rows(args.pre, args.aux_type, row, rows, column, turns);
+            fetches[1] = fetch_rows(args.pre, args.aux_type, rows, column, lines_a_turn);
     }
 
     /// A strip of B as the register tile reads it.
@@ -227,12 +233,15 @@ struct Product {
         const int64_t depth = units(k_range(s)), turns = most(1, divide_up(depth, kTurn));
         Fetch fetches[kFetches];
         if (fetch) fetches[0] = fetch_strip(strip.columns, columns, s, tiles.size() * turns);
+        const int64_t lines = kWidth / 16 + (args.ldc % 16 != 0 ? 1 : 0);
+        const int64_t lines_a_turn = divide_up(I::kRows * lines, turns);
         for (int64_t t = tiles.first; t < tiles.last; ++t) {
-            const int64_t rows = tile_row(t + 1) - tile_row(t);
-            if (t + 1 < tiles.last)
-                fetch_tile(tile_row(t + 1), rows, strip.columns.first, s, turns, fetches + 1);
-            else if (strip.columns.last < columns.last)
-                fetch_tile(tile_row(tiles.first), rows, strip.columns.last, s, turns, fetches + 1);
+            const bool last = t + 1 == tiles.last;
+            const int64_t next = last ? tiles.first : t + 1;
+            if (!last || strip.columns.last < columns.last)
+                fetch_tile({tile_row(next), tile_row(next + 1)},
+                           last ? strip.columns.last : strip.columns.first, s, lines_a_turn,
+                           fetches + 1);
             TileArgs tile_args{
                 .b = strip.units, .stride_b = strip.stride, .units = depth, .fetches = fetches};
             if (a_lies_well) {
