@@ -71,6 +71,21 @@ TEST_F(UseCli, GreedyTextIsTheSameWithAndWithoutCache) {
     EXPECT_THAT(cached.err, HasSubstr("tokens/s, first after"));
 }
 
+TEST_F(UseCli, Bf16WeightsAreAnnouncedAndWorkInEveryVerb) {
+    const Finished text = generate({"-p", "Hello", "-n", "5", "--greedy", "--dtype", "bf16", "--json"});
+    EXPECT_EQ(json_of(text)["dtype"], "bf16");
+    EXPECT_THAT(text.err, HasSubstr("rounded to bf16"));
+    write("val.txt", std::string(600, 'x') + "some text to be scored");
+    for (const char* task : {"loss", "ppl"}) {
+        const double plain = json_of(eval(task, {"--data", "val.txt", "--json"}))["loss"];
+        const auto rounded =
+            json_of(eval(task, {"--data", "val.txt", "--json", "--dtype", "bf16"}));
+        EXPECT_EQ(rounded["precision"], "bfloat16") << task;
+        EXPECT_NEAR(rounded["loss"].get<double>(), plain, 0.2) << task;
+    }
+    expect_refused(generate({"-p", "a", "--dtype", "int8"}), 2, {"--dtype", "int8"});
+}
+
 TEST_F(UseCli, TheSeedDecidesTheText) {
     const auto text = [&](const char* seed) {
         return generate({"-p", "a", "-n", "12", "--temperature", "2", "--seed", seed}).out;
