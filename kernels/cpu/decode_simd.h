@@ -10,8 +10,8 @@
 //
 // decode_attention reads kv_len d_head keys and values of each pair, 2 operations a value: memory.
 // A token's heads lie side by side in the cache, so the heads of a row go together through chunks
-// of kChunk slots, with running maxima (Milakov and Gimelshein, 2018), while the same head's lines
-// of the next chunk are asked for.
+// of kChunk slots, with running maxima (Milakov and Gimelshein, 2018): memory is read front to
+// back, with few instructions between two lines, so that many reads are under way at once.
 
 #include "kernels/decode.h"
 
@@ -22,8 +22,11 @@
 namespace knlp::kernels {
 namespace {
 
-[[gnu::always_inline]] inline void fetch(const void* line) {
-    __builtin_prefetch(line, 0, 3);
+/// Asks for the line of values[i], once a line as i goes up by vectors.
+template <class V, class W>
+[[gnu::always_inline]] inline void fetch(const W* values, int64_t i) {
+    constexpr int64_t line = 64 / static_cast<int64_t>(sizeof(W));
+    if (V::kLanes >= line || i % line == 0) __builtin_prefetch(values + i, 0, 3);
 }
 
 /// x, loaded once: the compiler would repeat the load as an operand of every use.
@@ -48,7 +51,7 @@ template <class V, class W, int kOutputs, int kRows, int kFetch>
     each_vector<V>(0, k, [&](int64_t i, auto part) {
         F weight[kOutputs];
 #pragma GCC unroll 4
-        for (int f = 0; f < kFetch; ++f) fetch(next + f * a.k + i);
+        for (int f = 0; f < kFetch; ++f) fetch<V>(next + f * a.k, i);
 #pragma GCC unroll 4
         for (int o = 0; o < kOutputs; ++o) weight[o] = in_register(V::load(w + o * a.k + i, part));
 #pragma GCC unroll 4
@@ -152,6 +155,8 @@ void gemv(const GemvArgs& a, int64_t first, int64_t last) {
 
 constexpr int64_t kChunk = 32;      // slots between two corrections of the running sums
 constexpr int64_t kHeadGroup = 16;  // heads that share a pass over the slots
+// Slots that meet a loaded piece of q or y, while the next ones are asked for.
+constexpr int64_t kTogether = 4;
 constexpr float kLog2e = 1.44269504f;
 constexpr float kUnseen = -1e30f;  // 2^kUnseen is 0
 
@@ -161,88 +166,107 @@ template <class V>
     return exp2_sum<V>(V::max(V::set1(-250.0f), x), V::zero());
 }
 
-struct Running {
-    float peak, sum;  // of the scores in units of log 2
+/// What a pass over the slots knows of its heads.
+template <class V>
+struct HeadGroup {
+    int64_t n, d;  // heads, d_head
+    alignas(64) float score[kHeadGroup][kChunk];
+    alignas(64) float part[kHeadGroup][V::kLanes][V::kLanes];  // [head, slot]: sums by lane
+    float peak[kHeadGroup], sum[kHeadGroup];                   // of the scores in units of log 2
 };
 
-/// Scores of n <= kChunk slots, rows of k `stride` values apart, to score [kChunk].
-template <class V, class W>
-[[gnu::always_inline]] inline void chunk_scores(float* score, const float* q, const W* k,
-                                                int64_t stride, int64_t n, int64_t d, float scale) {
+/// part of kSlots slots from `slot` on: products of the heads' q and k, rows of k `stride` apart.
+template <class V, class W, int kSlots>
+[[gnu::always_inline]] inline void slot_products(HeadGroup<V>& g, const float* q, const W* k,
+                                                 int64_t stride, int64_t slot) {
     using F = typename V::F;
-    for (int64_t s = 0; s < kChunk; s += V::kLanes, k += V::kLanes * stride) {
-        F dot[V::kLanes];
-        for (int i = 0; i < V::kLanes; ++i) dot[i] = V::zero();
-        if (n - s >= V::kLanes) {
-            each_vector<V>(0, d, [&](int64_t e, auto part) {
-                const F left = V::load(q + e, part);
-                for (int i = 0; i < V::kLanes; ++i)
-                    dot[i] = V::fma(left, V::load(k + i * stride + e, part), dot[i]);
-            });
-        } else {
-            for (int64_t i = 0; i < n - s; ++i)
-                each_vector<V>(0, d, [&](int64_t e, auto part) {
-                    dot[i] =
-                        V::fma(V::load(q + e, part), V::load(k + i * stride + e, part), dot[i]);
-                });
-        }
-        const F seen = V::sub(V::set1(static_cast<float>(n - s) - 0.5f), V::lane_numbers());
-        const F value = V::mul(V::sum_each(dot), V::set1(scale));
-        V::store(score + s, typename V::All{}, V::select_positive(seen, value, V::set1(kUnseen)));
+    for (int64_t h = 0; h < g.n; ++h, q += g.d, k += g.d) {
+        F sum[kSlots];
+#pragma GCC unroll 4
+        for (int s = 0; s < kSlots; ++s) sum[s] = V::zero();
+        each_vector<V>(0, g.d, [&](int64_t e, auto part) {
+            const F left = V::load(q + e, part);
+#pragma GCC unroll 4
+            for (int s = 0; s < kSlots; ++s) {
+                fetch<V>(k + (s + kSlots) * stride, e);
+                sum[s] = V::fma(left, V::load(k + s * stride + e, part), sum[s]);
+            }
+        });
+#pragma GCC unroll 4
+        for (int s = 0; s < kSlots; ++s) V::store(g.part[h][slot + s], typename V::All{}, sum[s]);
     }
 }
 
-/// score = weights 2^(score - peak); returns what earlier sums have to be multiplied by.
-template <class V>
-[[gnu::always_inline]] inline float chunk_weights(float* score, Running& running) {
+/// Scores of n <= kChunk slots of all heads of the group.
+template <class V, class W>
+void chunk_scores(HeadGroup<V>& g, const float* q, const W* k, int64_t stride, int64_t n,
+                  float scale) {
     using F = typename V::F;
+    for (int64_t first = 0; first < kChunk; first += V::kLanes) {
+        int64_t slot = 0;
+        const int64_t left = n - first < V::kLanes ? n - first : V::kLanes;
+        const W* row = k + first * stride;
+        for (; slot + kTogether <= left; slot += kTogether)
+            slot_products<V, W, kTogether>(g, q, row + slot * stride, stride, slot);
+        for (; slot < left; ++slot) slot_products<V, W, 1>(g, q, row + slot * stride, stride, slot);
+        const F seen = V::sub(V::set1(static_cast<float>(left) - 0.5f), V::lane_numbers());
+        for (int64_t h = 0; h < g.n; ++h) {
+            F value = V::set1(kUnseen);
+            if (left > 0) {
+                F each[V::kLanes];
+                for (int i = 0; i < V::kLanes; ++i)
+                    each[i] = i < left ? V::load_aligned(g.part[h][i]) : V::zero();
+                value = V::select_positive(seen, V::mul(V::sum_each(each), V::set1(scale)), value);
+            }
+            V::store(g.score[h] + first, typename V::All{}, value);
+        }
+    }
+}
+
+/// Turns a head's scores into weights 2^(score - peak); y, the sum so far, is corrected to the new
+/// peak.
+template <class V>
+void chunk_weights(HeadGroup<V>& g, int64_t h, float* y) {
+    using F = typename V::F;
+    float* score = g.score[h];
     F peak = V::load_aligned(score);
     for (int64_t s = V::kLanes; s < kChunk; s += V::kLanes)
         peak = V::max(peak, V::load_aligned(score + s));
-    const float chunk_peak = V::largest(peak);
-    const float all_peak = chunk_peak > running.peak ? chunk_peak : running.peak;
-    const float factor = V::first(weight_of<V>(V::set1(running.peak - all_peak)));
+    const float chunk_peak = V::largest(peak), before = g.peak[h];
+    const float highest = chunk_peak > before ? chunk_peak : before;
+    const F factor = weight_of<V>(V::set1(before - highest));
     F sum = V::zero();
     for (int64_t s = 0; s < kChunk; s += V::kLanes) {
-        const F weight = weight_of<V>(V::sub(V::load_aligned(score + s), V::set1(all_peak)));
+        const F weight = weight_of<V>(V::sub(V::load_aligned(score + s), V::set1(highest)));
         V::store(score + s, typename V::All{}, weight);
         sum = V::add(sum, weight);
     }
-    running.peak = all_peak;
-    running.sum = running.sum * factor + V::sum(sum);
-    return factor;
+    g.peak[h] = highest;
+    g.sum[h] = g.sum[h] * V::first(factor) + V::sum(sum);
+    each_vector<V>(0, g.d, [&](int64_t e, auto part) {
+        V::store(y + e, part, V::mul(V::load(y + e, part), factor));
+    });
 }
 
-/// y = factor y + sum of weight times the rows of v, kWidth vectors of a row at a time.
-template <class V, class W, int kWidth, class Part>
-[[gnu::always_inline]] inline void add_values(float* y, const float* weight, const W* v,
-                                              int64_t stride, int64_t n, float factor, Part part) {
+/// y += weights times values of kSlots slots from `slot` of the chunk on, for all heads.
+template <class V, class W, int kSlots>
+[[gnu::always_inline]] inline void add_values(const HeadGroup<V>& g, float* y, const W* v,
+                                              int64_t stride, int64_t slot) {
     using F = typename V::F;
-    F even[kWidth], odd[kWidth];
-    for (int c = 0; c < kWidth; ++c) {
-        even[c] = V::mul(V::load(y + c * V::kLanes, part), V::set1(factor));
-        odd[c] = V::zero();
+    for (int64_t h = 0; h < g.n; ++h, y += g.d, v += g.d) {
+        F weight[kSlots];
+#pragma GCC unroll 4
+        for (int s = 0; s < kSlots; ++s) weight[s] = V::set1(g.score[h][slot + s]);
+        each_vector<V>(0, g.d, [&](int64_t e, auto part) {
+            F sum = V::load(y + e, part);
+#pragma GCC unroll 4
+            for (int s = 0; s < kSlots; ++s) {
+                fetch<V>(v + (s + kSlots) * stride, e);
+                sum = V::fma(weight[s], V::load(v + s * stride + e, part), sum);
+            }
+            V::store(y + e, part, sum);
+        });
     }
-    int64_t s = 0;
-    for (; s + 2 <= n; s += 2, v += 2 * stride) {
-        const F first = V::set1(weight[s]), second = V::set1(weight[s + 1]);
-        for (int c = 0; c < kWidth; ++c) {
-            even[c] = V::fma(first, V::load(v + c * V::kLanes, part), even[c]);
-            odd[c] = V::fma(second, V::load(v + stride + c * V::kLanes, part), odd[c]);
-        }
-    }
-    for (int c = 0; c < kWidth; ++c) {
-        if (s < n) even[c] = V::fma(V::set1(weight[s]), V::load(v + c * V::kLanes, part), even[c]);
-        V::store(y + c * V::kLanes, part, V::add(even[c], odd[c]));
-    }
-}
-
-/// Asks for n rows of d values, `stride` apart.
-template <class W>
-[[gnu::always_inline]] inline void fetch_rows(const W* rows, int64_t stride, int64_t n, int64_t d) {
-    constexpr int64_t line = 64 / static_cast<int64_t>(sizeof(W));
-    for (int64_t s = 0; s < n; ++s)
-        for (int64_t e = 0; e < d; e += line) fetch(rows + s * stride + e);
 }
 
 /// Heads first .. last - 1 of one row, at most kHeadGroup.
@@ -250,36 +274,30 @@ template <class V, class W>
 void attend_row(const DecodeAttentionArgs& a, int64_t row, int64_t first, int64_t last) {
     const int64_t width = a.n_head * a.d_head, d = a.d_head;
     const int64_t start = a.start != nullptr ? a.start[row] : 0;
-    Running running[kHeadGroup];
-    float* y = a.y + row * width;
-    for (int64_t e = first * d; e < last * d; ++e) y[e] = 0.0f;
-    for (int64_t h = 0; h < last - first; ++h) running[h] = {kUnseen, 0.0f};
+    const float* q = a.q + row * a.q_stride + first * d;
+    float* y = a.y + row * width + first * d;
+    HeadGroup<V> g;
+    g.n = last - first;
+    g.d = d;
+    for (int64_t e = 0; e < g.n * d; ++e) y[e] = 0.0f;
+    for (int64_t h = 0; h < g.n; ++h) {
+        g.peak[h] = kUnseen;
+        g.sum[h] = 0.0f;
+    }
     for (int64_t s = start; s < a.kv_len; s += kChunk) {
         const int64_t n = a.kv_len - s < kChunk ? a.kv_len - s : kChunk;
-        const int64_t left = a.kv_len - s - n, next = left < kChunk ? left : kChunk;
-        for (int64_t h = first; h < last; ++h) {
-            const int64_t at = (row * a.capacity + s) * width + h * d;
-            const W* k = static_cast<const W*>(a.k) + at;
-            const W* v = static_cast<const W*>(a.v) + at;
-            fetch_rows(k + kChunk * width, width, next, d);
-            alignas(64) float score[kChunk];
-            chunk_scores<V>(score, a.q + row * a.q_stride + h * d, k, width, n, d,
-                            a.softmax_scale * kLog2e);
-            fetch_rows(v + kChunk * width, width, next, d);
-            const float factor = chunk_weights<V>(score, running[h - first]);
-            int64_t e = 0;
-            const typename V::All all{};
-            for (; e + 4 * V::kLanes <= d; e += 4 * V::kLanes)
-                add_values<V, W, 4>(y + h * d + e, score, v + e, width, n, factor, all);
-            for (; e + V::kLanes <= d; e += V::kLanes)
-                add_values<V, W, 1>(y + h * d + e, score, v + e, width, n, factor, all);
-            if (e < d)
-                add_values<V, W, 1>(y + h * d + e, score, v + e, width, n, factor, V::head(d - e));
-        }
+        const int64_t at = (row * a.capacity + s) * width + first * d;
+        chunk_scores<V>(g, q, static_cast<const W*>(a.k) + at, width, n, a.softmax_scale * kLog2e);
+        for (int64_t h = 0; h < g.n; ++h) chunk_weights<V>(g, h, y + h * d);
+        const W* v = static_cast<const W*>(a.v) + at;
+        int64_t slot = 0;
+        for (; slot + kTogether <= n; slot += kTogether)
+            add_values<V, W, kTogether>(g, y, v + slot * width, width, slot);
+        for (; slot < n; ++slot) add_values<V, W, 1>(g, y, v + slot * width, width, slot);
     }
     if (start >= a.kv_len) return;
-    for (int64_t h = first; h < last; ++h)
-        for (int64_t e = h * d; e < (h + 1) * d; ++e) y[e] /= running[h - first].sum;
+    for (int64_t h = 0; h < g.n; ++h)
+        for (int64_t e = h * d; e < (h + 1) * d; ++e) y[e] /= g.sum[h];
 }
 
 template <class V, class W>
