@@ -31,7 +31,7 @@ struct StepRequest {
 /// `details` is the breakdown of src/bench/breakdown.h against it.
 Record bench_step(const StepRequest& request, const Machine* roof = nullptr);
 
-/// A model by the name of its size: nano, tiny, 124M, … Error{kUsage} for another.
+/// A model by the name of its size, without dropout: nano, tiny, 124M, … Error{kUsage} for another.
 config::Model model_of_size(const std::string& size);
 
 /// Loading alone: "data.batch", seconds for one micro-batch from the page cache, with results

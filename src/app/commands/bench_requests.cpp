@@ -25,13 +25,7 @@ config::Symbols current(const Common& common,
 
 /// The flags of a step's shape win over what `request` has.
 void apply(const BenchOptions& options, bench::StepRequest& request) {
-    if (!options.size.empty()) {
-        const config::Model configured = request.model;
-        request.model = bench::model_of_size(options.size);
-        // A size says nothing of these, and they decide which kernels run.
-        request.model.dropout = configured.dropout;
-        request.model.loss_chunk = configured.loss_chunk;
-    }
+    if (!options.size.empty()) request.model = bench::model_of_size(options.size);
     if (options.n_ctx > 0) request.model.n_ctx = options.n_ctx;
     if (options.batch > 0) request.batch = options.batch;
     if (options.accumulation > 0) request.accumulation = options.accumulation;
