@@ -1,8 +1,5 @@
 #include "moments.h"
-
-#include "knlp/core/error.h"
-
-#include <nlohmann/json.hpp>
+#include "queued_adamw.h"
 
 #include <cmath>
 
@@ -36,13 +33,8 @@ public:
     }
 
     std::vector<NamedState> tensors() override { return moments_.tensors(); }
-    std::string scalars() const override { return nlohmann::json{{"step", steps_}}.dump(); }
-    void load_scalars(const std::string& text) override {
-        const nlohmann::json json = nlohmann::json::parse(text, nullptr, false);
-        if (!json.is_object() || !json.contains("step") || !json["step"].is_number_integer())
-            fail(kData, "optimizer state of adamw has no integer 'step'; found {}", text);
-        steps_ = json["step"].get<int64_t>();
-    }
+    std::string scalars() const override { return adamw_scalars(steps_); }
+    void load_scalars(const std::string& text) override { steps_ = read_adamw_scalars(text); }
 
 private:
     config::Optimizer options_;
@@ -66,6 +58,7 @@ const OptimizerType optim_adamw = {.name = "adamw",
                                    .symbol = "OPTIMIZER_SELECT_ADAMW",
                                    .summary = "Adam with decoupled weight decay",
                                    .state_tensors = state_tensors,
-                                   .make = make};
+                                   .make = make,
+                                   .make_queued = make_queued_adamw};
 
 }  // namespace knlp::optim

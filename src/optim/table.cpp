@@ -28,6 +28,13 @@ const OptimizerType& optimizer_type(std::string_view name) {
               known);
 }
 
+std::unique_ptr<Optimizer> make_optimizer(const config::Optimizer& options,
+                                          std::span<model::Parameter> parameters, bool queued) {
+    const OptimizerType& type = optimizer_type(options.name);
+    return (queued && type.make_queued != nullptr ? type.make_queued : type.make)(options,
+                                                                                  parameters);
+}
+
 std::vector<Group> parameter_groups(std::span<const model::Parameter> parameters,
                                     double weight_decay) {
     Group decayed{.name = "decayed", .weight_decay = weight_decay}, plain{.name = "not decayed"};
