@@ -3,12 +3,12 @@
 #include "inference.h"
 
 #include "knlp/core/error.h"
+#include "knlp/core/memory.h"
 #include "knlp/model/gpt2.h"
 
 #include <ATen/Parallel.h>
 
 #include <omp.h>
-#include <sys/mman.h>
 
 #include <algorithm>
 #include <string>
@@ -31,8 +31,6 @@ namespace {
 // layers' parts.
 constexpr int64_t kTokensAtOnce = 2048;
 
-constexpr uintptr_t kPage = 4096;
-
 bool is_matrix(const Parameter& parameter) {
     return parameter.spec.shape.size() == 2 && parameter.spec.name != "wpe.weight";
 }
@@ -44,12 +42,8 @@ void prepare_weights(Gpt2& model, bool bf16) {
     for (Parameter& p : model.parameters()) {
         if (bf16 && is_matrix(p))
             p.value = at::empty(p.spec.shape, p.value.options().dtype(at::kBFloat16));
-        if (!p.value.is_cpu()) continue;
-        // Advice: a refusal only costs speed. Neighbours' pages are added to make whole ones.
-        const auto begin = reinterpret_cast<uintptr_t>(p.value.mutable_data_ptr());
-        const uintptr_t first = begin / kPage * kPage, last = begin + p.value.nbytes();
-        if (last - first >= kPage)
-            ::madvise(reinterpret_cast<void*>(first), last - first, MADV_HUGEPAGE);
+        if (p.value.is_cpu())
+            prefer_huge_pages(p.value.mutable_data_ptr(), static_cast<int64_t>(p.value.nbytes()));
     }
 }
 
