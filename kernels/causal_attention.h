@@ -42,5 +42,9 @@ void causal_attention_forward_avx512(const CausalAttentionArgs&, int64_t, int64_
 void causal_attention_backward_scalar(const CausalAttentionArgs&, int64_t, int64_t, void*);
 void causal_attention_backward_avx2(const CausalAttentionArgs&, int64_t, int64_t, void*);
 void causal_attention_backward_avx512(const CausalAttentionArgs&, int64_t, int64_t, void*);
+/// The avx512 ones with vdpbf16ps for type kBf16: the probabilities and their gradients are rounded to
+/// bfloat16 before they are multiplied. They need has_avx512_bf16().
+void causal_attention_forward_avx512_bf16(const CausalAttentionArgs&, int64_t, int64_t, void*);
+void causal_attention_backward_avx512_bf16(const CausalAttentionArgs&, int64_t, int64_t, void*);
 
 }  // namespace knlp::kernels

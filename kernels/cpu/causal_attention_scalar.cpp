@@ -96,11 +96,12 @@ void backward_pair(const CausalAttentionArgs& a, int64_t pair, double* workspace
 
 int64_t causal_attention_workspace_bytes(const CausalAttentionArgs& a) {
     // Rows padded to a block of 64 tokens, heads to a vector of 16. The blocked kernels keep k, v
-    // and their gradients whole, and eight blocks of 64 rows of up to `width` values; the scalar
-    // ones need less: dk, dv and dq in double.
+    // and their gradients whole (16 more values a token when they are padded as pairs of bfloat16),
+    // and blocks of 64 rows of up to `width` values; the scalar ones need less: dk, dv and dq in
+    // double.
     const int64_t t = (a.t + 63) / 64 * 64, d = (a.d_head + 15) / 16 * 16;
     const int64_t width = d > 64 ? d : 64;
-    return 4 * (4 * t * d + 8 * 64 * width) + 4096;
+    return 4 * (4 * t * d + 16 * t + 8 * 64 * width) + 4096;
 }
 
 void causal_attention_forward_scalar(const CausalAttentionArgs& args, int64_t first, int64_t last,

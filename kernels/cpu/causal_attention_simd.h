@@ -3,121 +3,91 @@
 // Causal attention in blocks of 64 queries by 64 keys, for a vector type V (internal linkage, as
 // V).
 //
-// A pair moves (4 + 4 d_head) t floats forward, twice that backward, and takes 2 t^2 d_head
+// A pair moves (4 + 4 d_head) t values forward, twice that backward, and takes 2 t^2 d_head
 // multiply-adds forward and 5 t^2 d_head backward, half of it saved above the diagonal: the
-// multiply-adds limit it. So every product runs as register tiles of V::kRows rows by up to
+// multiply-adds limit it. So every product runs as register tiles of V::kNarrowRows rows by up to
 // V::kVectors vectors (enough independent sums to hide the latency, few enough loads to keep both
-// FMA units fed) on copies in the workspace: float32 whatever the storage, rows padded with zeros
-// to whole vectors, and queries and dy also transposed. Scores are kept as [key, query]: then
-// maxima, sums, lse and D are vectors over queries, and no reduction crosses lanes. The blocks of
-// 16 KiB of a step (two operands, scores, sums) live in L1 and L2.
+// FMA units fed) on copies in the workspace. Scores are kept as [key, query]: then maxima, sums,
+// lse and D are vectors over queries, and no reduction crosses lanes. The blocks of at most 16 KiB
+// of a step (two operands, scores, sums) live in L1 and L2.
+//
+// Products take words: a float32 (V::kPerWord 1, whatever the storage), or two bfloat16 that are
+// neighbours along the sum (2). An operand met value by value, the left one, is kept as `rows` of
+// words along d; one met vector by vector as `lines`: token pairs for 2, the rows themselves for 1;
+// queries and dy also as columns. With words of two the weights and their gradients are rounded to
+// bfloat16 before they are multiplied; all sums are float32.
 
 #include "kernels/causal_attention.h"
+
+#include "kernels/cpu/causal_attention_tiles.h"
 
 #include <cstdint>
 
 namespace knlp::kernels {
 namespace {
 
-constexpr int64_t kBlock = 64;
-constexpr float kLog2e = 1.44269504f, kLn2 = 0.693147181f;
 constexpr float kMasked = -1e30f;  // 2^kMasked is 0
 
-/// 2^x for x <= 120, 0 far below; the polynomial is off by at most 1.9e-9.
-template <class V>
-[[gnu::always_inline]] inline typename V::F exp2(typename V::F x) {
-    if constexpr (!V::kScaleTakesAnything) x = V::max(V::set1(-250.0f), x);
-    const typename V::F n = V::round(x), f = V::sub(x, n);
-    typename V::F p = V::set1(0.000153458153f);
-    p = V::fma(p, f, V::set1(0.00133999309f));
-    p = V::fma(p, f, V::set1(0.00961848907f));
-    p = V::fma(p, f, V::set1(0.0555032864f));
-    p = V::fma(p, f, V::set1(0.240226462f));
-    p = V::fma(p, f, V::set1(0.693147182f));
-    p = V::fma(p, f, V::set1(1.0f));
-    return V::scale(p, n);
-}
-
-template <class V, int kRows, int kVectors>
-struct Tile {
-    static constexpr int rows = kRows, vectors = kVectors;
-    typename V::F sum[kRows][kVectors];
-
-    [[gnu::always_inline]] void clear() {
-        for (int r = 0; r < kRows; ++r)
-            for (int v = 0; v < kVectors; ++v) sum[r][v] = V::zero();
-    }
-    /// += A B, A [rows, depth] with element (r, k) at a[r * lda + k], or at a[k * lda + r] with
-    /// by_column; B [depth, vectors] with rows ldb apart.
-    template <bool by_column>
-    [[gnu::always_inline]] void multiply(const float* a, int64_t lda, const float* b, int64_t ldb,
-                                         int64_t depth) {
-        for (int64_t k = 0; k < depth; ++k) {
-            typename V::F right[kVectors];
-            for (int v = 0; v < kVectors; ++v) right[v] = V::load_aligned(b + v * V::kLanes);
-            for (int r = 0; r < kRows; ++r) {
-                const typename V::F left = V::set1(by_column ? a[r] : a[r * lda]);
-                for (int v = 0; v < kVectors; ++v) sum[r][v] = V::fma(left, right[v], sum[r][v]);
-            }
-            a += by_column ? lda : 1;
-            b += ldb;
-        }
-    }
+/// An operand in the forms that products take.
+struct Operand {
+    float* rows;   // [tokens, words]
+    float* lines;  // [tokens / kPerWord, width]; is `rows` when a word holds one value
 };
 
-/// body(first vector, tile) over vectors first .. last - 1 in tiles of nearly equal width.
-template <class V, class Body>
-[[gnu::always_inline]] inline void each_tile_column(int64_t first, int64_t last, Body body) {
-    while (first < last) {
-        const int64_t left = last - first, parts = (left + V::kVectors - 1) / V::kVectors;
-        const int64_t width = (left + parts - 1) / parts;
-        if (width == 1)
-            body(first, Tile<V, V::kNarrowRows, 1>());
-        else if (width == 2)
-            body(first, Tile<V, V::kNarrowRows, 2>());
-        else if (width == 3)
-            body(first, Tile<V, V::kNarrowRows, 3>());
-        else if constexpr (V::kVectors == 4)
-            body(first, Tile<V, 4, 4>());
-        first += width;
-    }
-}
-
-/// One pair's sizes and the blocks of its workspace, 64-byte aligned, rows of `width` or kBlock.
+/// One pair's sizes and the blocks of its workspace, 64-byte aligned.
+template <class V>
 struct Blocks {
-    int64_t t, d, width, padded;  // tokens, d_head, d_head in whole vectors, tokens in whole blocks
-    float *k, *v, *dk, *dv;       // [padded, width]
-    float *q_columns, *dy_columns;            // [d, kBlock]
-    float *q, *dy, *out;                      // [kBlock, width]; out is y or dq
-    float *p, *ds;                            // [kBlock keys, kBlock queries]
+    int64_t t, d, width, words,
+        depth;                      // tokens; d_head, in whole vectors, in words (whole vectors)
+    Operand k, v;                   // of all tokens, in whole blocks
+    float *dk, *dv;                 // [tokens in whole blocks, width]
+    Operand q, dy;                  // of a block
+    float *q_columns, *dy_columns;  // [words, kBlock]
+    float* out;                     // [kBlock, width], y or dq
+    float* p;                       // [kBlock keys, kBlock queries]: scores, then weights
+    Operand p_words, ds_words;      // rows along queries; lines of keys, [.., kBlock]
     float *peak, *sum, *factor, *lse, *dy_y;  // [kBlock]
 
-    Blocks(const CausalAttentionArgs& a, void* workspace) : t(a.t), d(a.d_head) {
+    Blocks(const CausalAttentionArgs& a, void* workspace)
+        : t(a.t), d(a.d_head), next_(static_cast<float*>(workspace)) {
         width = (d + 15) / 16 * 16;
-        padded = (t + kBlock - 1) / kBlock * kBlock;
-        float* at = static_cast<float*>(workspace);
-        const auto take = [&](int64_t n) {
-            float* block = at;
-            at += n;
-            return block;
-        };
-        k = take(padded * width);
-        v = take(padded * width);
-        dk = take(padded * width);
-        dv = take(padded * width);
-        q_columns = take(kBlock * width);
-        dy_columns = take(kBlock * width);
-        q = take(kBlock * width);
-        dy = take(kBlock * width);
+        words = (d + 16 * V::kPerWord - 1) / (16 * V::kPerWord) * 16;
+        depth = (d + V::kPerWord - 1) / V::kPerWord;
+        const int64_t tokens = (t + kBlock - 1) / kBlock * kBlock;
+        k = operand(tokens);
+        v = operand(tokens);
+        dk = take(tokens * width);
+        dv = take(tokens * width);
+        q = operand(kBlock);
+        dy = operand(kBlock);
+        q_columns = take(words * kBlock);
+        dy_columns = take(words * kBlock);
         out = take(kBlock * width);
         p = take(kBlock * kBlock);
-        ds = take(kBlock * kBlock);
+        p_words = V::kPerWord == 1 ? Operand{p, p} : weights();
+        ds_words = weights();
         peak = take(kBlock);
         sum = take(kBlock);
         factor = take(kBlock);
         lse = take(kBlock);
         dy_y = take(kBlock);
     }
+
+private:
+    float* take(int64_t n) {
+        float* block = next_;
+        next_ += n;
+        return block;
+    }
+    Operand operand(int64_t tokens) {
+        float* rows = take(tokens * words);
+        return {rows, V::kPerWord == 1 ? rows : take(tokens / V::kPerWord * width)};
+    }
+    Operand weights() {
+        float* rows = take(kBlock * kBlock / V::kPerWord);
+        return {rows, V::kPerWord == 1 ? rows : take(kBlock * kBlock / V::kPerWord)};
+    }
+    float* next_;
 };
 
 /// Copies rows of d values to rows of `width`, the rest and the rows up to a multiple of 16 zero.
@@ -140,142 +110,58 @@ void copy_rows(float* to, const T* from, int64_t stride, int64_t rows, int64_t d
     }
 }
 
-/// columns [width, kBlock] = factor * rows [rows, width] transposed; `rows` counts multiples of 16.
-template <class V>
-void transpose_block(float* columns, const float* rows, int64_t n, int64_t width, float factor) {
-    const typename V::F by = V::set1(factor);
-    for (int64_t i = 0; i < (n + 15) / 16 * 16; i += V::kLanes)
-        for (int64_t e = 0; e < width; e += V::kLanes) {
-            typename V::F tile[V::kLanes];
-            for (int64_t r = 0; r < V::kLanes; ++r)
-                tile[r] = V::mul(by, V::load_aligned(rows + (i + r) * width + e));
-            V::transpose(tile);
-            for (int64_t r = 0; r < V::kLanes; ++r)
-                V::store(columns + (e + r) * kBlock + i, typename V::All{}, tile[r]);
-        }
-}
-
-/// Writes rows of d values, each multiplied by `factor` and, if given, by its own of row_factor.
+/// Copies n tokens to the forms asked for.
 template <class V, class T>
-void write_rows(T* to, int64_t stride, const float* from, int64_t rows, int64_t d, int64_t width,
-                float factor, const float* row_factor) {
-    const int64_t whole = d / V::kLanes * V::kLanes;
-    const typename V::Head rest = V::head(d - whole);
-    for (int64_t i = 0; i < rows; ++i, to += stride, from += width) {
-        const typename V::F by = V::set1(row_factor != nullptr ? row_factor[i] : factor);
-        for (int64_t e = 0; e < whole; e += V::kLanes)
-            V::store(to + e, typename V::All{}, V::mul(by, V::load_aligned(from + e)));
-        if (whole < d) V::store(to + whole, rest, V::mul(by, V::load_aligned(from + whole)));
+void pack(const Operand& to, const T* from, int64_t stride, int64_t n, const Blocks<V>& b,
+          bool as_rows, bool as_lines) {
+    if constexpr (V::kPerWord == 1) {
+        copy_rows<V>(to.rows, from, stride, n, b.d, b.width);
+    } else {
+        if (as_rows) V::copy_rows(to.rows, from, stride, n, b.d, b.words);
+        if (as_lines) V::pair_rows(to.lines, from, stride, n, b.d, b.width);
     }
 }
 
-/// One meeting of a block of queries with a block of keys.
-struct Meeting {
-    int64_t n_queries, n_keys;
-    bool diagonal;  // both blocks start at the same token: key j sees no query before j
-    int64_t query_rows() const { return (n_queries + 7) / 8 * 8; }
-    int64_t key_rows() const { return (n_keys + 7) / 8 * 8; }
-};
-
-/// finish(key row, vector of queries, tile) for every tile of left . right_columns: scores, or the
-/// products of dy with values. Tiles wholly above the diagonal are left out.
-template <class V, class Finish>
-[[gnu::always_inline]] inline void key_query_products(const Meeting& m, const float* left,
-                                                      int64_t width, const float* right_columns,
-                                                      int64_t d, Finish finish) {
-    const int64_t vectors = (m.n_queries + V::kLanes - 1) / V::kLanes;
-    for (int64_t band = 0; band < m.key_rows(); band += 8)
-        each_tile_column<V>(
-            m.diagonal ? band / V::kLanes : 0, vectors, [&](int64_t first, auto tile) {
-                for (int64_t j = band; j < band + 8; j += tile.rows) {
-                    tile.clear();
-                    tile.template multiply<false>(left + j * width, width,
-                                                  right_columns + first * V::kLanes, kBlock, d);
-                    finish(j, first, tile);
-                }
-            });
-}
-
-/// Lanes of `x` whose query sees key j, `other` elsewhere; first_query is that of lane 0.
-template <class V>
-[[gnu::always_inline]] inline typename V::F where_seen(int64_t j, int64_t first_query,
-                                                       typename V::F x, typename V::F other) {
-    const typename V::F ahead =
-        V::add(V::lane_numbers(), V::set1(static_cast<float>(first_query - j) + 0.5f));
-    return V::select_positive(ahead, x, other);
-}
-
-/// out [rows, width] (start: =, else: row_factor * out +=) A B. by_column: A is weights transposed,
-/// rows are queries and the sum is over keys; else rows are keys and the sum is over queries.
-template <class V, bool by_column>
-void add_product(const Meeting& m, float* out, const float* weights, const float* right,
-                 int64_t width, bool start, const float* row_factor) {
-    const int64_t rows = by_column ? m.query_rows() : m.key_rows();
-    const int64_t depth = by_column ? m.n_keys : m.n_queries;
-    each_tile_column<V>(0, width / V::kLanes, [&](int64_t first, auto tile) {
-        float* to = out + first * V::kLanes;
-        const float* b = right + first * V::kLanes;
-        for (int64_t r = 0; r < rows; r += tile.rows) {
-            // On the diagonal query r + rows - 1 sees keys up to itself, key r is seen from r on.
-            int64_t from = 0, end = depth;
-            if (m.diagonal && by_column && r + tile.rows < end) end = r + tile.rows;
-            if (m.diagonal && !by_column) from = r < end ? r : end;
-            for (int i = 0; i < tile.rows; ++i)
-                for (int v = 0; v < tile.vectors; ++v) {
-                    tile.sum[i][v] = V::zero();
-                    if (start) continue;
-                    tile.sum[i][v] = V::load_aligned(to + (r + i) * width + v * V::kLanes);
-                    if (row_factor != nullptr)
-                        tile.sum[i][v] = V::mul(tile.sum[i][v], V::set1(row_factor[r + i]));
-                }
-            tile.template multiply<by_column>(
-                by_column ? weights + from * kBlock + r : weights + r * kBlock + from, kBlock,
-                b + from * width, width, end - from);
-            for (int i = 0; i < tile.rows; ++i)
-                for (int v = 0; v < tile.vectors; ++v)
-                    V::store(to + (r + i) * width + v * V::kLanes, typename V::All{},
-                             tile.sum[i][v]);
-        }
-    });
-}
-
-/// Number of key rows whose scores with vector v of the queries were computed.
+/// Number of key rows, in fours, whose scores with vector v of the queries were computed; those of
+/// keys past the last are masked.
 template <class V>
 int64_t seen_rows(const Meeting& m, int64_t v) {
     const int64_t end = (v + 1) * V::kLanes;
-    return m.diagonal && end < m.n_keys ? end : m.n_keys;
+    return ((m.diagonal && end < m.n_keys ? end : m.n_keys) + 3) / 4 * 4;
 }
 
-/// Scores of a block, in units of log 2, to p; m's maxima over keys to b.lse.
+/// Scores of a block, in units of log 2, to p; their maxima over keys to lse.
 template <class V>
-void block_scores(const Meeting& m, const Blocks& b, const float* k) {
-    const int64_t vectors = (m.n_queries + V::kLanes - 1) / V::kLanes;
-    for (int64_t v = 0; v < vectors; ++v)
-        V::store(b.lse + v * V::kLanes, typename V::All{}, V::set1(kMasked));
-    key_query_products<V>(
-        m, k, b.width, b.q_columns, b.d, [&](int64_t j, int64_t first, auto& tile) {
-            for (int v = 0; v < tile.vectors; ++v) {
-                const int64_t query = (first + v) * V::kLanes;
-                typename V::F peak = V::load_aligned(b.lse + query);
-                for (int r = 0; r < tile.rows; ++r) {
-                    typename V::F s = tile.sum[r][v];
-                    if (m.diagonal) s = where_seen<V>(j + r, query, s, V::set1(kMasked));
-                    peak = V::max(peak, s);
-                    V::store(b.p + (j + r) * kBlock + query, typename V::All{}, s);
-                }
-                V::store(b.lse + query, typename V::All{}, peak);
-            }
-        });
+void block_scores(const Meeting& m, const Blocks<V>& b, const float* k, float scale) {
+    using F = typename V::F;
+    constexpr typename V::All all{};
+    const F unit = V::set1(scale);
+    for (int64_t query = 0; query < m.n_queries; query += V::kLanes)
+        V::store(b.lse + query, all, V::set1(kMasked));
+    key_query_products<V>(m, k, b.words, b.q_columns, b.depth,
+                          [&](int64_t j, int64_t first, auto& tile) {
+                              for (int v = 0; v < tile.vectors; ++v) {
+                                  const int64_t query = (first + v) * V::kLanes;
+                                  F peak = V::load_aligned(b.lse + query);
+                                  for (int r = 0; r < tile.rows; ++r) {
+                                      F s = V::mul(tile.sum[r][v], unit);
+                                      if (m.diagonal)
+                                          s = where_seen<V>(j + r, query, s, V::set1(kMasked));
+                                      peak = V::max(peak, s);
+                                      V::store(b.p + (j + r) * kBlock + query, all, s);
+                                  }
+                                  V::store(b.lse + query, all, peak);
+                              }
+                          });
 }
 
 /// Turns the scores in p into weights 2^(score - peak), with the running peak and sum of each query
 /// (Milakov and Gimelshein, 2018); factor is what earlier sums have to be multiplied by.
 template <class V>
-void block_weights(const Meeting& m, const Blocks& b, bool start) {
+void block_weights(const Meeting& m, const Blocks<V>& b, bool start) {
     using F = typename V::F;
     constexpr typename V::All all{};
-    for (int64_t v = 0; v < (m.n_queries + V::kLanes - 1) / V::kLanes; ++v) {
-        const int64_t query = v * V::kLanes;
+    for (int64_t query = 0; query < m.n_queries; query += V::kLanes) {
         F peak = V::load_aligned(b.lse + query), sum = V::zero(), other = V::zero();
         if (!start) {
             const F before = V::load_aligned(b.peak + query);
@@ -285,45 +171,28 @@ void block_weights(const Meeting& m, const Blocks& b, bool start) {
             sum = V::mul(V::load_aligned(b.sum + query), factor);
         }
         V::store(b.peak + query, all, peak);
-        const int64_t rows = seen_rows<V>(m, v);
-        float* p = b.p + query;
-        int64_t j = 0;
-        for (; j + 4 <= rows; j += 4, p += 4 * kBlock) {
+        const int64_t rows = seen_rows<V>(m, query / V::kLanes);
+        for (int64_t j = 0; j < rows; j += 4) {
             F weight[4];
             for (int r = 0; r < 4; ++r)
-                weight[r] = exp2<V>(V::sub(V::load_aligned(p + r * kBlock), peak));
-            for (int r = 0; r < 4; ++r) V::store(p + r * kBlock, all, weight[r]);
+                weight[r] = exp2<V>(V::sub(V::load_aligned(b.p + (j + r) * kBlock + query), peak));
+            float* line = b.p_words.lines + j / V::kPerWord * kBlock + query;
+            for (int r = 0; r < 4; r += V::kPerWord, line += kBlock) {
+                if constexpr (V::kPerWord == 1)
+                    V::store(line, all, weight[r]);
+                else
+                    V::store(line, all, V::pair(weight[r], weight[r + 1]));
+            }
             sum = V::add(sum, V::add(weight[0], weight[1]));
             other = V::add(other, V::add(weight[2], weight[3]));
-        }
-        for (; j < rows; ++j, p += kBlock) {
-            const F weight = exp2<V>(V::sub(V::load_aligned(p), peak));
-            V::store(p, all, weight);
-            sum = V::add(sum, weight);
         }
         V::store(b.sum + query, all, V::add(sum, other));
     }
 }
 
-/// log2 of x >= 2^-126: exponent and, with s = (m - 1) / (m + 1), 2 / ln 2 atanh(s) of the rest m
-/// of [0.75, 1.5), to 2e-9.
-template <class V>
-[[gnu::always_inline]] inline typename V::F log2(typename V::F x) {
-    using F = typename V::F;
-    F m;
-    const F exponent = V::split(x, m);
-    const F one = V::set1(1.0f), s = V::div(V::sub(m, one), V::add(m, one)), s2 = V::mul(s, s);
-    F p = V::set1(0.320598898f);
-    p = V::fma(p, s2, V::set1(0.412198583f));
-    p = V::fma(p, s2, V::set1(0.577078016f));
-    p = V::fma(p, s2, V::set1(0.961796694f));
-    p = V::fma(p, s2, V::set1(2.88539008f));
-    return V::fma(s, p, exponent);
-}
-
 /// lse of n queries from their running peak and sum; factor = 1 / sum.
 template <class V>
-void finish_queries(const Blocks& b, float* lse, int64_t n) {
+void finish_queries(const Blocks<V>& b, float* lse, int64_t n) {
     for (int64_t i = 0; i < n; i += V::kLanes) {
         const typename V::F sum = V::load_aligned(b.sum + i);
         V::store(b.factor + i, typename V::All{}, V::div(V::set1(1.0f), sum));
@@ -338,31 +207,33 @@ void finish_queries(const Blocks& b, float* lse, int64_t n) {
 
 template <class V, class T>
 void forward_pair(const CausalAttentionArgs& a, int64_t pair, void* workspace) {
-    const Blocks b(a, workspace);
+    const Blocks<V> b(a, workspace);
     const int64_t row = pair / a.n_head * a.t, head = pair % a.n_head * a.d_head;
     const int64_t at = row * a.qkv_stride + head;
-    copy_rows<V>(b.k, static_cast<const T*>(a.k) + at, a.qkv_stride, a.t, b.d, b.width);
-    copy_rows<V>(b.v, static_cast<const T*>(a.v) + at, a.qkv_stride, a.t, b.d, b.width);
+    pack(b.k, static_cast<const T*>(a.k) + at, a.qkv_stride, a.t, b, true, false);
+    pack(b.v, static_cast<const T*>(a.v) + at, a.qkv_stride, a.t, b, false, true);
     for (int64_t i = 0; i < a.t; i += kBlock) {
         const int64_t n = a.t - i < kBlock ? a.t - i : kBlock;
-        copy_rows<V>(b.q, static_cast<const T*>(a.q) + at + i * a.qkv_stride, a.qkv_stride, n, b.d,
-                     b.width);
-        transpose_block<V>(b.q_columns, b.q, n, b.width, a.softmax_scale * kLog2e);
+        pack(b.q, static_cast<const T*>(a.q) + at + i * a.qkv_stride, a.qkv_stride, n, b, true,
+             false);
+        transpose_block<V>(b.q_columns, b.q.rows, n, b.words);
         for (int64_t j = 0; j <= i; j += kBlock) {
             const Meeting m = {n, i == j ? n : kBlock, i == j};
-            block_scores<V>(m, b, b.k + j * b.width);
-            block_weights<V>(m, b, j == 0);
-            add_product<V, true>(m, b.out, b.p, b.v + j * b.width, b.width, j == 0, b.factor);
+            block_scores(m, b, b.k.rows + j * b.words, a.softmax_scale * kLog2e);
+            block_weights(m, b, j == 0);
+            add_product<V, true>(m, b.out, b.p_words.lines, b.v.lines + j / V::kPerWord * b.width,
+                                 b.width, j == 0, b.factor);
         }
-        finish_queries<V>(b, a.lse + pair * a.t + i, n);
+        finish_queries(b, a.lse + pair * a.t + i, n);
         write_rows<V>(static_cast<T*>(a.y) + (row + i) * a.y_stride + head, a.y_stride, b.out, n,
                       b.d, b.width, 1.0f, b.factor);
     }
 }
 
-/// D [queries] = rowsum(dy * y) to b.dy_y, lse in units of log 2 to b.lse; 0 for queries past n.
+/// D [queries] = rowsum(dy * y) to dy_y, lse in units of log 2 to b.lse; 0 for queries past n.
 template <class V, class T>
-void query_sums(const Blocks& b, const T* y, int64_t y_stride, const float* lse, int64_t n) {
+void query_sums(const Blocks<V>& b, const T* dy, const T* y, int64_t stride, const float* lse,
+                int64_t n) {
     using F = typename V::F;
     const int64_t whole = b.d / V::kLanes * V::kLanes;
     const typename V::Head rest = V::head(b.d - whole);
@@ -371,13 +242,13 @@ void query_sums(const Blocks& b, const T* y, int64_t y_stride, const float* lse,
         for (int64_t r = 0; r < V::kLanes; ++r) {
             tile[r] = V::zero();
             if (i + r >= n) continue;
-            const T* row = y + (i + r) * y_stride;
-            const float* dy = b.dy + (i + r) * b.width;
+            const T *left = dy + (i + r) * stride, *right = y + (i + r) * stride;
             for (int64_t e = 0; e < whole; e += V::kLanes)
-                tile[r] =
-                    V::fma(V::load(row + e, typename V::All{}), V::load_aligned(dy + e), tile[r]);
+                tile[r] = V::fma(V::load(left + e, typename V::All{}),
+                                 V::load(right + e, typename V::All{}), tile[r]);
             if (whole < b.d)
-                tile[r] = V::fma(V::load(row + whole, rest), V::load_aligned(dy + whole), tile[r]);
+                tile[r] =
+                    V::fma(V::load(left + whole, rest), V::load(right + whole, rest), tile[r]);
         }
         V::transpose(tile);
         for (int64_t r = 1; r < V::kLanes; ++r) tile[0] = V::add(tile[0], tile[r]);
@@ -386,58 +257,75 @@ void query_sums(const Blocks& b, const T* y, int64_t y_stride, const float* lse,
     for (int64_t i = 0; i < kBlock; ++i) b.lse[i] = i < n ? lse[i] * kLog2e : 0.0f;
 }
 
-/// p = weights of a block, ds = p (dy . v - D).
+/// Weights of a block to p and p_words, ds = p (dy . v - D) to ds_words.
 template <class V>
-void block_gradients(const Meeting& m, const Blocks& b, const float* k, const float* v) {
+void block_gradients(const Meeting& m, const Blocks<V>& b, const float* k, const float* v,
+                     float scale) {
+    using F = typename V::F;
     constexpr typename V::All all{};
-    key_query_products<V>(m, k, b.width, b.q_columns, b.d,
-                          [&](int64_t j, int64_t first, auto& tile) {
-                              for (int c = 0; c < tile.vectors; ++c) {
-                                  const int64_t query = (first + c) * V::kLanes;
-                                  const typename V::F lse = V::load_aligned(b.lse + query);
-                                  for (int r = 0; r < tile.rows; ++r) {
-                                      typename V::F p = exp2<V>(V::sub(tile.sum[r][c], lse));
-                                      if (m.diagonal) p = where_seen<V>(j + r, query, p, V::zero());
-                                      V::store(b.p + (j + r) * kBlock + query, all, p);
-                                  }
-                              }
-                          });
+    constexpr int64_t row_words = kBlock / V::kPerWord;
+    const F unit = V::set1(scale);
     key_query_products<V>(
-        m, v, b.width, b.dy_columns, b.d, [&](int64_t j, int64_t first, auto& tile) {
+        m, k, b.words, b.q_columns, b.depth, [&](int64_t j, int64_t first, auto& tile) {
             for (int c = 0; c < tile.vectors; ++c) {
                 const int64_t query = (first + c) * V::kLanes;
-                const typename V::F dy_y = V::load_aligned(b.dy_y + query);
+                const F lse = V::load_aligned(b.lse + query);
                 for (int r = 0; r < tile.rows; ++r) {
-                    const int64_t place = (j + r) * kBlock + query;
-                    const typename V::F p = V::load_aligned(b.p + place);
-                    V::store(b.ds + place, all, V::mul(p, V::sub(tile.sum[r][c], dy_y)));
+                    F p = exp2<V>(V::fms(tile.sum[r][c], unit, lse));
+                    if (m.diagonal) p = where_seen<V>(j + r, query, p, V::zero());
+                    V::store(b.p + (j + r) * kBlock + query, all, p);
+                    if constexpr (V::kPerWord == 2)
+                        V::store_half(b.p_words.rows + (j + r) * row_words + query / 2, p);
                 }
+            }
+        });
+    key_query_products<V>(
+        m, v, b.words, b.dy_columns, b.depth, [&](int64_t j, int64_t first, auto& tile) {
+            for (int c = 0; c < tile.vectors; ++c) {
+                const int64_t query = (first + c) * V::kLanes;
+                const F dy_y = V::load_aligned(b.dy_y + query);
+                for (int r = 0; r < tile.rows; ++r) {
+                    const F p = V::load_aligned(b.p + (j + r) * kBlock + query);
+                    tile.sum[r][c] = V::mul(p, V::sub(tile.sum[r][c], dy_y));
+                    if constexpr (V::kPerWord == 1)
+                        V::store(b.ds_words.rows + (j + r) * kBlock + query, all, tile.sum[r][c]);
+                    else
+                        V::store_half(b.ds_words.rows + (j + r) * row_words + query / 2,
+                                      tile.sum[r][c]);
+                }
+                if constexpr (V::kPerWord == 2)
+                    for (int r = 0; r < tile.rows; r += 2)
+                        V::store(b.ds_words.lines + (j + r) / 2 * kBlock + query, all,
+                                 V::pair(tile.sum[r][c], tile.sum[r + 1][c]));
             }
         });
 }
 
 template <class V, class T>
 void backward_pair(const CausalAttentionArgs& a, int64_t pair, void* workspace) {
-    const Blocks b(a, workspace);
+    const Blocks<V> b(a, workspace);
     const int64_t row = pair / a.n_head * a.t, head = pair % a.n_head * a.d_head;
     const int64_t at = row * a.qkv_stride + head, w = b.width;
-    copy_rows<V>(b.k, static_cast<const T*>(a.k) + at, a.qkv_stride, a.t, b.d, w);
-    copy_rows<V>(b.v, static_cast<const T*>(a.v) + at, a.qkv_stride, a.t, b.d, w);
+    pack(b.k, static_cast<const T*>(a.k) + at, a.qkv_stride, a.t, b, true, true);
+    pack(b.v, static_cast<const T*>(a.v) + at, a.qkv_stride, a.t, b, true, false);
     for (int64_t i = 0; i < a.t; i += kBlock) {
         const int64_t n = a.t - i < kBlock ? a.t - i : kBlock;
         const int64_t y_at = (row + i) * a.y_stride + head, q_at = at + i * a.qkv_stride;
-        copy_rows<V>(b.q, static_cast<const T*>(a.q) + q_at, a.qkv_stride, n, b.d, w);
-        copy_rows<V>(b.dy, static_cast<const T*>(a.dy) + y_at, a.y_stride, n, b.d, w);
-        transpose_block<V>(b.q_columns, b.q, n, w, a.softmax_scale * kLog2e);
-        transpose_block<V>(b.dy_columns, b.dy, n, w, 1.0f);
-        query_sums<V>(b, static_cast<const T*>(a.y) + y_at, a.y_stride, a.lse + pair * a.t + i, n);
+        const T* dy = static_cast<const T*>(a.dy) + y_at;
+        pack(b.q, static_cast<const T*>(a.q) + q_at, a.qkv_stride, n, b, true, true);
+        pack(b.dy, dy, a.y_stride, n, b, true, true);
+        transpose_block<V>(b.q_columns, b.q.rows, n, b.words);
+        transpose_block<V>(b.dy_columns, b.dy.rows, n, b.words);
+        query_sums(b, dy, static_cast<const T*>(a.y) + y_at, a.y_stride, a.lse + pair * a.t + i, n);
         for (int64_t j = 0; j <= i; j += kBlock) {
             const Meeting m = {n, i == j ? n : kBlock, i == j};
-            block_gradients<V>(m, b, b.k + j * w, b.v + j * w);
+            block_gradients(m, b, b.k.rows + j * b.words, b.v.rows + j * b.words,
+                            a.softmax_scale * kLog2e);
             // Block i is the first to touch the keys of its own diagonal.
-            add_product<V, false>(m, b.dv + j * w, b.p, b.dy, w, i == j, nullptr);
-            add_product<V, false>(m, b.dk + j * w, b.ds, b.q, w, i == j, nullptr);
-            add_product<V, true>(m, b.out, b.ds, b.k + j * w, w, j == 0, nullptr);
+            add_product<V, false>(m, b.dv + j * w, b.p_words.rows, b.dy.lines, w, i == j, nullptr);
+            add_product<V, false>(m, b.dk + j * w, b.ds_words.rows, b.q.lines, w, i == j, nullptr);
+            add_product<V, true>(m, b.out, b.ds_words.lines, b.k.lines + j / V::kPerWord * w, w,
+                                 j == 0, nullptr);
         }
         write_rows<V>(static_cast<T*>(a.dq) + q_at, a.qkv_stride, b.out, n, b.d, w, a.softmax_scale,
                       nullptr);
@@ -445,26 +333,6 @@ void backward_pair(const CausalAttentionArgs& a, int64_t pair, void* workspace) 
     write_rows<V>(static_cast<T*>(a.dk) + at, a.qkv_stride, b.dk, a.t, b.d, w, a.softmax_scale,
                   nullptr);
     write_rows<V>(static_cast<T*>(a.dv) + at, a.qkv_stride, b.dv, a.t, b.d, w, 1.0f, nullptr);
-}
-
-template <class V>
-void forward_pairs(const CausalAttentionArgs& a, int64_t first, int64_t last, void* workspace) {
-    for (int64_t pair = first; pair < last; ++pair) {
-        if (a.type == Storage::kF32)
-            forward_pair<V, float>(a, pair, workspace);
-        else
-            forward_pair<V, uint16_t>(a, pair, workspace);
-    }
-}
-
-template <class V>
-void backward_pairs(const CausalAttentionArgs& a, int64_t first, int64_t last, void* workspace) {
-    for (int64_t pair = first; pair < last; ++pair) {
-        if (a.type == Storage::kF32)
-            backward_pair<V, float>(a, pair, workspace);
-        else
-            backward_pair<V, uint16_t>(a, pair, workspace);
-    }
 }
 
 }  // namespace

@@ -102,24 +102,6 @@ struct Avx2 {
         m = _mm256_castsi256_ps(_mm256_sub_epi32(bits, _mm256_slli_epi32(e, 23)));
         return _mm256_cvtepi32_ps(e);
     }
-    static void transpose(F (&r)[8]) {
-        F s[8];
-        for (int i = 0; i < 8; i += 2) {
-            s[i] = _mm256_unpacklo_ps(r[i], r[i + 1]);
-            s[i + 1] = _mm256_unpackhi_ps(r[i], r[i + 1]);
-        }
-        for (int i = 0; i < 8; i += 4)
-            for (int j = 0; j < 2; ++j) {
-                r[i + 2 * j] = _mm256_shuffle_ps(s[i + j], s[i + j + 2], 0x44);
-                r[i + 2 * j + 1] = _mm256_shuffle_ps(s[i + j], s[i + j + 2], 0xee);
-            }
-        // r[4 g + c] holds columns c and c + 4 of rows 4 g .. 4 g + 3.
-        for (int c = 0; c < 4; ++c) {
-            s[c] = _mm256_permute2f128_ps(r[c], r[c + 4], 0x20);
-            s[c + 4] = _mm256_permute2f128_ps(r[c], r[c + 4], 0x31);
-        }
-        for (int c = 0; c < 8; ++c) r[c] = s[c];
-    }
     /// Lane i: the sum of r[i], in one order of additions for every i.
     static F sum_each(const F (&r)[8]) {
         F s[4];

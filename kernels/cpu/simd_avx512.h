@@ -85,32 +85,6 @@ struct Avx512 {
         m = _mm512_castsi512_ps(_mm512_sub_epi32(bits, _mm512_slli_epi32(e, 23)));
         return _mm512_cvtepi32_ps(e);
     }
-    static void transpose(F (&r)[16]) {
-        F s[16];
-        for (int i = 0; i < 16; i += 2) {
-            s[i] = _mm512_unpacklo_ps(r[i], r[i + 1]);
-            s[i + 1] = _mm512_unpackhi_ps(r[i], r[i + 1]);
-        }
-        for (int i = 0; i < 16; i += 4)
-            for (int j = 0; j < 2; ++j) {
-                const __m512d a = _mm512_castps_pd(s[i + j]), b = _mm512_castps_pd(s[i + j + 2]);
-                r[i + 2 * j] = _mm512_castpd_ps(_mm512_unpacklo_pd(a, b));
-                r[i + 2 * j + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(a, b));
-            }
-        // r[4 g + c] holds columns c, c + 4, c + 8, c + 12 of rows 4 g .. 4 g + 3.
-        for (int c = 0; c < 4; ++c) {
-            s[c] = _mm512_shuffle_f32x4(r[c], r[c + 4], 0x88);
-            s[c + 4] = _mm512_shuffle_f32x4(r[c], r[c + 4], 0xdd);
-            s[c + 8] = _mm512_shuffle_f32x4(r[c + 8], r[c + 12], 0x88);
-            s[c + 12] = _mm512_shuffle_f32x4(r[c + 8], r[c + 12], 0xdd);
-        }
-        for (int c = 0; c < 4; ++c) {
-            r[c] = _mm512_shuffle_f32x4(s[c], s[c + 8], 0x88);
-            r[c + 8] = _mm512_shuffle_f32x4(s[c], s[c + 8], 0xdd);
-            r[c + 4] = _mm512_shuffle_f32x4(s[c + 4], s[c + 12], 0x88);
-            r[c + 12] = _mm512_shuffle_f32x4(s[c + 4], s[c + 12], 0xdd);
-        }
-    }
     /// Lane i: the sum of r[i], in one order of additions for every i.
     static F sum_each(const F (&r)[16]) {
         F s[8];

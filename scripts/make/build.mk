@@ -63,7 +63,11 @@ cuda-flags := -std=c++20 -O3 -Xcompiler -fPIC -I$(O)/include -Iinclude -I. \
 	$(foreach a,$(cuda-archs),-gencode arch=compute_$(a),code=sm_$(a)) \
 	$(if $(cuda-archs),-gencode arch=compute_$(lastword $(cuda-archs))$(comma)code=compute_$(lastword $(cuda-archs)))
 cudart-dir := $(firstword $(wildcard $(TORCH_DIR)/../nvidia/cu13/lib /usr/local/cuda/lib64))
+cuda-include := $(firstword $(wildcard $(TORCH_DIR)/../nvidia/cu13/include /usr/local/cuda/include))
 libs-cuda := $(if $(CONFIG_USE_CUDA),-L$(cudart-dir) -Wl$(comma)-rpath$(comma)$(cudart-dir) -l:libcudart.so.13)
+
+# The one file that sees CUDA's own headers.
+$(B)/src/model/device_graph_cuda.o: private torch-flags += -isystem $(cuda-include)
 
 # Writes the target from the output of a command, only where it differs: what depends on it is then
 # remade for a change alone.

@@ -2,6 +2,8 @@
 # environment of its own in the user's cache directory; with llm.c and llama.cpp where the user has them.
 peers-venv := $(KNLP_CACHE)/peers-$(TORCH_VERSION)
 peers-o := $(B)/check
+# With DEVICE=cuda what is measured is built with CUDA, and the rows are those of a device.
+bench-o := $(peers-o)$(if $(filter cuda%,$(DEVICE)),-cuda)
 
 ##@ Quality
 .PHONY: check-peers bench-peers
@@ -12,12 +14,14 @@ check-peers: setup ## compare with PyTorch, transformers and friends (PEERS= nam
 	@exec '$(peers-venv)/bin/python' scripts/peers/check --knlp $(peers-o)/knlp --config $(peers-o)/.config \
 	  --tests $(peers-o)/build/tests --only '$(PEERS)' $(if $(KNLP_TEST_DATA),--data '$(KNLP_TEST_DATA)')
 # What torch.compile made stays in $(B)/peers, so that a second run begins sooner.
-bench-peers: setup ## speed and memory against PyTorch and others, in turns (PEERS= ROUNDS= THREADS= RECORD=1)
+bench-peers: setup ## speed and memory against PyTorch and others, in turns (PEERS= ROUNDS= THREADS= DEVICE= RECORD=1)
 	@scripts/peers/make_venv '$(peers-venv)' '$(TORCH_VERSION)'
-	+@mkdir -p $(peers-o) && $(MAKE) -s O=$(peers-o) PCH_DIR=$(abspath $(PCH_DIR)) defconfig-gpt2-nano-cpu
-	+@$(MAKE) O=$(peers-o) PCH_DIR=$(abspath $(PCH_DIR)) build
-	@exec '$(peers-venv)/bin/python' scripts/peers/bench --knlp $(peers-o)/knlp --config $(peers-o)/.config \
-	  --scratch $(B)/peers --only '$(PEERS)' $(if $(THREADS),--threads '$(THREADS)') \
+	+@mkdir -p $(bench-o) && $(MAKE) -s O=$(bench-o) PCH_DIR=$(abspath $(PCH_DIR)) defconfig-gpt2-nano-cpu
+	+@$(if $(filter cuda%,$(DEVICE)),sed -i 's/^# CONFIG_USE_CUDA is not set/CONFIG_USE_CUDA=y/' $(bench-o)/.config && \
+	  $(MAKE) -s O=$(bench-o) PCH_DIR=$(abspath $(PCH_DIR)) olddefconfig)
+	+@$(MAKE) O=$(bench-o) PCH_DIR=$(abspath $(PCH_DIR)) build
+	@exec '$(peers-venv)/bin/python' scripts/peers/bench --knlp $(bench-o)/knlp --config $(bench-o)/.config \
+	  --scratch $(B)/peers --only '$(PEERS)' $(if $(DEVICE),--device '$(DEVICE)') $(if $(THREADS),--threads '$(THREADS)') \
 	  $(if $(ROUNDS),--rounds '$(ROUNDS)') $(if $(filter-out 0 n,$(RECORD)),--record) \
 	  $(if $(LLMC_DIR),--llmc '$(LLMC_DIR)') $(if $(LLAMA_DIR),--llama '$(LLAMA_DIR)') \
 	  $(if $(LLAMA_GGUF),--gguf '$(LLAMA_GGUF)') \

@@ -31,6 +31,7 @@ known-variables += CHECK_DIR    ## where make check builds
 known-variables += YES          ## 1 answers questions
 known-variables += PEERS        ## part of check-peers (tests models use records tokenizers training); rows of bench-peers
 known-variables += THREADS      ## threads of every side of bench-peers
+known-variables += DEVICE       ## cuda: bench-peers compares on that device
 known-variables += ROUNDS       ## turns of every side of bench-peers
 known-variables += RECORD       ## 1 keeps the results of bench-peers under results/ and in docs/performance.md
 known-variables += LLMC_DIR     ## llm.c with train_gpt2 built, for bench-peers

@@ -24,6 +24,7 @@ class Row:
     rivals: tuple = ("eager", "compile")
     goals: dict = field(default_factory=dict)    # {rival: times as fast}
     measure: str = "step"                        # or "peak_rss": memory of each alone
+    device: str = "cpu"                          # or "cuda": measured with DEVICE=cuda alone
 
     def symbols(self, threads):
         """knlp's configuration of it, as --set takes it."""
@@ -49,4 +50,7 @@ ROWS = [
         goals={"llm.c": 3.5}),
     Row("llmc-bf16", "GPT-2 124M, B4 T64, knlp in bf16", **GPT2, n_ctx=64, batch=4,
         precision="bf16", rivals=("llm.c",), goals={"llm.c": 6.0}),
+    # A vocabulary that is a multiple of 64, as nanoGPT pads it: neither side multiplies odd shapes.
+    Row("124M-cuda", "GPT-2 124M, B32 T1024, bf16 on a CUDA device", 12, 12, 768, 1024, 50304, 32, precision="bf16",
+        learning_rate=1e-4, rounds=10, block=10, warm_up=10, goals={"compile": 1.15}, device="cuda"),
 ]

@@ -100,7 +100,7 @@ class Side:
 
 def knlp_command(a, row, tokens, sets=()):
     words = [a.knlp, "bench", "serve", "--config", a.config, "--tokens", tokens, "--batch", row.batch,
-             "--threads", a.threads, "--precision", row.precision, "--device", "cpu",
+             "--threads", a.threads, "--precision", row.precision, "--device", a.device,
              "--learning-rate", row.learning_rate, "--seed", 1]
     defaults = ["WEIGHT_DECAY=0.1", "ADAM_BETA1=0.9", "ADAM_BETA2=0.95", "GRADIENT_CLIP_NORM=1.0"]
     for symbol in row.symbols(a.threads) + (list(sets) or defaults):
@@ -110,7 +110,7 @@ def knlp_command(a, row, tokens, sets=()):
 
 def torch_command(a, row, tokens, weights, compiled):
     words = [sys.executable, HERE / "torch_step.py", weights, tokens, "--batch", row.batch, "--threads", a.threads,
-             "--learning-rate", row.learning_rate, "--seed", 1]
+             "--learning-rate", row.learning_rate, "--seed", 1, "--device", a.device]
     return words + ["--compile"] * compiled + ["--bf16"] * (row.precision == "bf16")
 
 

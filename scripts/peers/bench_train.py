@@ -171,7 +171,7 @@ def begin(a, row, contest):
     return {"what": row.what, "precision": row.precision, "threads": a.threads, "goal": row.goals,
             "shape": {"n_layer": row.n_layer, "n_head": row.n_head, "d_model": row.d_model, "n_ctx": row.n_ctx,
                       "vocab_size": row.vocab_size, "batch": row.batch, "parameters": facts["parameters"]},
-            "gemm": facts["gemm"], "revision": facts["revision"], "machine": facts["machine"],
+            "device": facts["device_name"] or facts["device"], "gemm": facts["gemm"], "revision": facts["revision"], "machine": facts["machine"],
             "tokens_sha256": sha256(contest.tokens), "sides": {}, "ratio": {}}
 
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Training steps of a GPT-2 in PyTorch as nanoGPT takes them: the rival of `knlp bench serve`.
 
-    torch_step.py MODEL_DIR TOKENS.bin --batch B --threads N [--compile] [--bf16] …
+    torch_step.py MODEL_DIR TOKENS.bin --batch B --threads N [--compile] [--bf16] [--device cuda] …
 
 Answers the same requests on standard input with the same JSON lines: "run N", "quit"; the first line says
 "ready". Weights are those of MODEL_DIR (Hugging Face layout), windows those that knlp draws from the seed,
@@ -32,8 +32,8 @@ def peak_resident_bytes():
 class Trainee:
     def __init__(self, a):
         torch.set_num_threads(a.threads)
-        self.a = a
-        self.plain = load_hugging_face(a.model).train()
+        self.a, self.on_cuda = a, a.device != "cpu"
+        self.plain = load_hugging_face(a.model).train().to(a.device)
         self.n_ctx = self.plain.config.n_ctx
         self.model = torch.compile(self.plain) if a.compile else self.plain
         embeddings = {id(self.plain.wte.weight), id(self.plain.wpe.weight)}
@@ -60,7 +60,9 @@ class Trainee:
         n = self.n_ctx
         ids = torch.stack([torch.from_numpy(self.tokens[s:s + n].astype(numpy.int64)) for s in places])
         targets = torch.stack([torch.from_numpy(self.tokens[s + 1:s + n + 1].astype(numpy.int64)) for s in places])
-        with torch.autocast("cpu", torch.bfloat16, enabled=self.a.bf16):
+        if self.on_cuda:
+            ids, targets = (t.pin_memory().to(self.a.device, non_blocking=True) for t in (ids, targets))
+        with torch.autocast("cuda" if self.on_cuda else "cpu", torch.bfloat16, enabled=self.a.bf16):
             _, loss = self.model(ids, targets)
         loss.backward()
         if self.a.clip > 0:
@@ -78,12 +80,13 @@ def main():
     parser.add_argument("--seed", type=int, default=1), parser.add_argument("--learning-rate", type=float, default=1e-3)
     parser.add_argument("--weight-decay", type=float, default=0.1)
     parser.add_argument("--beta2", type=float, default=0.95), parser.add_argument("--clip", type=float, default=1.0)
+    parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
     parser.add_argument("--compile", action="store_true"), parser.add_argument("--bf16", action="store_true")
     a = parser.parse_args()
     warnings.filterwarnings("ignore")
     trainee = Trainee(a)
     answer = lambda value: print(json.dumps(value), flush=True)
-    answer({"ready": True, "torch": torch.__version__, "threads": torch.get_num_threads()})
+    answer({"ready": True, "torch": torch.__version__, "threads": torch.get_num_threads(), "device": a.device})
     for line in sys.stdin:
         words = line.split()
         if words == ["quit"]:

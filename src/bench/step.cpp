@@ -6,6 +6,7 @@
 #include "knlp/bench/bench.h"
 #include "knlp/core/error.h"
 #include "knlp/core/host.h"
+#include "knlp/core/log.h"
 #include "knlp/core/profile.h"
 #include "knlp/core/signals.h"
 #include "knlp/core/stats.h"
@@ -13,7 +14,9 @@
 #include "knlp/model/gpt2.h"
 #include "knlp/model/runtime.h"
 #include "knlp/optim/optimizer.h"
+#include "knlp/train/device_steps.h"
 #include "breakdown.h"
+#include "device_peak.h"
 #include "step_shapes.h"
 #include "tokens.h"
 
@@ -26,7 +29,8 @@ constexpr double kRate = 1e-4;          // its value changes no timing
 /// Seconds of one step by phase, and its loss.
 struct StepTimes {
     double data = 0, forward = 0, backward = 0, optimizer = 0, loss = 0;
-    double total() const { return data + forward + backward + optimizer; }
+    double queued = 0;  // on a device with a queue, instead of the three before
+    double total() const { return data + forward + backward + optimizer + queued; }
 };
 
 /// One clock for all phases: lap() gives the seconds since the last.
@@ -109,6 +113,22 @@ StepTimes take_step(const StepRequest& request, int64_t step, model::Gpt2& gpt2,
     return times;
 }
 
+/// The whole step enqueued at once; it is over when its outcome is here.
+StepTimes take_queued_step(const StepRequest& request, int64_t step, train::DeviceSteps& steps,
+                           data::BatchLoader& loader) {
+    StepTimes times;
+    Stopwatch watch;
+    for (int64_t micro = 0; micro < request.accumulation; ++micro) steps.add(next_batch(loader));
+    times.data = watch.lap();
+    steps.run(step, kRate);
+    const train::StepOutcome outcome = steps.collect().back();
+    if (!outcome.info.finite)
+        fail_code(kRun, "E_DIVERGED", "the gradient of {} is not finite", outcome.info.first_bad);
+    times.loss = outcome.loss;
+    times.queued = watch.lap();
+    return times;
+}
+
 double median_of(const std::vector<StepTimes>& steps, double StepTimes::*field) {
     std::vector<double> values;
     for (const StepTimes& step : steps) values.push_back(step.*field);
@@ -143,6 +163,33 @@ Steps run_steps(const StepRequest& request, bool by_region, model::Gpt2& gpt2,
     return steps;
 }
 
+Steps run_queued_steps(const StepRequest& request, model::Gpt2& gpt2, optim::Optimizer& optimizer,
+                       data::BatchLoader& loader) {
+    train::DeviceSteps queue(gpt2, optimizer,
+                             {.micro = request.batch,
+                              .accumulation = request.accumulation,
+                              .seed = request.seed,
+                              .bf16 = request.precision == config::Precision::kBfloat16});
+    // The step that is recorded is none to be timed.
+    const int64_t warm_up = std::max(request.warm_up, train::DeviceSteps::kWarmUps + 1);
+    Steps steps;
+    for (int64_t step = 0; step < warm_up + request.samples; ++step) {
+        throw_if_stopped();
+        const StepTimes times = take_queued_step(request, step, queue, loader);
+        if (step >= warm_up) steps.plain.push_back(times);
+    }
+    return steps;
+}
+
+/// Share of the stated bf16 peak of the device, where both are known.
+void add_mfu(const StepRequest& request, const std::string& device_name, Record& record) {
+    if (request.precision != config::Precision::kBfloat16) return;
+    if (const std::optional<double> peak = bf16_peak(device_name))
+        record.results["mfu"] = 1e9 * record.results["gflops"] / *peak;
+    else
+        log::info("mfu n/a: the peak of '{}' is not known", device_name);
+}
+
 Record record_of(const StepRequest& request, const std::string& route, const std::string& device,
                  bool random_tokens, const Steps& steps) {
     const int64_t n_ctx = request.model.n_ctx;
@@ -171,9 +218,13 @@ Record record_of(const StepRequest& request, const std::string& route, const std
     const double step_s = record.timing.median_s;
     record.results["tokens_per_s"] = tokens_per_step / step_s;
     record.results["data_ms"] = median_ms(&StepTimes::data);
-    record.results["forward_ms"] = median_ms(&StepTimes::forward);
-    record.results["backward_ms"] = median_ms(&StepTimes::backward);
-    record.results["optimizer_ms"] = median_ms(&StepTimes::optimizer);
+    if (steps.plain.front().queued > 0) {
+        record.results["queued_ms"] = median_ms(&StepTimes::queued);
+    } else {
+        record.results["forward_ms"] = median_ms(&StepTimes::forward);
+        record.results["backward_ms"] = median_ms(&StepTimes::backward);
+        record.results["optimizer_ms"] = median_ms(&StepTimes::optimizer);
+    }
     record.results["data_share"] = median_of(steps.plain, &StepTimes::data) / step_s;
     record.results["gflops"] =
         tokens_per_step * model::flops_per_token(request.model, n_ctx) / step_s / 1e9;
@@ -204,13 +255,23 @@ Record bench_step(const StepRequest& wanted, const Machine* roof) {
         model::choose_gemm_route(request.gemm, start_for_products(request),
                                  request.precision == config::Precision::kBfloat16);
     model::Gpt2 gpt2(request.model, model::resolve_device(request.device));
+    const bool queued = !gpt2.device().is_cpu();
+    if (queued && roof != nullptr)
+        fail(kUsage, "--breakdown books the processor's time; leave it out on device {}",
+             gpt2.device().str());
     gpt2.initialize(request.seed);
     const std::unique_ptr<optim::Optimizer> optimizer =
-        optim::optimizer_type(request.optimizer.name).make(request.optimizer, gpt2.parameters());
+        optim::make_optimizer(request.optimizer, gpt2.parameters(), queued);
     data::BatchLoader loader(tokens.file(), request.seed, 0, request.batch, request.accumulation,
                              n_ctx);
-    const Steps steps = run_steps(request, roof != nullptr, gpt2, *optimizer, loader);
+    const Steps steps = optimizer->queued() != nullptr
+                            ? run_queued_steps(request, gpt2, *optimizer, loader)
+                            : run_steps(request, roof != nullptr, gpt2, *optimizer, loader);
     Record record = record_of(request, route, gpt2.device().str(), tokens.random(), steps);
+    if (queued) {
+        record.types["device_name"] = model::device_name(gpt2.device());
+        add_mfu(request, record.types["device_name"], record);
+    }
     if (roof != nullptr) {
         const bool bf16 = request.precision == config::Precision::kBfloat16;
         record.details = breakdown_json(steps.booked, record.timing, *roof, bf16);

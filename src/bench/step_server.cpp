@@ -11,6 +11,7 @@
 #include "knlp/model/runtime.h"
 #include "knlp/model/weights.h"
 #include "knlp/optim/optimizer.h"
+#include "knlp/train/device_steps.h"
 #include "tokens.h"
 
 #include <ATen/ATen.h>
@@ -44,8 +45,16 @@ public:
             gpt2_.initialize(request_.seed);
         else
             model::load_weights(request.init_from, gpt2_);
-        optimizer_ = optim::optimizer_type(request_.optimizer.name)
-                         .make(request_.optimizer, gpt2_.parameters());
+        optimizer_ =
+            optim::make_optimizer(request_.optimizer, gpt2_.parameters(), !gpt2_.device().is_cpu());
+        if (optimizer_->queued() != nullptr)
+            queue_ = std::make_unique<train::DeviceSteps>(
+                gpt2_, *optimizer_,
+                train::DeviceStepOptions{
+                    .micro = request_.batch,
+                    .accumulation = request_.accumulation,
+                    .seed = request_.seed,
+                    .bf16 = request_.precision == config::Precision::kBfloat16});
         loader_.emplace(tokens_.file(), request_.seed, 0, request_.batch, request_.accumulation,
                         request_.model.n_ctx);
     }
@@ -55,6 +64,8 @@ public:
                 {"gemm", model::gemm_route()},
                 {"parameters", model::parameter_count(request_.model)},
                 {"threads", request_.threads},
+                {"device", gpt2_.device().str()},
+                {"device_name", model::device_name(gpt2_.device())},
                 {"machine", machine_facts()},
                 {"revision", std::string(config::build_info().git_commit) +
                                  (config::build_info().git_dirty ? "+" : "")}};
@@ -64,7 +75,7 @@ public:
         json losses = json::array(), seconds = json::array();
         for (int64_t i = 0; i < steps; ++i) {
             const double begin = steady_seconds();
-            losses.push_back(take_step());
+            losses.push_back(queue_ ? take_queued_step() : take_step());
             seconds.push_back(steady_seconds() - begin);
         }
         return {{"losses", losses}, {"step_s", seconds}, {"peak_rss_bytes", peak_resident_bytes()}};
@@ -135,11 +146,24 @@ private:
         return sum;
     }
 
+    double take_queued_step() {
+        for (int64_t micro = 0; micro < request_.accumulation; ++micro)
+            queue_->add(next_batch(micro));
+        queue_->run(step_, rate_);
+        const train::StepOutcome outcome = queue_->collect().back();
+        if (!outcome.info.finite)
+            fail_code(kRun, "E_DIVERGED", "the gradient of {} is not finite in step {}",
+                      outcome.info.first_bad, step_);
+        ++step_;
+        return outcome.loss;
+    }
+
     StepRequest request_;
     double rate_;
     BenchTokens tokens_;
     model::Gpt2 gpt2_;
     std::unique_ptr<optim::Optimizer> optimizer_;
+    std::unique_ptr<train::DeviceSteps> queue_;  // null on the processor
     std::optional<data::BatchLoader> loader_;
     std::vector<int64_t> windows_;  // used when there is no loader
     int64_t step_ = 0;

@@ -22,8 +22,18 @@ int64_t cuda_device_count() {
     return 0;
 }
 
+std::string cuda_device_name(int64_t) {
+    KNLP_CHECK(!"no CUDA in this build");
+    return "";
+}
+
 void dropout_mask_on_cuda(const kernels::DropoutMaskArgs&, int64_t) {
     KNLP_CHECK(!"no CUDA in this build");
+}
+
+std::unique_ptr<DeviceGraph> make_cuda_graph(int64_t) {
+    KNLP_CHECK(!"no CUDA in this build");
+    return nullptr;
 }
 
 }  // namespace knlp::model

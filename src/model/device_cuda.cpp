@@ -3,6 +3,7 @@
 
 #include "device.h"
 
+#include "kernels/device_name.h"
 #include "kernels/dropout_mask.h"
 
 #include <ATen/Context.h>
@@ -10,6 +11,7 @@
 
 #include <dlfcn.h>
 
+#include <array>
 #include <cstdlib>
 
 namespace knlp::model {
@@ -39,6 +41,12 @@ const std::string& cuda_problem() {
 
 int64_t cuda_device_count() {
     return cuda_problem().empty() ? at::detail::getCUDAHooks().deviceCount() : 0;
+}
+
+std::string cuda_device_name(int64_t index) {
+    std::array<char, 256> name{};
+    kernels::device_name_cuda(static_cast<int>(index), name.data(), name.size());
+    return name.data();
 }
 
 void dropout_mask_on_cuda(const kernels::DropoutMaskArgs& args, int64_t device_index) {

@@ -55,6 +55,10 @@ at::Device resolve_device(const std::string& name) {
     return {at::kCUDA, static_cast<c10::DeviceIndex>(index)};
 }
 
+std::string device_name(at::Device device) {
+    return device.is_cuda() ? cuda_device_name(device.index()) : "";
+}
+
 int64_t openmp_runtimes() {
     std::ifstream maps("/proc/self/maps");
     std::set<std::string> found;

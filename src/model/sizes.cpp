@@ -1,3 +1,5 @@
+#include "cpu/activations.h"
+
 #include "knlp/core/error.h"
 #include "knlp/model/gpt2.h"
 
@@ -53,6 +55,21 @@ int64_t activation_bytes(const config::Model& model, int64_t batch, int64_t leng
     for (int64_t l = 0; l < (training ? model.n_layer : 1); ++l)
         bytes += 12 * row + attention.activation_bytes(model, batch, length, training);
     return bytes;
+}
+
+int64_t pass_bytes(const config::Model& model, int64_t batch, int64_t length, bool bf16,
+                   bool training, int64_t threads) {
+    if (!attention_type(model.attention).plain_causal || model.dropout > 0 ||
+        model.attention_backend == config::AttentionBackend::kReference)
+        return 0;
+    PassShape shape = pass_shape(model, batch, length, bf16, training, threads);
+    int64_t together = 0, alone = 0;
+    lay_out(shape, nullptr, together);
+    // Which way a small model goes is not known before the routes are.
+    shape.alone = true;
+    if (model.d_model <= kWidestAlone && batch % threads == 0 && shape.chunk == shape.rows())
+        lay_out(shape, nullptr, alone);
+    return std::max(together, alone);
 }
 
 std::vector<std::array<int64_t, 3>> gemm_shapes(const config::Model& model, int64_t batch,

@@ -27,7 +27,18 @@ Loop::Loop(Session& session, RunState& state, Recorder& recorder, const TrainReq
       recorder_(recorder),
       request_(request),
       config_sha256_(std::move(config_sha256)),
-      start_step_(state.step) {}
+      start_step_(state.step) {
+    if (session.optimizer->queued() == nullptr) return;
+    queue_ = std::make_unique<DeviceSteps>(*session.gpt2, *session.optimizer,
+                                           DeviceStepOptions{
+                                               .micro = session.batch.micro,
+                                               .accumulation = session.batch.accumulation,
+                                               .seed = session.general.seed,
+                                               .bf16 = session.bf16(),
+                                           });
+    if (!queue_->not_recorded().empty())
+        log::info("steps are not recorded as a graph: {}", queue_->not_recorded());
+}
 
 double Loop::elapsed() const {
     return steady_seconds() - start_s_;
@@ -82,7 +93,7 @@ int Loop::run() {
             save_scheduled();
         if (const std::string reason = reached(); !reason.empty()) return finish(reason);
         if (stop_signal() != 0) return stop();
-        switch (take_step(loader)) {
+        switch (queue_ ? enqueue_step(loader) : take_step(loader)) {
             case StepEnd::kDone:
                 break;
             case StepEnd::kSignal:
@@ -93,22 +104,29 @@ int Loop::run() {
     }
 }
 
+std::optional<data::Batch> Loop::next_batch(data::BatchLoader& loader, int64_t micro,
+                                            StepEnd& why) {
+    if (request_.on_micro_batch) request_.on_micro_batch(state_.step, micro);
+    if (stop_signal() != 0 || out_of_time()) {
+        why = stop_signal() != 0 ? StepEnd::kSignal : StepEnd::kTimeUp;
+        return std::nullopt;
+    }
+    const double begin = steady_seconds();
+    data::Batch batch = loader.next();
+    spent_.data += steady_seconds() - begin;
+    return batch;
+}
+
 std::optional<double> Loop::accumulate(data::BatchLoader& loader, StepEnd& why) {
     const BatchPlan& plan = session_.batch;
     const double targets = static_cast<double>(session_.tokens_per_step());
     double loss = 0;
     for (int64_t micro = 0; micro < plan.accumulation; ++micro) {
-        if (request_.on_micro_batch) request_.on_micro_batch(state_.step, micro);
-        if (stop_signal() != 0 || out_of_time()) {
-            why = stop_signal() != 0 ? StepEnd::kSignal : StepEnd::kTimeUp;
-            return std::nullopt;
-        }
-        const double begin = steady_seconds();
-        const data::Batch batch = loader.next();
+        const std::optional<data::Batch> batch = next_batch(loader, micro, why);
+        if (!batch) return std::nullopt;
         const double fetched = steady_seconds();
-        spent_.data += fetched - begin;
         if (!std::isfinite(loss)) continue;  // keeps the loader in step with the run
-        const DeviceBatch ids = to_device(batch, session_.device);
+        const DeviceBatch ids = to_device(*batch, session_.device);
         model::ForwardContext context{.training = true,
                                       .seed = session_.general.seed,
                                       .step = state_.step,
@@ -137,36 +155,77 @@ Loop::StepEnd Loop::take_step(data::BatchLoader& loader) {
         return why;
     }
     const double accumulated = steady_seconds();
-    optim::StepInfo info{.finite = std::isfinite(*loss)};
-    if (info.finite) info = session_.optimizer->step(lr_);
+    StepOutcome outcome{
+        .step = state_.step, .lr = lr_, .loss = *loss, .info = {.finite = std::isfinite(*loss)}};
+    if (outcome.info.finite) outcome.info = session_.optimizer->step(lr_);
     spent_.optimizer += steady_seconds() - accumulated;
-    if (info.finite) {
-        state_.bad_in_a_row = 0;
-        state_.since_log.add(*loss);
-        state_.since_eval.add(*loss);
-        grad_norm_ = info.grad_norm;
-        clip_ = info.clip;
-    } else {
-        skip_step(*loss, lr_, info.first_bad);
+    book(outcome);
+    step_taken(begin);
+    return StepEnd::kDone;
+}
+
+Loop::StepEnd Loop::enqueue_step(data::BatchLoader& loader) {
+    const double begin = steady_seconds();
+    state_.elapsed_s = elapsed();
+    lr_ = optim::learning_rate(session_.train, {state_.step, state_.tokens, state_.elapsed_s});
+    StepEnd why = StepEnd::kDone;
+    for (int64_t micro = 0; micro < session_.batch.accumulation; ++micro) {
+        const std::optional<data::Batch> batch = next_batch(loader, micro, why);
+        if (!batch) {
+            queue_->drop();  // replayed on resume
+            return why;
+        }
+        queue_->add(*batch);
     }
+    queue_->run(state_.step, lr_);
+    show_progress(last_train_loss_);
+    step_taken(begin);
+    return StepEnd::kDone;
+}
+
+void Loop::step_taken(double begin) {
     const int64_t step = state_.step++, tokens = state_.tokens;
     state_.tokens += session_.tokens_per_step();
     const double spent = steady_seconds() - begin;
     step_time_ += spent;
     state_.train_s += spent;
     ++timed_steps_;
-    if (step % session_.train.log_interval == 0) log_train(step, tokens);
-    return StepEnd::kDone;
+    if (step % session_.train.log_interval != 0) return;
+    settle_steps();
+    log_train(step, tokens);
 }
 
-void Loop::skip_step(double loss, double lr, const std::string& first_bad) {
+void Loop::book(const StepOutcome& outcome) {
+    if (!outcome.info.finite) {
+        skip_step(outcome);
+        return;
+    }
+    state_.bad_in_a_row = 0;
+    state_.since_log.add(outcome.loss);
+    state_.since_eval.add(outcome.loss);
+    grad_norm_ = outcome.info.grad_norm;
+    clip_ = outcome.info.clip;
+}
+
+void Loop::settle_steps() {
+    if (!queue_) return;
+    const double begin = steady_seconds();
+    const std::vector<StepOutcome> outcomes = queue_->collect();
+    const double waited = steady_seconds() - begin;  // for steps, whose time it is
+    step_time_ += waited;
+    state_.train_s += waited;
+    for (const StepOutcome& outcome : outcomes) book(outcome);
+}
+
+void Loop::skip_step(const StepOutcome& outcome) {
     ++state_.bad_in_a_row;
     ++state_.bad_total;
-    if (state_.bad_in_a_row >= session_.train.max_bad_steps) diverged(loss, lr, first_bad);
+    if (state_.bad_in_a_row >= session_.train.max_bad_steps) diverged(outcome);
     recorder_.warn(
-        state_.step,
+        outcome.step,
         fmt::format("step {} skipped, its {} is not finite ({} in a row, {} stop the run)",
-                    state_.step, std::isfinite(loss) ? "gradient of " + first_bad : "loss",
+                    outcome.step,
+                    std::isfinite(outcome.loss) ? "gradient of " + outcome.info.first_bad : "loss",
                     state_.bad_in_a_row, session_.train.max_bad_steps));
 }
 

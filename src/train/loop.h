@@ -8,8 +8,10 @@
 #include "state.h"
 
 #include "knlp/data/batches.h"
+#include "knlp/train/device_steps.h"
 #include "knlp/train/evaluator.h"
 
+#include <memory>
 #include <optional>
 #include <string>
 
@@ -29,11 +31,19 @@ public:
 private:
     enum class StepEnd { kDone, kSignal, kTimeUp };
     StepEnd take_step(data::BatchLoader& loader);
+    /// The same for a device with a queue: what came of it is known after settle_steps().
+    StepEnd enqueue_step(data::BatchLoader& loader);
+    /// The next micro-batch of the step, or none when a signal or the time budget comes first.
+    std::optional<data::Batch> next_batch(data::BatchLoader& loader, int64_t micro, StepEnd& why);
+    void step_taken(double begin);  // at `begin` on the steady clock it started
+    void book(const StepOutcome& outcome);
+    /// Waits for the steps that are enqueued and books them; nothing to do on the CPU.
+    void settle_steps();
     /// Mean loss of the step's micro-batches, gradients accumulated; not finite: later ones are
     /// only fetched. No value when interrupted.
     std::optional<double> accumulate(data::BatchLoader& loader, StepEnd& why);
-    void skip_step(double loss, double lr, const std::string& first_bad);
-    [[noreturn]] void diverged(double loss, double lr, const std::string& first_bad);
+    void skip_step(const StepOutcome& outcome);
+    [[noreturn]] void diverged(const StepOutcome& outcome);
     void log_train(int64_t step, int64_t tokens);
     void show_progress(double loss);
 
@@ -66,6 +76,7 @@ private:
     Recorder& recorder_;
     const TrainRequest& request_;
     std::string config_sha256_;
+    std::unique_ptr<DeviceSteps> queue_;  // null where steps are waited for
     ProgressLine progress_;
     double start_s_ = 0;    // steady clock at elapsed 0
     double startup_s_ = 0;  // process start to the first step, evaluation before it not counted

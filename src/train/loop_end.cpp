@@ -60,6 +60,7 @@ void Loop::record_eval(EvalResult result) {
 }
 
 bool Loop::evaluate() {
+    settle_steps();
     EvalResult result = measure_eval();
     if (!result.complete) return false;
     settle_save(true);
@@ -68,15 +69,15 @@ bool Loop::evaluate() {
     return true;
 }
 
-void Loop::diverged(double loss, double lr, const std::string& first_bad) {
+void Loop::diverged(const StepOutcome& outcome) {
     const std::filesystem::path& directory = recorder_.run().path();
     const std::filesystem::path batch =
-        directory / fmt::format("bad-batch-step-{:08}.safetensors", state_.step);
-    write_batch(batch, session_, state_.step);
+        directory / fmt::format("bad-batch-step-{:08}.safetensors", outcome.step);
+    write_batch(batch, session_, outcome.step);
     std::string tensor = first_bad_parameter(*session_.gpt2);
-    tensor = !tensor.empty()      ? "weight " + tensor
-             : !first_bad.empty() ? "gradient of " + first_bad
-                                  : "the loss itself (weights are finite)";
+    tensor = !tensor.empty()                   ? "weight " + tensor
+             : !outcome.info.first_bad.empty() ? "gradient of " + outcome.info.first_bad
+                                               : "the loss itself (weights are finite)";
     saver_.collect(true);  // its error would hide the worse one
     const std::vector<CheckpointInfo> good = list_checkpoints(directory);
     fail_code(
@@ -84,7 +85,7 @@ void Loop::diverged(double loss, double lr, const std::string& first_bad) {
         "training diverged: loss {} at step {}, lr {:.3e}, {} bad steps in a row; first bad "
         "tensor: {}; "
         "last good checkpoint: {}; batch saved as {}; lower LEARNING_RATE or GRADIENT_CLIP_NORM",
-        loss, state_.step, lr, state_.bad_in_a_row, tensor,
+        outcome.loss, outcome.step, outcome.lr, state_.bad_in_a_row, tensor,
         good.empty() ? "none" : good.back().path.string(), batch.string());
 }
 
@@ -99,6 +100,7 @@ Cost Loop::cost() const {
 }
 
 int Loop::stop() {
+    settle_steps();
     const int signal = stop_signal(), status = stop_exit_status(signal);
     settle_save(true);
     state_.elapsed_s = elapsed();
@@ -112,6 +114,7 @@ int Loop::stop() {
 }
 
 int Loop::finish(const std::string& reason) {
+    settle_steps();
     settle_save(true);
     state_.elapsed_s = elapsed();
     state_.metrics_offset = recorder_.metrics_bytes();

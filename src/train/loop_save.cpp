@@ -42,6 +42,7 @@ StateFile Loop::state_file(const RunState& resume) {
 }
 
 void Loop::save_scheduled() {
+    settle_steps();
     const double begin = steady_seconds();
     settle_save(true);
     record_saved();
@@ -75,6 +76,7 @@ void Loop::save_scheduled() {
 }
 
 void Loop::save_now(const RunState& resume) {
+    settle_steps();
     const double begin = steady_seconds();
     const std::string state = state_text(state_file(resume));
     const std::filesystem::path& directory = recorder_.run().path();

@@ -35,6 +35,7 @@ struct Session {
     Choices choices;
     BatchPlan batch;
     at::Device device = at::kCPU;
+    bool queued = false;  // steps are enqueued on the device and not waited for
     std::optional<data::Resolved> resolved;
     std::unique_ptr<data::Tokenizer> tokenizer;  // null when none is known
     std::unique_ptr<model::Gpt2> gpt2;

@@ -22,6 +22,7 @@ constexpr int64_t kMiB = 1 << 20;
 constexpr int64_t kLayerBudget = 64 * kMiB;  // activations of a layer that caches still help with
 constexpr size_t kMaxNamed = 5;              // differences an error lists
 constexpr double kFreeShare = 0.8;           // of free memory, for the automatic micro-batch
+constexpr int64_t kFirstOperations = 64 * kMiB;  // what libraries keep from their first use on
 
 void check_budgets(const config::Train& train) {
     if (train.max_iters <= 0 && train.max_tokens <= 0 && train.max_time_s <= 0)
@@ -113,7 +114,21 @@ int64_t layer_activation_bytes(const Session& s, int64_t micro) {
            model::activation_bytes(s.model, micro, s.model.n_ctx, true);
 }
 
-MemoryEstimate memory_of(const Session& s, int64_t micro, int64_t held) {
+/// Activations, gradients and copies of weights of our own passes, which hold buffers of known
+/// sizes; nothing where they do not serve.
+std::vector<MemoryTerm> own_pass_terms(const Session& s, int64_t micro) {
+    const auto buffers = [&](bool bf16, bool training) {
+        return model::pass_bytes(s.model, micro, s.model.n_ctx, bf16, training, s.choices.threads);
+    };
+    if (!s.device.is_cpu() || buffers(s.bf16(), true) == 0) return {};
+    const bool eval_bf16 = s.train.eval_precision == config::Precision::kBfloat16;
+    return {{"gradients", 4 * model::parameter_count(s.model)},
+            {fmt::format("activations of {} x {} tokens", micro, s.model.n_ctx),
+             std::max(buffers(s.bf16(), true), buffers(eval_bf16, false))}};
+}
+
+/// The same where LibTorch's operations allocate what they need.
+std::vector<MemoryTerm> autograd_terms(const Session& s, int64_t micro) {
     const int64_t weights = 4 * model::parameter_count(s.model);
     const int64_t training = model::activation_bytes(s.model, micro, s.model.n_ctx, true);
     const int64_t evaluation = model::activation_bytes(s.model, micro, s.model.n_ctx, false);
@@ -122,14 +137,21 @@ MemoryEstimate memory_of(const Session& s, int64_t micro, int64_t held) {
     // second on.
     const bool accumulates = s.train.effective_batch > micro;
     const int64_t gradients = accumulates ? weights : 4 * s.model.padded_vocab() * s.model.d_model;
+    std::vector<MemoryTerm> terms = {
+        {"gradients", gradients},
+        {fmt::format("activations of {} x {} tokens", micro, s.model.n_ctx),
+         std::max(training, evaluation)}};
+    if (s.bf16()) terms.push_back({"weights in bfloat16", weights / 2});
+    return terms;
+}
+
+MemoryEstimate memory_of(const Session& s, int64_t micro, int64_t held) {
     MemoryEstimate estimate;
-    estimate.terms = {{"weights", weights},
-                      {"gradients", gradients},
-                      {"optimizer state", optimizer_bytes(s)},
-                      {fmt::format("activations of {} x {} tokens", micro, s.model.n_ctx),
-                       std::max(training, evaluation)},
-                      {"program and libraries", held}};
-    if (s.bf16()) estimate.terms.push_back({"weights in bfloat16", weights / 2});
+    estimate.terms = own_pass_terms(s, micro);
+    if (estimate.terms.empty()) estimate.terms = autograd_terms(s, micro);
+    estimate.terms.push_back({"weights", 4 * model::parameter_count(s.model)});
+    estimate.terms.push_back({"optimizer state", optimizer_bytes(s)});
+    estimate.terms.push_back({"program and libraries", held + kFirstOperations});
     return estimate;
 }
 
@@ -198,6 +220,7 @@ Session prepare_session(const config::Symbols& symbols, const TrainRequest& requ
         s.warnings.push_back(fmt::format("NUM_THREADS={} on {} cores: they wait for each other",
                                          s.choices.threads, usable_cores()));
     s.device = find_device(s, request);
+    s.queued = !s.device.is_cpu() || request.queue_steps;
     if (request.dry_run)
         assume_vocabulary(s, request);
     else
@@ -237,8 +260,7 @@ void build_model(Session& s) {
     const std::string wanted = s.choices.gemm.empty() ? s.train.gemm : s.choices.gemm;
     s.choices.gemm = model::choose_gemm_route(
         wanted, model::gemm_shapes(s.model, s.batch.micro, s.model.n_ctx), s.bf16());
-    s.optimizer = optim::optimizer_type(s.optimizer_options.name)
-                      .make(s.optimizer_options, s.gpt2->parameters());
+    s.optimizer = optim::make_optimizer(s.optimizer_options, s.gpt2->parameters(), s.queued);
 }
 
 void load_initial_weights(Session& s, const std::filesystem::path& path) {

@@ -20,17 +20,22 @@ struct Backend {
     const char* name;
     Isa needs;
     CausalAttentionFn forward, backward;
+    bool rounds_weights = false;  // needs AVX512_BF16
 };
 constexpr Backend kBackends[] = {
     {"avx2", Isa::kAvx2, causal_attention_forward_avx2, causal_attention_backward_avx2},
-    {"avx512", Isa::kAvx512, causal_attention_forward_avx512, causal_attention_backward_avx512}};
+    {"avx512", Isa::kAvx512, causal_attention_forward_avx512, causal_attention_backward_avx512},
+    {"avx512_bf16", Isa::kAvx512, causal_attention_forward_avx512_bf16,
+     causal_attention_backward_avx512_bf16, true}};
 constexpr Backend kScalar = {"scalar", Isa::kScalar, causal_attention_forward_scalar,
                              causal_attention_backward_scalar};
 
 std::vector<Backend> runnable() {
     std::vector<Backend> found;
     for (const Backend& backend : kBackends)
-        if (static_cast<int>(isa()) >= static_cast<int>(backend.needs)) found.push_back(backend);
+        if (static_cast<int>(isa()) >= static_cast<int>(backend.needs) &&
+            (!backend.rounds_weights || has_avx512_bf16()))
+            found.push_back(backend);
     return found;
 }
 

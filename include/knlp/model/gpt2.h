@@ -22,6 +22,10 @@ std::vector<CacheSpec> cache_specs(const config::Model& model);  // one per laye
 /// Activations that training keeps for the backward pass of one micro-batch (or holds at once
 /// without gradients), logits included: the memory estimate of the trainer. Upper bound, not exact.
 int64_t activation_bytes(const config::Model& model, int64_t batch, int64_t length, bool training);
+/// Bytes of the buffers that our own passes on the CPU keep for micro-batches of this shape, with or
+/// without gradients; 0 where these passes do not serve the model and activation_bytes() holds.
+int64_t pass_bytes(const config::Model& model, int64_t batch, int64_t length, bool bf16,
+                   bool training, int64_t threads);
 /// Shapes [M, N, K] of the products of one micro-batch, for choose_gemm_route.
 std::vector<std::array<int64_t, 3>> gemm_shapes(const config::Model& model, int64_t batch,
                                                 int64_t length);

@@ -21,6 +21,9 @@ int64_t runtime_threads();
 /// one: Error{kNotAvailable} "no CUDA device (driver not found)".
 at::Device resolve_device(const std::string& name);
 
+/// Product name of a CUDA device as its driver gives it; "" for the CPU.
+std::string device_name(at::Device device);
+
 /// Who multiplies matrices on the CPU: "native" (our own kernels), "onednn", "aten", or a list such
 /// as "native;head.weight=onednn". "auto" times them on the given shapes [M, N, K], those of a block
 /// and last the head's, and remembers the answer in the user's cache directory. Returns the choice,

@@ -18,6 +18,7 @@ struct TrainRequest {
     std::filesystem::path init_from;  // checkpoint, run or Hugging Face directory to start from
     bool allow_config_change = false, strict = false, dry_run = false, force = false;
     bool device_required = false;  // DEVICE was asked for by name: no fall back to the CPU
+    bool queue_steps = false;      // take steps on the CPU as on a device with a queue: for tests
     std::string command_line;      // for the manifest
     std::string preset;            // name of the defconfig, for the manifest; "" if not known
     /// Called before each micro-batch: whoever wants to stop a run at a precise place does it here.

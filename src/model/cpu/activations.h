@@ -9,6 +9,9 @@
 
 namespace knlp::model {
 
+/// From this width on a thread is better off sharing a product than packing all weights itself.
+inline constexpr int64_t kWidestAlone = 512;
+
 /// Sizes of one pass and how it computes.
 struct PassShape {
     int64_t n_layer = 0, n_head = 0, d_model = 0;

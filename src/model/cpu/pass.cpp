@@ -22,9 +22,6 @@ namespace {
 
 constexpr int64_t kColumnUnit = 16;
 
-// From this width on a thread is better off sharing a product than packing all weights itself.
-constexpr int64_t kWidestAlone = 512;
-
 void check_ids(const int64_t* ids, int64_t count, int64_t lowest, int64_t vocab_size,
                const char* what) {
     for (int64_t i = 0; i < count; ++i)
