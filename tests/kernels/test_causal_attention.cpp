@@ -11,6 +11,7 @@
 #include <cstring>
 #include <new>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace knlp::kernels {
@@ -307,15 +308,17 @@ std::vector<Shape> awkward_shapes() {
     return shapes;
 }
 
-/// `tolerance` of values: |y| and |dy| are at most 1 and the sums of 1 .. 333 terms with weights
-/// that add up to 1; an error of a score s in float32 is about d_head * 6e-8 |s| and multiplies the
-/// weight, hence the factor spread^2 * d_head below.
+/// `tolerance` is relative to the largest value, or to 1. Values are sums of 1 .. 333 terms with
+/// weights that add up to 1; an error of a score s in float32 is about d_head * 6e-8 |s| and
+/// multiplies the weight, hence the factor spread^2 * d_head of the callers.
 void compare_with_scalar(const Shape& shape, const Backend& backend, double tolerance) {
     Problem wanted(shape);
     run(kScalar.forward, wanted, 0, wanted.pairs());
     Problem got(shape);
     run(backend.forward, got, 0, got.pairs());
-    EXPECT_LE(difference(got.y, wanted.y, shape, shape.y_stride(), shape.width()), tolerance)
+    const double y_scale = largest_value(wanted.y, shape, shape.y_stride(), shape.width());
+    EXPECT_LE(difference(got.y, wanted.y, shape, shape.y_stride(), shape.width()),
+              tolerance * std::max(y_scale, 1.0))
         << backend.name << " y " << shape.text();
     for (size_t i = 0; i < got.lse.size(); ++i)
         ASSERT_NEAR(got.lse[i], wanted.lse[i], 4e-6 * (1.0 + std::abs(wanted.lse[i])))
@@ -351,11 +354,19 @@ TEST(CausalAttention, EveryBackendAgreesWithScalarInBfloat16) {
     }
 }
 
+std::vector<std::pair<Backend, Storage>> backends_and_types() {
+    std::vector<std::pair<Backend, Storage>> all;
+    for (const Storage type : {Storage::kF32, Storage::kBf16}) {
+        all.emplace_back(kScalar, type);
+        for (const Backend& backend : runnable()) all.emplace_back(backend, type);
+    }
+    return all;
+}
+
 TEST(CausalAttention, PairsGiveTheSameBitsInAnyRange) {
-    const Shape shape = {.batch = 2, .n_head = 3, .t = 75, .d_head = 24, .gap = 1};
-    std::vector<Backend> backends = runnable();
-    backends.push_back(kScalar);
-    for (const Backend& backend : backends) {
+    for (const auto& [backend, type] : backends_and_types()) {
+        const Shape shape = {
+            .batch = 2, .n_head = 3, .t = 75, .d_head = 24, .gap = 1, .type = type};
         Problem whole(shape), pieces(shape);
         run(backend.forward, whole, 0, 6);
         run(backend.backward, whole, 0, 6);
@@ -365,24 +376,24 @@ TEST(CausalAttention, PairsGiveTheSameBitsInAnyRange) {
             run(backend.backward, pieces, first, last);
         }
         EXPECT_EQ(whole.y.f32, pieces.y.f32) << backend.name;
+        EXPECT_EQ(whole.y.bf16, pieces.y.bf16) << backend.name;
         EXPECT_EQ(whole.lse, pieces.lse) << backend.name;
         EXPECT_EQ(whole.dqkv.f32, pieces.dqkv.f32) << backend.name;
+        EXPECT_EQ(whole.dqkv.bf16, pieces.dqkv.bf16) << backend.name;
     }
 }
 
 TEST(CausalAttention, LaterTokensChangeNoBit) {
-    std::vector<Backend> backends = runnable();
-    backends.push_back(kScalar);
-    for (const Backend& backend : backends) {
-        Problem before({.batch = 1, .n_head = 1, .t = 100, .d_head = 16});
+    for (const auto& [backend, type] : backends_and_types()) {
+        Problem before({.batch = 1, .n_head = 1, .t = 100, .d_head = 16, .type = type});
         Problem after(before.shape);
-        for (size_t i = 60 * 48; i < 100 * 48; ++i) after.qkv.f32[i] = 3.0f;
+        for (size_t i = 61 * 48; i < 100 * 48; ++i) after.qkv.set(i, 3.0f);
         run(backend.forward, before, 0, 1);
         run(backend.forward, after, 0, 1);
-        EXPECT_EQ(std::memcmp(before.y.f32.data(), after.y.f32.data(), 60 * 16 * sizeof(float)), 0)
-            << backend.name;
-        EXPECT_EQ(std::memcmp(before.lse.data(), after.lse.data(), 60 * sizeof(float)), 0)
-            << backend.name;
+        for (size_t i = 0; i < 61 * 16; ++i)
+            ASSERT_EQ(before.y.get(i), after.y.get(i)) << backend.name << " value " << i;
+        for (size_t i = 0; i < 61; ++i)
+            ASSERT_EQ(before.lse[i], after.lse[i]) << backend.name << " query " << i;
     }
 }
 
