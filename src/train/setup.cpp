@@ -257,7 +257,10 @@ void plan_resources(Session& s, const TrainRequest& request,
 void build_model(Session& s) {
     s.gpt2 = std::make_unique<model::Gpt2>(s.model, s.device);
     s.gpt2->initialize(s.general.seed);
-    const std::string wanted = s.choices.gemm.empty() ? s.train.gemm : s.choices.gemm;
+    // Routes are the processor's: on another device LibTorch multiplies.
+    const std::string wanted = !s.device.is_cpu()       ? "aten"
+                               : s.choices.gemm.empty() ? s.train.gemm
+                                                        : s.choices.gemm;
     s.choices.gemm = model::choose_gemm_route(
         wanted, model::gemm_shapes(s.model, s.batch.micro, s.model.n_ctx), s.bf16());
     s.optimizer = optim::make_optimizer(s.optimizer_options, s.gpt2->parameters(), s.queued);

@@ -46,7 +46,8 @@ struct Trained {
         gpt2.clear_gradients();
         double loss = 0;
         for (int64_t micro = 0; micro < kAccumulation; ++micro) {
-            const train::DeviceBatch ids = train::to_device(batch(step, micro), at::kCPU);
+            const data::Batch host = batch(step, micro);  // which the tensors borrow
+            const train::DeviceBatch ids = train::to_device(host, at::kCPU);
             model::ForwardContext context{.training = true, .seed = 1, .step = step};
             loss += gpt2.loss_and_gradients(ids.inputs, ids.targets, context,
                                             kMicro * kAccumulation * kContext)
