@@ -1,5 +1,6 @@
 #include <ATen/ATen.h>
 
+#include <algorithm>
 #include <array>
 #include <memory>
 
@@ -251,10 +252,13 @@ Record bench_step(const StepRequest& wanted, const Machine* roof) {
     const StepRequest request = completed(wanted);
     const BenchTokens tokens(request);
     const int64_t n_ctx = request.model.n_ctx;
+    const auto products = start_for_products(request);
+    const at::Device device = model::resolve_device(request.device);
+    // Routes are the processor's; timing them for another device would only take long.
     const std::string route =
-        model::choose_gemm_route(request.gemm, start_for_products(request),
+        model::choose_gemm_route(device.is_cpu() ? request.gemm : "aten", products,
                                  request.precision == config::Precision::kBfloat16);
-    model::Gpt2 gpt2(request.model, model::resolve_device(request.device));
+    model::Gpt2 gpt2(request.model, device);
     const bool queued = !gpt2.device().is_cpu();
     if (queued && roof != nullptr)
         fail(kUsage, "--breakdown books the processor's time; leave it out on device {}",

@@ -103,8 +103,10 @@ private:
     /// What must have happened before the first tensor is made.
     const config::Model& start() const {
         model::start_runtime({.threads = request_.threads});
-        model::choose_gemm_route(request_.gemm, model::gemm_shapes(request_.model, request_.batch,
-                                                                   request_.model.n_ctx));
+        const bool cpu = model::resolve_device(request_.device).is_cpu();
+        model::choose_gemm_route(
+            cpu ? request_.gemm : "aten",
+            model::gemm_shapes(request_.model, request_.batch, request_.model.n_ctx));
         return request_.model;
     }
 
