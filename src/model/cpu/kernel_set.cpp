@@ -30,16 +30,18 @@ constexpr KernelSet kAvx2Set = {gemm_avx2,
                                 embedding_backward_avx2};
 
 KernelSet avx512_set() {
-    return {gemm_avx512,
-            has_avx512_bf16() ? gemm_avx512_bf16 : gemm_avx512,
-            layer_norm_forward_avx512,
-            layer_norm_backward_avx512,
-            causal_attention_forward_avx512,
-            causal_attention_backward_avx512,
-            cross_entropy_avx512,
-            column_sum_avx512,
-            embedding_forward_avx512,
-            embedding_backward_avx512};
+    return {
+        gemm_avx512,
+        has_avx512_bf16() ? gemm_avx512_bf16 : gemm_avx512,
+        layer_norm_forward_avx512,
+        layer_norm_backward_avx512,
+        has_avx512_bf16() ? causal_attention_forward_avx512_bf16 : causal_attention_forward_avx512,
+        has_avx512_bf16() ? causal_attention_backward_avx512_bf16
+                          : causal_attention_backward_avx512,
+        cross_entropy_avx512,
+        column_sum_avx512,
+        embedding_forward_avx512,
+        embedding_backward_avx512};
 }
 
 }  // namespace
