@@ -56,7 +56,7 @@ fs::path write_checkpoint(const fs::path& run_directory, int64_t step, const Fil
     const fs::path replaced = parent / ("." + checkpoint_name(step) + kReplaced);
     std::error_code error;
     try {
-        fs::create_directories(parent, error);
+        fs::create_directory(parent, error);  // not its parents: a removed run stays removed
         if (error) io_error(parent, error);
         fs::remove_all(partial, error);
         fs::create_directory(partial, error);

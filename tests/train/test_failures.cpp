@@ -83,7 +83,9 @@ TEST(Failure, RunDirectoryThatIsRemovedMeanwhileEndsTheRunWithItsPath) {
     TinyRuns runs;
     train::TrainRequest request;
     request.on_micro_batch = [&](int64_t step, int64_t micro) {
-        if (step == 4 && micro == 0) fs::remove_all(runs.run("a"));
+        if (step != 4 || micro != 0) return;
+        fs::rename(runs.run("a"), runs.run("gone"));  // at once, though a save may be writing there
+        fs::remove_all(runs.run("gone"));
     };
     expect_error(kRun, {runs.run("a").string(), "removed"}, [&] { runs.train("a", {}, request); });
     EXPECT_FALSE(fs::exists(runs.run("a")));
