@@ -28,4 +28,12 @@ void prefer_huge_pages(void* begin, int64_t bytes) {
     ::madvise(reinterpret_cast<void*>(first), last - first, MADV_HUGEPAGE);
 }
 
+void forget_pages(const void* begin, int64_t bytes) {
+    const auto page = static_cast<uintptr_t>(::sysconf(_SC_PAGESIZE));
+    const auto address = reinterpret_cast<uintptr_t>(begin);
+    const uintptr_t first = (address + page - 1) / page * page;
+    const uintptr_t last = (address + static_cast<uintptr_t>(bytes)) / page * page;
+    if (first < last) ::madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED);
+}
+
 }  // namespace knlp

@@ -1,4 +1,5 @@
 #include "knlp/core/error.h"
+#include "knlp/core/memory.h"
 #include "knlp/model/attention.h"
 
 namespace knlp::model {
@@ -33,10 +34,14 @@ KvCache::KvCache(const std::vector<CacheSpec>& layers, int64_t batch, int64_t ca
     KNLP_CHECK(batch > 0 && capacity > 0);
     for (const CacheSpec& spec : layers) {
         LayerCache layer;
-        for (const CacheLane& lane : spec)
+        for (const CacheLane& lane : spec) {
             layer.lanes.push_back(
                 at::empty({batch, capacity, lane.values_per_token},
                           at::TensorOptions().dtype(scalar_type_of(lane)).device(device)));
+            if (device.is_cpu())
+                prefer_huge_pages(layer.lanes.back().mutable_data_ptr(),
+                                  static_cast<int64_t>(layer.lanes.back().nbytes()));
+        }
         layers_.push_back(std::move(layer));
     }
 }

@@ -38,12 +38,25 @@ bool is_matrix(const Parameter& parameter) {
 }  // namespace
 
 void prepare_weights(Gpt2& model, bool bf16) {
+    constexpr int64_t kLine = 64;
     const at::NoGradGuard no_grad;
+    const auto type_of = [&](const Parameter& p) {
+        return bf16 && is_matrix(p) ? at::kBFloat16 : at::kFloat;
+    };
+    const auto bytes_of = [&](const Parameter& p) {
+        return element_count(p.spec) * (type_of(p) == at::kBFloat16 ? 2 : 4);
+    };
+    const auto aligned = [](int64_t bytes) { return (bytes + kLine - 1) / kLine * kLine; };
+    int64_t total = 0;
+    for (const Parameter& p : model.parameters()) total += aligned(bytes_of(p));
+    // One block in the order of use: huge pages reach across the borders of matrices.
+    const at::Tensor block = at::empty({total}, at::device(model.device()).dtype(at::kByte));
+    if (block.is_cpu()) prefer_huge_pages(block.mutable_data_ptr(), total);
+    int64_t at = 0;
     for (Parameter& p : model.parameters()) {
-        if (bf16 && is_matrix(p))
-            p.value = at::empty(p.spec.shape, p.value.options().dtype(at::kBFloat16));
-        if (p.value.is_cpu())
-            prefer_huge_pages(p.value.mutable_data_ptr(), static_cast<int64_t>(p.value.nbytes()));
+        const at::Tensor own = block.narrow(0, at, bytes_of(p)).view(type_of(p)).view(p.spec.shape);
+        p.value = own.set_requires_grad(p.value.requires_grad() && type_of(p) == at::kFloat);
+        at += aligned(bytes_of(p));
     }
 }
 
@@ -71,7 +84,10 @@ struct Decoder::State {
         const bool bf16 = model.weight_type == kernels::Storage::kBf16;
         if (bf16 == (value.scalar_type() == at::kBFloat16)) return value.const_data_ptr();
         KNLP_CHECK(bf16);
-        copies.push_back(value.detach().to(at::kBFloat16));
+        copies.push_back(at::empty(value.sizes(), at::kBFloat16));
+        prefer_huge_pages(copies.back().mutable_data_ptr(),
+                          static_cast<int64_t>(copies.back().nbytes()));
+        copies.back().copy_(value.detach());
         return copies.back().const_data_ptr();
     }
     MatrixView matrix(const std::string& name) {

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <limits>
 
 namespace knlp::model {
@@ -18,23 +19,42 @@ bool larger(const Scored& a, const Scored& b) {
     return a.logit != b.logit ? a.logit > b.logit : a.id < b.id;
 }
 
-std::vector<Scored> finite_logits(std::span<const float> logits) {
-    std::vector<Scored> kept;
-    kept.reserve(logits.size());
-    for (size_t i = 0; i < logits.size(); ++i) {
-        const float value = logits[i];
-        if (std::isnan(value) || value == std::numeric_limits<float>::infinity())
-            fail(kRun, "logit {} of {} is {}: the model's weights or activations are not finite", i,
-                 logits.size(), value);
-        if (value != -std::numeric_limits<float>::infinity())
-            kept.push_back({value, static_cast<int32_t>(i)});
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
+
+/// A value that at least k logits reach, close below the k-th largest: of the largest of each of
+/// many pieces, the k-th largest. It spares most of a vocabulary any sorting.
+float reached_by(std::span<const float> logits, size_t k) {
+    const size_t length = logits.size() / (4 * k);
+    if (length < 2) return -kInfinity;
+    std::vector<float> peaks;
+    for (size_t first = 0; first < logits.size(); first += length) {
+        float peak = -kInfinity;
+        for (float value : logits.subspan(first, std::min(length, logits.size() - first)))
+            peak = value > peak ? value : peak;
+        peaks.push_back(peak);
     }
+    const auto kth = peaks.begin() + static_cast<int64_t>(k) - 1;
+    std::nth_element(peaks.begin(), kth, peaks.end(), std::greater<>());
+    return *kth;
+}
+
+/// Those that may be among the k largest; all but -inf when k is 0.
+std::vector<Scored> finite_logits(std::span<const float> logits, size_t k) {
+    for (size_t i = 0; i < logits.size(); ++i)
+        if (!(logits[i] < kInfinity))
+            fail(kRun, "logit {} of {} is {}: the model's weights or activations are not finite", i,
+                 logits.size(), logits[i]);
+    const float least = k > 0 ? reached_by(logits, k) : -kInfinity;
+    std::vector<Scored> kept;
+    for (size_t i = 0; i < logits.size(); ++i)
+        if (logits[i] >= least && logits[i] > -kInfinity)
+            kept.push_back({logits[i], static_cast<int32_t>(i)});
     if (kept.empty()) fail(kRun, "all {} logits are -inf: no token can follow", logits.size());
     return kept;
 }
 
-/// exp((l - largest l) / temperature): probabilities up to a common factor. Subtracting first keeps the
-/// largest at exactly 1 however small the temperature is.
+/// exp((l - largest l) / temperature): probabilities up to a common factor. Subtracting first keeps
+/// the largest at exactly 1 however small the temperature is.
 std::vector<float> weights_of(std::span<const Scored> scored, double temperature) {
     const float top = std::min_element(scored.begin(), scored.end(), larger)->logit;
     std::vector<float> weights(scored.size());
@@ -51,7 +71,8 @@ double sum_of(std::span<const float> values) {
     return sum;
 }
 
-/// Length of the shortest prefix of descending weights whose share of all reaches top_p; at least 1.
+/// Length of the shortest prefix of descending weights whose share of all reaches top_p; at
+/// least 1.
 size_t nucleus(std::span<const float> weights, double top_p) {
     const double wanted = top_p * sum_of(weights);
     double sum = 0;
@@ -77,13 +98,13 @@ void check_sampling(const SamplingOptions& options) {
 
 std::vector<Candidate> sampling_distribution(std::span<const float> logits,
                                              const SamplingOptions& options) {
-    std::vector<Scored> kept = finite_logits(logits);
+    const auto top_k = static_cast<size_t>(options.temperature == 0 ? 1 : options.top_k);
+    std::vector<Scored> kept = finite_logits(logits, top_k);
     if (options.temperature == 0)
         return {{std::min_element(kept.begin(), kept.end(), larger)->id, 1.0f}};
 
-    const auto top_k = static_cast<size_t>(options.top_k);
     if (top_k > 0 && top_k < kept.size()) {
-        const auto end = kept.begin() + options.top_k;
+        const auto end = kept.begin() + static_cast<int64_t>(top_k);
         std::nth_element(kept.begin(), end, kept.end(), larger);
         kept.erase(end, kept.end());
     }
@@ -95,7 +116,7 @@ std::vector<Candidate> sampling_distribution(std::span<const float> logits,
 
     std::vector<Candidate> candidates;
     candidates.reserve(weights.size());
-    for (size_t i = 0; i < weights.size(); ++i)       // the largest weight is 1: min-p compares directly
+    for (size_t i = 0; i < weights.size(); ++i)  // the largest weight is 1: min-p compares directly
         if (weights[i] >= options.min_p) candidates.push_back({kept[i].id, weights[i]});
     std::sort(candidates.begin(), candidates.end(),
               [](const Candidate& a, const Candidate& b) { return a.id < b.id; });
@@ -127,8 +148,8 @@ Sampler::Sampler(const SamplingOptions& options)
 int32_t Sampler::draw(std::span<const float> logits, int64_t step, int64_t row) const {
     const std::vector<Candidate> candidates = sampling_distribution(logits, options_);
     if (candidates.size() == 1) return candidates.front().id;
-    return inverse_cdf(candidates, stream_.uniform(static_cast<uint64_t>(step),
-                                                   static_cast<uint64_t>(row)));
+    return inverse_cdf(candidates,
+                       stream_.uniform(static_cast<uint64_t>(step), static_cast<uint64_t>(row)));
 }
 
 }  // namespace knlp::model

@@ -2,6 +2,7 @@
 
 #include "knlp/core/error.h"
 #include "knlp/core/json.h"
+#include "knlp/core/memory.h"
 #include "knlp/core/safetensors.h"
 
 #include <fmt/ranges.h>
@@ -249,6 +250,8 @@ void load_weights(const fs::path& path, Gpt2& model, bool untie, bool check_fini
         const WeightFiles::Entry* entry = files.find(p.spec.name);
         if (entry == nullptr) entry = files.find("wte.weight");  // an untied head that starts tied
         load_parameter(*entry, p, model.config().vocab_size, check_finite);
+        // Or the file would count as memory of this process beside its copy.
+        forget_pages(entry->view.bytes.data(), std::ssize(entry->view.bytes));
     }
 }
 

@@ -2,12 +2,15 @@
 
 #include <gtest/gtest.h>
 
+#include <sys/mman.h>
 #include <sys/resource.h>
 
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
 #include <string>
+#include <string_view>
 
 namespace knlp {
 namespace {
@@ -64,6 +67,25 @@ TEST(Memory, HugePagesAreAskedForFromTwoMebibytes) {
     prefer_huge_pages(block + 100, static_cast<int64_t>(kBytes) - 100);
     EXPECT_TRUE(wants_huge_pages(block + kBytes / 2));
     std::free(block);
+}
+
+TEST(Memory, ForgottenPagesOfAFileAreReadAgain) {
+    std::FILE* file = std::tmpfile();
+    ASSERT_NE(file, nullptr);
+    const std::string text(100000, 'x');
+    ASSERT_EQ(std::fwrite(text.data(), 1, text.size(), file), text.size());
+    std::fflush(file);
+    void* at = ::mmap(nullptr, text.size(), PROT_READ, MAP_PRIVATE, ::fileno(file), 0);
+    ASSERT_NE(at, MAP_FAILED);
+    const auto* bytes = static_cast<const char*>(at);
+    const auto readable = [&] { return std::string_view(bytes, text.size()) == text; };
+    ASSERT_TRUE(readable());
+    const int64_t before = page_faults();
+    forget_pages(bytes + 10, 50000);  // neither end on a page: 11 whole ones
+    EXPECT_TRUE(readable());
+    EXPECT_GT(page_faults(), before);
+    ::munmap(at, text.size());
+    std::fclose(file);
 }
 
 }  // namespace

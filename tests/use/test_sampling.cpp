@@ -2,8 +2,10 @@
 
 #include "tests/support/expect_error.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numeric>
 #include <random>
 
 namespace knlp::model {
@@ -81,8 +83,8 @@ TEST(Sampling, MinPComparesWithTheLargestProbability) {
     EXPECT_EQ(kept(1.0), (Ids{0}));
 }
 
-// Top-k first: of {.4 .3 .2 .1} three are left, with shares .444 .333 .222. Top-p .75 of those needs two;
-// of all four it would have needed three.
+// Top-k first: of {.4 .3 .2 .1} three are left, with shares .444 .333 .222. Top-p .75 of those
+// needs two; of all four it would have needed three.
 TEST(Sampling, TopPCountsWhatTopKLeft) {
     const auto logits = logits_of({0.4, 0.3, 0.2, 0.1});
     const auto candidates =
@@ -110,7 +112,8 @@ TEST(Sampling, TinyAndHugeTemperaturesStayFinite) {
     const std::vector<float> logits = {1e4f, 1e4f - 1, -1e4f};
     for (double temperature : {1e-30, 1e-3, 1e30}) {
         double sum = 0;
-        for (const Candidate& candidate : sampling_distribution(logits, {.temperature = temperature})) {
+        for (const Candidate& candidate :
+             sampling_distribution(logits, {.temperature = temperature})) {
             EXPECT_TRUE(std::isfinite(candidate.probability));
             sum += candidate.probability;
         }
@@ -140,7 +143,8 @@ TEST(Sampler, DrawsTheInverseCdfOfItsStream) {
     const Sampler sampler({.temperature = 1, .seed = 11});
     for (int64_t step = 0; step < 50; ++step)
         for (int64_t row = 0; row < 3; ++row) {
-            const double u = stream.uniform(static_cast<uint64_t>(step), static_cast<uint64_t>(row));
+            const double u =
+                stream.uniform(static_cast<uint64_t>(step), static_cast<uint64_t>(row));
             const int32_t expected = u < 0.1 ? 0 : u < 0.3 ? 1 : u < 0.6 ? 2 : 3;
             EXPECT_EQ(sampler.draw(logits, step, row), expected) << "u " << u;
         }
@@ -197,13 +201,36 @@ TEST(Sampling, AgreesWithAnExhaustiveDefinitionOnRandomTables) {
         const double largest = std::exp(logits[order[0]] / options.temperature);
         for (size_t i : order) {
             const double weight = std::exp(logits[i] / options.temperature);
-            if (expected.empty() || (sum < options.top_p * total * (1 - 1e-7) &&
-                                     weight >= options.min_p * largest))
+            if (expected.empty() ||
+                (sum < options.top_p * total * (1 - 1e-7) && weight >= options.min_p * largest))
                 expected.push_back(static_cast<int32_t>(i));
             sum += weight;
         }
         std::sort(expected.begin(), expected.end());
         EXPECT_EQ(ids_of(sampling_distribution(logits, options)), expected) << "trial " << trial;
+    }
+}
+
+// Large enough for most logits to be left out before anything is sorted; coarse enough for ties.
+TEST(Sampling, TopKOfAVocabularyIsThatOfSortingIt) {
+    const Stream stream(5, "test");
+    for (uint64_t table = 0; table < 20; ++table) {
+        std::vector<float> logits(5000 + 7 * table);
+        for (size_t i = 0; i < logits.size(); ++i)
+            logits[i] = static_cast<float>(stream.below(400, i, table)) / 32.0f;
+        std::vector<int32_t> ids(logits.size());
+        std::iota(ids.begin(), ids.end(), 0);
+        std::stable_sort(ids.begin(), ids.end(), [&](int32_t a, int32_t b) {
+            return logits[static_cast<size_t>(a)] > logits[static_cast<size_t>(b)];
+        });
+        for (const int64_t k : {1, 2, 40, 200, 1000}) {
+            std::vector<int32_t> wanted(ids.begin(), ids.begin() + k), kept;
+            std::sort(wanted.begin(), wanted.end());
+            for (const Candidate& c : sampling_distribution(logits, {.temperature = 1, .top_k = k}))
+                kept.push_back(c.id);
+            EXPECT_EQ(kept, wanted) << "table " << table << ", k " << k;
+        }
+        EXPECT_EQ(sampling_distribution(logits, {.temperature = 0}).front().id, ids.front());
     }
 }
 
@@ -223,10 +250,12 @@ TEST(Sampling, OptionsOutOfRangeAreRefusedByName) {
 }
 
 TEST(Sampling, LogitsThatAreNotFiniteStopWithTheirPosition) {
-    test::expect_error(kRun, {"logit 1 of 3"},
-                       [] { sampling_distribution(std::vector<float>{0, kNan, 0}, {}); });
-    test::expect_error(kRun, {"logit 2 of 3"},
-                       [] { sampling_distribution(std::vector<float>{0, 0, -kMinusInfinity}, {}); });
+    test::expect_error(kRun, {"logit 1 of 3"}, [] {
+        sampling_distribution(std::vector<float>{0, kNan, 0}, {});
+    });
+    test::expect_error(kRun, {"logit 2 of 3"}, [] {
+        sampling_distribution(std::vector<float>{0, 0, -kMinusInfinity}, {});
+    });
     test::expect_error(kRun, {"all 2 logits"}, [] {
         sampling_distribution(std::vector<float>{kMinusInfinity, kMinusInfinity}, {});
     });

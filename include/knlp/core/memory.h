@@ -13,4 +13,8 @@ void keep_freed_memory();
 /// Advice only: where the kernel has none to give, nothing changes.
 void prefer_huge_pages(void* begin, int64_t bytes);
 
+/// Takes the whole pages of these bytes of a mapped, read-only file out of this process; a later
+/// access reads them again. Other memory would lose what it holds.
+void forget_pages(const void* begin, int64_t bytes);
+
 }  // namespace knlp

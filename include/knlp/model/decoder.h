@@ -9,9 +9,9 @@ namespace knlp::model {
 class Gpt2;
 class KvCache;
 
-/// Makes room for weights that inference alone will read, before they are loaded: matrices as
-/// bfloat16 when asked to, so that they never take the memory of fp32, and all on large pages where
-/// the system has them. Contents are undefined afterwards.
+/// Makes room for weights that inference alone will read, before they are loaded: one block of huge
+/// pages where the system has them, matrices as bfloat16 when asked to, so that they never take the
+/// memory of fp32. Contents are undefined afterwards.
 void prepare_weights(Gpt2& model, bool bf16);
 
 /// Inference on the CPU by our own kernels, without autograd: what generation and scoring use where
