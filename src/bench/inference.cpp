@@ -27,6 +27,7 @@ struct Subject {
     static model::Gpt2 made(const InferenceRequest& request) {
         model::start_runtime({.threads = request.threads});
         model::Gpt2 gpt2(request.model, at::kCPU);
+        model::prepare_weights(gpt2, request.bf16);
         gpt2.initialize(request.seed);
         return gpt2;
     }
@@ -83,7 +84,7 @@ std::vector<Record> decode_records(Subject& subject, const InferenceRequest& req
             },
             {.warm_up = 2,
              .samples = std::max(kFewestSamples, request.samples),
-             .min_sample_s = 0.2});
+             .min_sample_s = request.min_sample_s});
         const int64_t kv_bytes = batch * context * token_bytes;
         record.bytes_moved = subject.decoder.weight_bytes() + kv_bytes;
         record.results["tokens_per_s"] = static_cast<double>(batch) / record.timing.median_s;

@@ -12,7 +12,8 @@ InferenceRequest small_request() {
             .batch = 3,
             .contexts = {8, 64},
             .prompt = 40,
-            .samples = 7};
+            .samples = 7,
+            .min_sample_s = 0};
 }
 
 Machine machine_of(double read_gbps) {

@@ -17,7 +17,8 @@ struct InferenceRequest {
     bool bf16 = false;                                 // weights held as bfloat16
     uint64_t seed = 1;
     int64_t threads = 1;
-    int64_t samples = 9;  // at least 7 are taken
+    int64_t samples = 9;        // at least 7 are taken
+    double min_sample_s = 0.2;  // a sample of decoding repeats the token for this long
 };
 
 /// "decode.sN" for every context N (Error{kUsage} beyond the model's): seconds of one token of each
