@@ -18,8 +18,8 @@ struct CausalAttentionArgs {
     const void* q = nullptr;  // [batch, t, qkv_stride]
     const void* k = nullptr;
     const void* v = nullptr;
-    void* y = nullptr;     // [batch, t, y_stride]; read by the backward pass
-    float* lse = nullptr;  // [batch, n_head, t]
+    void* y = nullptr;         // [batch, t, y_stride]; read by the backward pass
+    float* lse = nullptr;      // [batch, n_head, t]
     const void* dy = nullptr;  // [batch, t, y_stride]
     void* dq = nullptr;        // [batch, t, qkv_stride]
     void* dk = nullptr;
@@ -31,7 +31,7 @@ struct CausalAttentionArgs {
 };
 
 /// Does the pairs (row, head) first .. last - 1 of batch * n_head, row-major; pairs are independent.
-/// workspace: causal_attention_workspace_bytes(args), 64-byte aligned, one for each thread.
+/// workspace: causal_attention_workspace_bytes(args), 64-byte aligned, one a thread.
 using CausalAttentionFn = void (*)(const CausalAttentionArgs& args, int64_t first, int64_t last,
                                    void* workspace);
 int64_t causal_attention_workspace_bytes(const CausalAttentionArgs& args);
@@ -42,8 +42,8 @@ void causal_attention_forward_avx512(const CausalAttentionArgs&, int64_t, int64_
 void causal_attention_backward_scalar(const CausalAttentionArgs&, int64_t, int64_t, void*);
 void causal_attention_backward_avx2(const CausalAttentionArgs&, int64_t, int64_t, void*);
 void causal_attention_backward_avx512(const CausalAttentionArgs&, int64_t, int64_t, void*);
-/// The avx512 ones with vdpbf16ps for type kBf16: the probabilities and their gradients are rounded to
-/// bfloat16 before they are multiplied. They need has_avx512_bf16().
+/// The avx512 ones with vdpbf16ps for type kBf16: the probabilities and their gradients are rounded
+/// to bfloat16 before they are multiplied. They need has_avx512_bf16().
 void causal_attention_forward_avx512_bf16(const CausalAttentionArgs&, int64_t, int64_t, void*);
 void causal_attention_backward_avx512_bf16(const CausalAttentionArgs&, int64_t, int64_t, void*);
 

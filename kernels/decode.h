@@ -6,9 +6,9 @@
 
 namespace knlp::kernels {
 
-/// y [rows, n] = x [rows, k] W^T + bias for few rows: W [n, k] row-major is read once, and limits the
-/// speed (k * n values of w_type). Does outputs first..last-1. Sums over k are float32 in one fixed
-/// order, which does not depend on rows: a row has the same bits whatever shares its batch.
+/// y [rows, n] = x [rows, k] W^T + bias for few rows: W [n, k] row-major is read once, and limits
+/// the speed (k * n values of w_type). Does outputs first..last-1. Sums over k are float32 in one
+/// fixed order, which does not depend on rows: a row has the same bits whatever shares its batch.
 struct GemvArgs {
     const float* x = nullptr;     // [rows, x_stride]
     const void* w = nullptr;      // [n, k] of w_type

@@ -68,6 +68,7 @@ template <class V, class W, int kOutputs, int kRows, int kFetch>
             V::store(sums + (r * V::kLanes + o) * V::kLanes, typename V::All{}, sum[o][r]);
 }
 
+constexpr int64_t kMostRows = 16;    // whose sums are kept at once
 constexpr int kGroup = 4;            // outputs whose weights are read together for several rows
 constexpr int64_t kPiece = 3 << 10;  // bytes of a row of weights read at a time
 
@@ -118,11 +119,11 @@ void gemv_output(const GemvArgs& a, const W* w, float* sums) {
                                  sums + row * V::kLanes * V::kLanes);
 }
 
-/// Outputs j .. j + n - 1, at most a vector of them, of all rows (at most 16).
+/// Outputs j .. j + n - 1, at most a vector of them, of all rows (at most kMostRows).
 template <class V, class W>
 void gemv_span(const GemvArgs& a, int64_t j, int64_t n) {
     using F = typename V::F;
-    alignas(64) float sums[16 * V::kLanes * V::kLanes];
+    alignas(64) float sums[kMostRows * V::kLanes * V::kLanes];
     const W* w = static_cast<const W*>(a.w) + j * a.k;
     float* y = a.y + j;
     for (int64_t r = 0; r < a.rows; ++r) __builtin_prefetch(y + r * a.y_stride, 1, 3);
@@ -148,9 +149,15 @@ void gemv_span(const GemvArgs& a, int64_t j, int64_t n) {
 }
 
 template <class V, class W>
-void gemv(const GemvArgs& a, int64_t first, int64_t last) {
-    for (int64_t j = first; j < last; j += V::kLanes)
-        gemv_span<V, W>(a, j, last - j < V::kLanes ? last - j : V::kLanes);
+void gemv(const GemvArgs& all, int64_t first, int64_t last) {
+    for (int64_t row = 0; row < all.rows; row += kMostRows) {
+        GemvArgs a = all;
+        a.x += row * a.x_stride;
+        a.y += row * a.y_stride;
+        a.rows = all.rows - row < kMostRows ? all.rows - row : kMostRows;
+        for (int64_t j = first; j < last; j += V::kLanes)
+            gemv_span<V, W>(a, j, last - j < V::kLanes ? last - j : V::kLanes);
+    }
 }
 
 constexpr int64_t kChunk = 32;      // slots between two corrections of the running sums
