@@ -78,8 +78,10 @@ struct Product {
           tile(panel_b + GemmBlocking::kPanelB + GemmBlocking::kSlack),
           share(share_of<I>(args_.m, args_.n, part, parts)) {
         constexpr int64_t kGrain = V::kLanes * I::kPerUnit;
-        constexpr int64_t kLongest = GemmBlocking::kUnits * I::kPerUnit;
-        stretches = most(1, divide_up(args.k, kLongest));
+        const int64_t longest =
+            I::kPerUnit * (args.c_type == Storage::kBf16 ? GemmBlocking::kUnitsWithoutSums
+                                                         : GemmBlocking::kUnits);
+        stretches = most(1, divide_up(args.k, longest));
         stretch = divide_up(divide_up(args.k, stretches), kGrain) * kGrain;
         if (stretch > 0) stretches = divide_up(args.k, stretch);
         row_tiles = divide_up(share.rows.size(), I::kRows);

@@ -280,6 +280,13 @@ TEST_P(GemmVariants, AgreeWithScalarBeyondOneBlock) {
 
 INSTANTIATE_TEST_SUITE_P(All, GemmVariants, testing::Range(0, int(std::size(kVariants))));
 
+TEST(Gemm, LongSumsOfBfloat16ResultsAreKeptInFloat32) {
+    // More rows, columns and values of k than the tile beside C holds; pairs reach twice as far.
+    compare({130, 530, 1540}, kVariants[3], false, true, 0);
+    for (const Variant& variant : kVariants)
+        if (variant.c == kBf16) compare({15, 18, 3081}, variant, true, false, 1);
+}
+
 TEST(Gemm, BeginsAnywhere) {
     for (const Backend& backend : runnable()) {
         std::vector<float> a(40 * 40, 0.5f), b(40 * 40, 2.0f), c(40 * 40 + 3, -7.0f);
