@@ -6,23 +6,27 @@ peers-o := $(B)/check
 bench-o := $(peers-o)$(if $(filter cuda%,$(DEVICE)),-cuda)
 
 ##@ Quality
-.PHONY: check-peers bench-peers
+.PHONY: check-peers bench-peers bench-goals bench-binary
 check-peers: setup ## compare with PyTorch, transformers and friends (PEERS= names one part)
 	@scripts/peers/make_venv '$(peers-venv)' '$(TORCH_VERSION)'
 	+@mkdir -p $(peers-o) && $(MAKE) -s O=$(peers-o) PCH_DIR=$(abspath $(PCH_DIR)) defconfig-gpt2-nano-cpu
 	+@$(MAKE) O=$(peers-o) PCH_DIR=$(abspath $(PCH_DIR)) test-binaries
 	@exec '$(peers-venv)/bin/python' scripts/peers/check --knlp $(peers-o)/knlp --config $(peers-o)/.config \
 	  --tests $(peers-o)/build/tests --only '$(PEERS)' $(if $(KNLP_TEST_DATA),--data '$(KNLP_TEST_DATA)')
-# What torch.compile made stays in $(B)/peers, so that a second run begins sooner.
-bench-peers: setup ## speed and memory against PyTorch and others, in turns (PEERS= ROUNDS= THREADS= DEVICE= RECORD=1)
-	@scripts/peers/make_venv '$(peers-venv)' '$(TORCH_VERSION)'
+bench-binary: setup
 	+@mkdir -p $(bench-o) && $(MAKE) -s O=$(bench-o) PCH_DIR=$(abspath $(PCH_DIR)) defconfig-gpt2-nano-cpu
 	+@$(if $(filter cuda%,$(DEVICE)),sed -i 's/^# CONFIG_USE_CUDA is not set/CONFIG_USE_CUDA=y/' $(bench-o)/.config && \
 	  $(MAKE) -s O=$(bench-o) PCH_DIR=$(abspath $(PCH_DIR)) olddefconfig)
 	+@$(MAKE) O=$(bench-o) PCH_DIR=$(abspath $(PCH_DIR)) build
+# What torch.compile made stays in $(B)/peers, so that a second run begins sooner.
+bench-peers: bench-binary ## speed and memory against PyTorch and others, in turns (PEERS= ROUNDS= THREADS= DEVICE= RECORD=1)
+	@scripts/peers/make_venv '$(peers-venv)' '$(TORCH_VERSION)'
 	@exec '$(peers-venv)/bin/python' scripts/peers/bench --knlp $(bench-o)/knlp --config $(bench-o)/.config \
 	  --scratch $(B)/peers --only '$(PEERS)' $(if $(DEVICE),--device '$(DEVICE)') $(if $(THREADS),--threads '$(THREADS)') \
 	  $(if $(ROUNDS),--rounds '$(ROUNDS)') $(if $(filter-out 0 n,$(RECORD)),--record) \
 	  $(if $(LLMC_DIR),--llmc '$(LLMC_DIR)') $(if $(LLAMA_DIR),--llama '$(LLAMA_DIR)') \
 	  $(if $(LLAMA_GGUF),--gguf '$(LLAMA_GGUF)') \
 	  $(if $(KNLP_TEST_DATA),$(if $(wildcard $(KNLP_TEST_DATA)/gpt2.tiktoken),--ranks '$(KNLP_TEST_DATA)/gpt2.tiktoken'))
+bench-goals: bench-binary ## what this machine reaches by itself, against its goals (GOALS= THREADS= RECORD=1)
+	@exec python3 scripts/peers/bench_goals --knlp $(bench-o)/knlp --config $(bench-o)/.config --scratch $(B)/goals \
+	  --only '$(GOALS)' $(if $(THREADS),--threads '$(THREADS)') $(if $(filter-out 0 n,$(RECORD)),--record)

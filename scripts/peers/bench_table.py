@@ -1,9 +1,6 @@
 """Results of `make bench-peers` as lines for people and as the table of docs/performance.md."""
-import json
-import re
-from pathlib import Path
-
 from bench_rows import ROWS
+from record_file import dates_of, figure, machine_facts, write_tables
 
 BEGIN, END = "<!-- peers: begin, written by make bench-peers RECORD=1 -->", "<!-- peers: end -->"
 RIVALS = {"eager": "PyTorch eager", "compile": "torch.compile", "llm.c": "llm.c", "llama.cpp": "llama.cpp",
@@ -52,16 +49,6 @@ def lines_of_row(name, row):
         yield f"  MISSING {name:<12} {side:<10} {reason}"
 
 
-def figure(path, pointer, form, record):
-    """A value of the record with the comment that scripts/check-docs compares it by."""
-    value = record
-    for key in pointer.split("/")[1:]:
-        value = value[key]
-    factor = re.match(r"\*(\S+)\s+(.*)", form)
-    shown = format(value * float(factor[1]), factor[2]) if factor else format(value, form)
-    return f"{shown} <!-- figure: {path} {pointer} {form} -->"
-
-
 def significant(value):
     """Format of three digits for a number of milliseconds."""
     return ".2f" if value < 10 else ".1f" if value < 100 else ",.0f"
@@ -101,25 +88,14 @@ def table_lines(path, record):
 
 def section(path, record):
     """Heading, machine and table of one machine's record."""
-    machine = record["machine"]
     torch = next((row["torch"] for row in record["rows"].values() if row.get("torch")), "")
-    facts = [machine.get("cpu_model") or "unknown processor", f"{record['threads']} threads", machine.get("isa", ""),
-             f"PyTorch {torch.split('+')[0]}" if torch else ""]
-    dates = sorted(row["utc"][:10] for row in record["rows"].values())
-    yield f"Measured on {', '.join(f for f in facts if f)}; {dates[0]}" + \
-        (f" to {dates[-1]}" if dates[-1] != dates[0] else "") + f". Record: `{path}`."
+    facts = machine_facts(record["machine"], record["threads"]) + ([f"PyTorch {torch.split('+')[0]}"] if torch else [])
+    yield f"Measured on {', '.join(facts)}; {dates_of(record)}. Record: `{path}`."
     yield ""
     yield from table_lines(path, record)
     yield ""
 
 
-def write_table(root):
+def write_table():
     """Puts the tables of all records between the markers of docs/performance.md."""
-    page = root / "docs/performance.md"
-    text = page.read_text(encoding="utf-8")
-    before, rest = text.split(BEGIN)
-    _, after = rest.split(END)
-    lines = [""]
-    for path in sorted((root / "results/peers").glob("*.json")):
-        lines += section(str(path.relative_to(root)), json.loads(path.read_text()))
-    page.write_text(before + BEGIN + "\n" + "\n".join(lines) + END + after, encoding="utf-8")
+    write_tables("peers", BEGIN, END, section)

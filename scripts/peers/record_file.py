@@ -1,0 +1,60 @@
+"""Records of measurements under results/ and the tables of docs/performance.md that are made from them."""
+import json
+import os
+import re
+import tempfile
+from pathlib import Path
+
+SOURCES = Path(__file__).resolve().parents[2]
+PAGE = SOURCES / "docs/performance.md"
+
+
+def machine_facts(machine, threads):
+    """What a table says of the machine it was measured on."""
+    facts = [machine.get("cpu_model") or "unknown processor", f"{threads} threads", machine.get("isa", "")]
+    return [fact for fact in facts if fact]
+
+
+def merge(kind, command, machine, threads, name, row):
+    """Puts one row into the record results/KIND/MACHINE-N-threads.json and returns its path."""
+    slug = re.sub(r"[^a-z0-9]+", "-", (machine.get("cpu_model") or "unknown processor").lower()).strip("-")
+    path = SOURCES / "results" / kind / f"{slug}-{threads}-threads.json"
+    known = json.loads(path.read_text()) if path.exists() else {"rows": {}}
+    known.update(machine=machine, threads=threads, command=command)
+    known["rows"][name] = row
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as file:
+        json.dump(known, file, indent=2, sort_keys=True)
+        file.write("\n")
+        file.flush()
+        os.fsync(file.fileno())
+    os.chmod(file.name, 0o644)
+    os.rename(file.name, path)
+    return path
+
+
+def figure(path, pointer, form, record):
+    """A value of the record with the comment that scripts/check-docs compares it by."""
+    value = record
+    for key in pointer.split("/")[1:]:
+        value = value[key]
+    factor = re.match(r"\*(\S+)\s+(.*)", form)
+    shown = format(value * float(factor[1]), factor[2]) if factor else format(value, form)
+    return f"{shown} <!-- figure: {path} {pointer} {form} -->"
+
+
+def dates_of(record):
+    """The day of the measurements, or the first and the last."""
+    dates = sorted(row["utc"][:10] for row in record["rows"].values())
+    return dates[0] + (f" to {dates[-1]}" if dates[-1] != dates[0] else "")
+
+
+def write_tables(kind, begin, end, section):
+    """Puts section(path, record) of every record of this kind between two markers of the page."""
+    text = PAGE.read_text(encoding="utf-8")
+    before, rest = text.split(begin)
+    _, after = rest.split(end)
+    lines = [""]
+    for path in sorted((SOURCES / "results" / kind).glob("*.json")):
+        lines += section(str(path.relative_to(SOURCES)), json.loads(path.read_text()))
+    PAGE.write_text(before + begin + "\n" + "\n".join(lines) + end + after, encoding="utf-8")
