@@ -21,12 +21,13 @@ using nlohmann::json;
 namespace {
 
 // Raised when the table changes: a file of another version is made anew, as all of it can be.
-constexpr int kVersion = 2;
+constexpr int kVersion = 3;
 constexpr const char* kTable =
     "CREATE TABLE IF NOT EXISTS run ("
     "run_id TEXT NOT NULL, path TEXT PRIMARY KEY, state TEXT NOT NULL, started TEXT NOT NULL, "
     "model TEXT NOT NULL,"
-    "dataset TEXT NOT NULL, seed INTEGER NOT NULL, step INTEGER NOT NULL, tokens INTEGER NOT NULL,"
+    "dataset TEXT NOT NULL, init_from TEXT NOT NULL, seed INTEGER NOT NULL, step INTEGER NOT NULL, "
+    "tokens INTEGER NOT NULL,"
     "val_loss REAL, best_val_loss REAL, tokens_per_s REAL, wall_s REAL,"
     "substituted INTEGER NOT NULL, synthetic INTEGER NOT NULL) STRICT";
 
@@ -67,23 +68,6 @@ int version_of(sqlite3* db, const fs::path& path) {
     return sqlite3_step(raw) == SQLITE_ROW ? sqlite3_column_int(raw, 0) : 0;
 }
 
-Database open_index(const fs::path& output_dir) {
-    const fs::path path = output_dir / "index.sqlite";
-    fs::create_directories(output_dir);
-    sqlite3* raw = nullptr;
-    const int result = sqlite3_open(path.c_str(), &raw);
-    Database db(raw);
-    if (result != SQLITE_OK) refuse(raw, path);
-    sqlite3_busy_timeout(raw, 10000);
-    use_wal(raw, path);
-    run_sql(raw, path, "PRAGMA synchronous=NORMAL");
-    if (const int version = version_of(raw, path); version != 0 && version != kVersion)
-        run_sql(raw, path, "DROP TABLE IF EXISTS run");
-    run_sql(raw, path, kTable);
-    run_sql(raw, path, ("PRAGMA user_version=" + std::to_string(kVersion)).c_str());
-    return db;
-}
-
 std::string text_at(const json& object, const char* pointer) {
     const json::json_pointer path(pointer);
     return object.contains(path) && object[path].is_string() ? object[path].get<std::string>() : "";
@@ -92,6 +76,15 @@ std::string text_at(const json& object, const char* pointer) {
 double number_at(const json& object, const char* pointer) {
     const json::json_pointer path(pointer);
     return object.contains(path) && object[path].is_number() ? object[path].get<double>() : 0;
+}
+
+/// What training started from instead of random weights, or "".
+std::string initial_weights(const json& manifest) {
+    const auto parents = manifest.find("parents");
+    if (parents == manifest.end() || !parents->is_array()) return "";
+    for (const json& parent : *parents)
+        if (text_at(parent, "/kind") == "init_from") return text_at(parent, "/path");
+    return "";
 }
 
 /// An object of a run's file, or {} when it is absent or damaged: half a run is still a run.
@@ -141,6 +134,7 @@ IndexedRun read_row(const fs::path& output_dir, const fs::path& directory) {
     run.started = text_at(manifest, "/started");
     run.model = text_at(manifest, "/model");
     run.dataset = text_at(manifest, "/data/name");
+    run.init_from = initial_weights(manifest);
     run.seed = static_cast<uint64_t>(number_at(manifest, "/seeds/seed"));
     run.step = static_cast<int64_t>(number_at(summary, "/steps"));
     run.tokens = static_cast<int64_t>(number_at(summary, "/tokens"));
@@ -177,13 +171,14 @@ bool is_run(const fs::path& directory) {
 
 void store(sqlite3* db, const fs::path& path, const IndexedRun& run) {
     sqlite3_stmt* raw = nullptr;
-    if (sqlite3_prepare_v2(db, "INSERT OR REPLACE INTO run VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+    if (sqlite3_prepare_v2(db,
+                           "INSERT OR REPLACE INTO run VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
                            -1, &raw, nullptr) != SQLITE_OK)
         refuse(db, path);
     const Statement statement(raw);
     int column = 0;
-    for (const std::string* text :
-         {&run.run_id, &run.path, &run.state, &run.started, &run.model, &run.dataset})
+    for (const std::string* text : {&run.run_id, &run.path, &run.state, &run.started, &run.model,
+                                    &run.dataset, &run.init_from})
         sqlite3_bind_text(raw, ++column, text->data(), static_cast<int>(text->size()),
                           SQLITE_TRANSIENT);
     for (const int64_t number : {static_cast<int64_t>(run.seed), run.step, run.tokens})
@@ -202,6 +197,56 @@ std::string column_text(sqlite3_stmt* row, int column) {
                : "";
 }
 
+/// Directories of runs: those below output_dir/runs, and of `known` (runs that lie elsewhere, by
+/// --out) those that are still there.
+std::set<fs::path> run_directories(const fs::path& output_dir,
+                                   const std::vector<std::string>& known) {
+    std::set<fs::path> directories;
+    std::error_code error;
+    for (const fs::directory_entry& entry : fs::directory_iterator(output_dir / "runs", error))
+        if (entry.is_directory()) directories.insert(entry.path());
+    for (const std::string& path : known)
+        if (is_run(output_dir / path)) directories.insert(output_dir / path);
+    return directories;
+}
+
+/// Makes the table anew from the directories of runs.
+void fill(sqlite3* db, const fs::path& output_dir, const std::vector<std::string>& known) {
+    const fs::path path = output_dir / "index.sqlite";
+    run_sql(db, path, "BEGIN IMMEDIATE; DROP TABLE IF EXISTS run");
+    run_sql(db, path, kTable);
+    for (const fs::path& directory : run_directories(output_dir, known))
+        store(db, path, read_row(output_dir, directory));
+    run_sql(db, path, ("PRAGMA user_version=" + std::to_string(kVersion) + "; COMMIT").c_str());
+}
+
+/// Paths of the runs in a table of any version; nothing where it has no such column.
+std::vector<std::string> known_paths(sqlite3* db) {
+    sqlite3_stmt* raw = nullptr;
+    if (sqlite3_prepare_v2(db, "SELECT path FROM run", -1, &raw, nullptr) != SQLITE_OK) return {};
+    const Statement statement(raw);
+    std::vector<std::string> paths;
+    while (sqlite3_step(raw) == SQLITE_ROW) paths.push_back(column_text(raw, 0));
+    return paths;
+}
+
+Database open_index(const fs::path& output_dir) {
+    const fs::path path = output_dir / "index.sqlite";
+    fs::create_directories(output_dir);
+    sqlite3* raw = nullptr;
+    const int result = sqlite3_open(path.c_str(), &raw);
+    Database db(raw);
+    if (result != SQLITE_OK) refuse(raw, path);
+    sqlite3_busy_timeout(raw, 10000);
+    use_wal(raw, path);
+    run_sql(raw, path, "PRAGMA synchronous=NORMAL");
+    const int version = version_of(raw, path);
+    if (version != 0 && version != kVersion) fill(raw, output_dir, known_paths(raw));
+    run_sql(raw, path, kTable);
+    run_sql(raw, path, ("PRAGMA user_version=" + std::to_string(kVersion)).c_str());
+    return db;
+}
+
 }  // namespace
 
 void index_run(const fs::path& output_dir, const fs::path& run_directory) {
@@ -214,19 +259,8 @@ void index_run(const fs::path& output_dir, const fs::path& run_directory) {
 }
 
 void rebuild_index(const fs::path& output_dir) {
-    const fs::path path = output_dir / "index.sqlite";
-    std::set<fs::path> directories;
-    std::error_code error;
-    for (const fs::directory_entry& entry : fs::directory_iterator(output_dir / "runs", error))
-        if (entry.is_directory()) directories.insert(entry.path());
-    // Runs that lie elsewhere (--out) are known from the index alone.
-    for (const IndexedRun& run : list_runs(output_dir))
-        if (const fs::path known = output_dir / run.path; is_run(known)) directories.insert(known);
     const Database db = open_index(output_dir);
-    run_sql(db.get(), path, "BEGIN IMMEDIATE; DELETE FROM run");
-    for (const fs::path& directory : directories)
-        store(db.get(), path, read_row(output_dir, directory));
-    run_sql(db.get(), path, "COMMIT");
+    fill(db.get(), output_dir, known_paths(db.get()));
 }
 
 std::vector<IndexedRun> list_runs(const fs::path& output_dir) {
@@ -247,15 +281,16 @@ std::vector<IndexedRun> list_runs(const fs::path& output_dir) {
                         .started = column_text(raw, 3),
                         .model = column_text(raw, 4),
                         .dataset = column_text(raw, 5),
-                        .seed = static_cast<uint64_t>(sqlite3_column_int64(raw, 6)),
-                        .step = sqlite3_column_int64(raw, 7),
-                        .tokens = sqlite3_column_int64(raw, 8),
-                        .val_loss = sqlite3_column_double(raw, 9),
-                        .best_val_loss = sqlite3_column_double(raw, 10),
-                        .tokens_per_s = sqlite3_column_double(raw, 11),
-                        .wall_s = sqlite3_column_double(raw, 12),
-                        .substituted = sqlite3_column_int(raw, 13) != 0,
-                        .synthetic = sqlite3_column_int(raw, 14) != 0});
+                        .init_from = column_text(raw, 6),
+                        .seed = static_cast<uint64_t>(sqlite3_column_int64(raw, 7)),
+                        .step = sqlite3_column_int64(raw, 8),
+                        .tokens = sqlite3_column_int64(raw, 9),
+                        .val_loss = sqlite3_column_double(raw, 10),
+                        .best_val_loss = sqlite3_column_double(raw, 11),
+                        .tokens_per_s = sqlite3_column_double(raw, 12),
+                        .wall_s = sqlite3_column_double(raw, 13),
+                        .substituted = sqlite3_column_int(raw, 14) != 0,
+                        .synthetic = sqlite3_column_int(raw, 15) != 0});
     }
     if (result != SQLITE_DONE) refuse(db.get(), path);
     return runs;

@@ -44,6 +44,7 @@ void expect_same_rows(const std::vector<IndexedRun>& a, const std::vector<Indexe
         EXPECT_EQ(a[i].path, b[i].path);
         EXPECT_EQ(a[i].state, b[i].state);
         EXPECT_EQ(a[i].started, b[i].started);
+        EXPECT_EQ(a[i].init_from, b[i].init_from);
         EXPECT_EQ(a[i].step, b[i].step);
         EXPECT_EQ(a[i].val_loss, b[i].val_loss);
         EXPECT_EQ(a[i].substituted, b[i].substituted);
@@ -68,6 +69,19 @@ TEST(Index, ShowsWhatTheRunsFilesSay) {
     EXPECT_EQ(runs[0].wall_s, 51.2);
     EXPECT_TRUE(runs[0].substituted);
     EXPECT_FALSE(runs[0].synthetic);
+}
+
+TEST(Index, ShowsWhereTheFirstWeightsCameFrom) {
+    const TempDir dir;
+    const RunDir run = make_run(dir, "a", 2.5, "2026-01-01T00:00:00Z");
+    index_run(dir.path(), run.path());
+    EXPECT_EQ(list_runs(dir.path()).at(0).init_from, "");
+    Manifest m;
+    m.parents = {{.kind = "resume", .path = "/elsewhere"},
+                 {.kind = "init_from", .path = "/models/gpt2"}};
+    write_manifest(run, m);
+    index_run(dir.path(), run.path());
+    EXPECT_EQ(list_runs(dir.path()).at(0).init_from, "/models/gpt2");
 }
 
 TEST(Index, TheSameRunIsOneRowAndTheNewestComesFirst) {
@@ -212,16 +226,31 @@ TEST(Index, ARunWithDamagedFilesIsStillARow) {
 TEST(Index, AFileOfAnotherVersionIsMadeAnew) {
     const TempDir dir;
     index_run(dir.path(), make_run(dir, "a", 2.5, "2026-01-01T00:00:00Z").path());
+    for (const char* column : {"other", "path"}) {
+        sqlite3* db = nullptr;
+        ASSERT_EQ(sqlite3_open(dir.file("index.sqlite").c_str(), &db), SQLITE_OK);
+        const std::string change = "DROP TABLE run; CREATE TABLE run (" + std::string(column) +
+                                   " TEXT); PRAGMA user_version=99";
+        ASSERT_EQ(sqlite3_exec(db, change.c_str(), nullptr, nullptr, nullptr), SQLITE_OK);
+        sqlite3_close(db);
+        EXPECT_EQ(list_runs(dir.path()).size(), 1u) << column;
+    }
+}
+
+TEST(Index, AnotherVersionsRunsElsewhereStayKnown) {
+    const TempDir dir, elsewhere;
+    make_run(elsewhere, "b", 3.5, "2026-01-02T00:00:00Z");
+    index_run(dir.path(), elsewhere.file("runs/b"));
     sqlite3* db = nullptr;
     ASSERT_EQ(sqlite3_open(dir.file("index.sqlite").c_str(), &db), SQLITE_OK);
-    ASSERT_EQ(
-        sqlite3_exec(db, "DROP TABLE run; CREATE TABLE run (other TEXT); PRAGMA user_version=99",
-                     nullptr, nullptr, nullptr),
-        SQLITE_OK);
+    ASSERT_EQ(sqlite3_exec(db, "ALTER TABLE run DROP COLUMN init_from; PRAGMA user_version=2",
+                           nullptr, nullptr, nullptr),
+              SQLITE_OK);
     sqlite3_close(db);
-    EXPECT_TRUE(list_runs(dir.path()).empty());
-    rebuild_index(dir.path());
-    EXPECT_EQ(list_runs(dir.path()).size(), 1u);
+    const std::vector<IndexedRun> runs = list_runs(dir.path());
+    ASSERT_EQ(runs.size(), 1u);
+    EXPECT_EQ(runs[0].path, elsewhere.file("runs/b").string());
+    EXPECT_EQ(runs[0].val_loss, 3.5);
 }
 
 TEST(Index, ColumnsAreStrictlyTyped) {

@@ -11,6 +11,7 @@ namespace knlp::track {
 struct IndexedRun {
     /// path: relative to the output directory, absolute when the run lies elsewhere (--out).
     std::string run_id, path, state, started, model, dataset;
+    std::string init_from;  // where its first weights came from (--init-from), "" = from the seed
     uint64_t seed = 0;
     int64_t step = 0, tokens = 0;  // done so far: of an interrupted run, as checkpoint and log say
     /// tokens_per_s: of training, the median of the logged values; the summary's when none is

@@ -46,7 +46,8 @@ json number(double value) { return recorded(value) ? json(value) : json(); }
 
 json row_json(const track::IndexedRun& run) {
     return {{"run_id", run.run_id}, {"path", run.path}, {"state", run.state}, {"started", run.started},
-            {"model", run.model}, {"dataset", run.dataset}, {"seed", run.seed}, {"step", run.step},
+            {"model", run.model}, {"dataset", run.dataset},
+            {"init_from", run.init_from.empty() ? json() : json(run.init_from)}, {"seed", run.seed}, {"step", run.step},
             {"tokens", run.tokens}, {"val_loss", number(run.val_loss)},
             {"best_val_loss", number(run.best_val_loss)}, {"tokens_per_s", number(run.tokens_per_s)},
             {"wall_s", number(run.wall_s)}, {"substituted", run.substituted}, {"synthetic", run.synthetic}};
@@ -54,16 +55,23 @@ json row_json(const track::IndexedRun& run) {
 
 std::string loss_text(double loss) { return recorded(loss) ? fmt::format("{:.4f}", loss) : "-"; }
 
+/// Where its first weights came from, short where it lies below the current directory.
+std::string start_text(const track::IndexedRun& run) {
+    if (run.init_from.empty()) return "";
+    const std::string near = fs::path(run.init_from).lexically_proximate(fs::current_path()).string();
+    return fmt::format(", from {}", near.size() < run.init_from.size() ? near : run.init_from);
+}
+
 std::string table(const std::vector<track::IndexedRun>& runs) {
     size_t width = 3;
     for (const track::IndexedRun& run : runs) width = std::max(width, run.run_id.size());
     std::string out = fmt::format("{:<{}}  {:<9}  {:>8}  {:>8}  {:>8}  {:>9}  {}\n", "run", width, "state",
                                   "step", "val loss", "best", "tokens/s", "data");
     for (const track::IndexedRun& run : runs)
-        out += fmt::format("{:<{}}  {:<9}  {:>8}  {:>8}  {:>8}  {:>9}  {}{}\n", run.run_id, width, run.state,
+        out += fmt::format("{:<{}}  {:<9}  {:>8}  {:>8}  {:>8}  {:>9}  {}{}{}\n", run.run_id, width, run.state,
                            run.step, loss_text(run.val_loss), loss_text(run.best_val_loss),
                            recorded(run.tokens_per_s) ? fmt::format("{:.0f}", run.tokens_per_s) : "-", run.dataset,
-                           run.synthetic ? " (synthetic)" : run.substituted ? " (substitute)" : "");
+                           run.synthetic ? " (synthetic)" : run.substituted ? " (substitute)" : "", start_text(run));
     return out;
 }
 
