@@ -68,6 +68,24 @@ TEST_F(Usage, EveryBenchmarkRefusesUnknownSymbolsBeforeItMeasures) {
                        {"LEARNING_RATE"});
 }
 
+TEST_F(Usage, BenchmarksRefuseOptionsThatTheyWouldNotObey) {
+    for (const auto& [what, option] : std::vector<std::pair<std::string, std::string>>{
+             {"decode", "--precision"}, {"decode", "--prompt"}, {"prefill", "--context"},
+             {"data", "--gemm"}, {"load", "--batch"}, {"bandwidth", "--size"},
+             {"machine", "--device"}})
+        expect_failure({"bench", what, option, "1"}, 2, "E_USAGE", {"unknown option " + option});
+}
+
+TEST_F(Usage, BenchTrainTakesTheShapeThatBenchStepTakes) {
+    for (const char* what : {"step", "train"}) {
+        expect_failure({"bench", what, "--size", "125M"}, 2, "E_USAGE", {"125M", "124M"});
+        const std::string help = knlp({"bench", what, "--help"}).out;
+        for (const char* option : {"--size", "--n-ctx", "--batch", "--accumulation", "--precision",
+                                   "--gemm", "--device"})
+            EXPECT_THAT(help, HasSubstr(option)) << what;
+    }
+}
+
 TEST_F(Usage, ErrorsAreJsonWhereJsonWasAskedFor) {
     for (const std::vector<std::string>& arguments :
          {std::vector<std::string>{"config", "explain", "LERNING_RATE", "--json"},

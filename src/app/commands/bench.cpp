@@ -99,27 +99,58 @@ int run(const Common& common) {
     return 0;
 }
 
-void add_step_options(CLI::App& app) {
+void shape_options(CLI::App& app) {
     app.add_option("--size", options.size,
                    "a model of this size instead of the configured one: nano, tiny, 124M, …")
         ->type_name("SIZE");
-    app.add_option("--batch", options.batch, "sequences of a micro-batch")
-        ->check(CLI::Range(1, 1 << 20));
     app.add_option("--n-ctx", options.n_ctx, "tokens of a sequence (default: the model's context)")
         ->check(CLI::Range(1, 1 << 20));
+}
+
+void batch_option(CLI::App& app) {
+    app.add_option("--batch", options.batch, "sequences at once")->check(CLI::Range(1, 1 << 20));
+}
+
+void step_options(CLI::App& app) {
     app.add_option("--accumulation", options.accumulation, "micro-batches of a step")
         ->check(CLI::Range(1, 1 << 20));
-    app.add_option("--precision", options.precision, "fp32 or bf16")
-        ->check(CLI::IsMember({"fp32", "bf16"}));
+    app.add_option("--precision", options.precision, "fp32 or bf16 (default: as configured)")
+        ->check(CLI::IsMember({"fp32", "bf16"}))
+        ->type_name("TYPE");
     app.add_option("--gemm", options.gemm, "route of the matrix products (default: as configured)")
         ->type_name("ROUTE");
-    app.add_option("--device", options.device,
-                   "auto, cpu, cuda or cuda:N (default: as configured)");
+}
+
+void device_option(CLI::App& app) {
+    app.add_option("--device", options.device, "auto, cpu, cuda or cuda:N (default: as configured)")
+        ->type_name("DEVICE");
+}
+
+void tokens_option(CLI::App& app) {
     app.add_option("--tokens", options.tokens, "token file to read (default: random ids)")
         ->type_name("FILE");
 }
 
-void add_tokenizer_options(CLI::App& app) {
+void breakdown_options(CLI::App& app) {
+    app.add_option("--run", options.run,
+                   "measure this run's configuration; its report then shows the breakdown")
+        ->type_name("DIR");
+    app.add_option("--svg", options.svg, "write the breakdown as a picture")->type_name("FILE");
+    app.add_flag("--breakdown", options.breakdown,
+                 "time, FLOP/s, bytes and share of the roof of each group of operations");
+}
+
+void context_option(CLI::App& app) {
+    add_context_option(app, inference);
+}
+void prompt_option(CLI::App& app) {
+    add_prompt_option(app, inference);
+}
+void dtype_option(CLI::App& app) {
+    add_dtype_option(app, inference);
+}
+
+void tokenizer_options(CLI::App& app) {
     app.add_option("--text", options.texts,
                    "text files or directories (default: the kernel documentation)")
         ->type_name("PATH");
@@ -129,18 +160,61 @@ void add_tokenizer_options(CLI::App& app) {
         ->type_name("DIR");
 }
 
-void add_directory_option(CLI::App& app) {
+void directory_option(CLI::App& app) {
     app.add_option("--dir", options.directory,
                    "write to this directory's disk (default: OUTPUT_DIR)")
         ->type_name("DIR");
 }
 
-void add_serve_options(CLI::App& app) {
+void stretch_option(CLI::App& app) {
+    app.add_option("--steps", options.steps, "of a run's stretch that is timed")
+        ->check(CLI::Range(2, 1000000));
+}
+
+void serve_options(CLI::App& app) {
     app.add_option("--learning-rate", options.learning_rate, "of every step")
         ->check(CLI::Range(0.0, 1.0));
     app.add_option("--init-from", options.init_from, "weights to start from (default: the seed)")
         ->type_name("PATH");
 }
+
+/// A benchmark takes the options that it obeys and no other: one that it ignored would be believed.
+struct Benchmark {
+    const char *name, *summary;
+    std::vector<void (*)(CLI::App&)> options;
+};
+
+const Benchmark benchmarks[] = {
+    {kMachine,
+     "what the processor and the memory give, by number of threads",
+     {shape_options, batch_option, step_options}},
+    {kStep,
+     "a training step: tokens/s and where the time goes",
+     {shape_options, batch_option, step_options, device_option, tokens_option, breakdown_options}},
+    {kTrain,
+     "the trainer: steps/s with logging, evaluation and checkpoints, against without",
+     {shape_options, batch_option, step_options, device_option, directory_option, stretch_option}},
+    {kDecode,
+     "generating one token of each sequence, at several lengths of context",
+     {shape_options, batch_option, context_option, dtype_option}},
+    {kPrefill,
+     "reading a prompt, to the first new token",
+     {shape_options, batch_option, prompt_option, dtype_option}},
+    {kData, "loading a micro-batch", {shape_options, batch_option, tokens_option}},
+    {kLoad, "opening a model's files and a token file", {shape_options, directory_option}},
+    {kCheckpoint,
+     "saving a run, against a plain write of as many bytes to the same disk",
+     {shape_options, directory_option}},
+    {kTokenizer, "training, encoding and decoding of byte-level BPE", {tokenizer_options}},
+    {kBandwidth, "memory bandwidth: read and copy", {}},
+    {kAll,
+     "all of them",
+     {shape_options, batch_option, step_options, device_option, tokens_option, context_option,
+      prompt_option, dtype_option, directory_option, stretch_option, tokenizer_options}},
+    {kServe,
+     "training steps when asked on standard input: what make bench-peers drives",
+     {shape_options, batch_option, step_options, device_option, tokens_option, serve_options}},
+};
 
 std::function<int(const Common&)> add_options(CLI::App& app) {
     options = {.verb = &app};
@@ -150,41 +224,10 @@ std::function<int(const Common&)> add_options(CLI::App& app) {
         ->check(CLI::Range(1, 1000000));
     app.add_option("--threads", options.threads, "0 = as configured, else all cores")
         ->check(CLI::Range(0, 1024));
-    CLI::App& machine = *app.add_subcommand(
-        kMachine, "what the processor and the memory give, by number of threads");
-    CLI::App& step =
-        *app.add_subcommand(kStep, "a training step: tokens/s and where the time goes");
-    CLI::App& train = *app.add_subcommand(
-        kTrain, "the trainer: steps/s with logging, evaluation and checkpoints, against without");
-    CLI::App& decode = *app.add_subcommand(
-        kDecode, "generating one token of each sequence, at several lengths of context");
-    CLI::App& prefill = *app.add_subcommand(kPrefill, "reading a prompt, to the first new token");
-    CLI::App& data = *app.add_subcommand(kData, "loading a micro-batch");
-    CLI::App& load = *app.add_subcommand(kLoad, "opening a model's files and a token file");
-    CLI::App& checkpoint = *app.add_subcommand(
-        kCheckpoint, "saving a run, against a plain write of as many bytes to the same disk");
-    CLI::App& tokenizer =
-        *app.add_subcommand(kTokenizer, "training, encoding and decoding of byte-level BPE");
-    app.add_subcommand(kBandwidth, "memory bandwidth: read and copy");
-    CLI::App& all = *app.add_subcommand(kAll, "all of them");
-    CLI::App& serve_verb = *app.add_subcommand(
-        kServe, "training steps when asked on standard input: what make bench-peers drives");
-    for (CLI::App* sub :
-         {&machine, &step, &decode, &prefill, &data, &load, &checkpoint, &all, &serve_verb})
-        add_step_options(*sub);
-    for (CLI::App* sub : {&decode, &prefill, &all}) add_inference_options(*sub, inference);
-    for (CLI::App* sub : {&train, &load, &checkpoint, &all}) add_directory_option(*sub);
-    for (CLI::App* sub : {&train, &all})
-        sub->add_option("--steps", options.steps, "of a run's stretch that is timed")
-            ->check(CLI::Range(2, 1000000));
-    for (CLI::App* sub : {&tokenizer, &all}) add_tokenizer_options(*sub);
-    add_serve_options(serve_verb);
-    step.add_option("--run", options.run,
-                    "measure this run's configuration; its report then shows the breakdown")
-        ->type_name("DIR");
-    step.add_option("--svg", options.svg, "write the breakdown as a picture")->type_name("FILE");
-    step.add_flag("--breakdown", options.breakdown,
-                  "time, FLOP/s, bytes and share of the roof of each group of operations");
+    for (const Benchmark& benchmark : benchmarks) {
+        CLI::App& verb = *app.add_subcommand(benchmark.name, benchmark.summary);
+        for (const auto add : benchmark.options) add(verb);
+    }
     return run;
 }
 

@@ -9,6 +9,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include <cctype>
 #include <filesystem>
 
 namespace knlp::app {
@@ -80,6 +81,32 @@ std::filesystem::path work_directory(const Common& common, const BenchOptions& o
     return std::filesystem::is_directory(output) ? output : std::filesystem::path(".");
 }
 
+/// The flags of a step's shape as symbols, so that the trainer obeys them.
+std::vector<config::Symbols::Override> step_overrides(const BenchOptions& options,
+                                                      const bench::StepRequest& step) {
+    const auto upper = [](std::string text) {
+        for (char& c : text) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+        return text;
+    };
+    std::vector<config::Symbols::Override> set;
+    // The published names are digits and M already; ours are lower case.
+    if (!options.size.empty())
+        set.insert(set.end(),
+                   {{"GPT2_MODEL_" + upper(options.size), "y"}, {"GPT2_DROPOUT", "0.0"}});
+    if (!options.size.empty() || options.n_ctx > 0)
+        set.push_back({"GPT2_BLOCK_SIZE", std::to_string(step.model.n_ctx)});
+    if (options.batch > 0 || options.accumulation > 0)
+        set.insert(set.end(), {{"HYPER_PARAM_MANUAL", "y"},
+                               {"BATCH_SIZE", std::to_string(step.batch)},
+                               {"GRADIENT_ACCUMULATION", std::to_string(step.accumulation)}});
+    if (options.precision == "fp32") set.push_back({"MIXED_PRECISION", "n"});
+    if (options.precision == "bf16")
+        set.insert(set.end(), {{"MIXED_PRECISION", "y"}, {"GPT2_AMP_DTYPE", "bfloat16"}});
+    if (!options.gemm.empty()) set.push_back({"GEMM_" + upper(options.gemm), "y"});
+    if (!options.device.empty()) set.push_back({"DEVICE", options.device});
+    return set;
+}
+
 }  // namespace
 
 bench::StepRequest step_request(const Common& common, const BenchOptions& options) {
@@ -110,7 +137,8 @@ bench::StorageRequest storage_request(const Common& common, const BenchOptions& 
 }
 
 bench::Record train_record(const Common& common, const BenchOptions& options) {
-    const int64_t threads = step_request(common, options).threads;
+    const bench::StepRequest step = step_request(common, options);
+    const int64_t threads = step.threads;
     const bench::Scratch scratch(work_directory(common, options));
     const std::string interval = std::to_string(options.steps), never = "10000000";
     const std::vector<config::Symbols::Override> both = {
@@ -120,7 +148,9 @@ bench::Record train_record(const Common& common, const BenchOptions& options) {
         {"GPT2_MAX_TOKENS", "0"},
         {"GPT2_MAX_TIME", "0"},
         {"NUM_THREADS", std::to_string(threads)}};
-    std::vector<config::Symbols::Override> on = both, off = both;
+    std::vector<config::Symbols::Override> on = step_overrides(options, step), off;
+    on.insert(on.end(), both.begin(), both.end());
+    off = on;
     on.insert(on.end(), {{"GPT2_EVAL_INTERVAL", interval},
                          {"CHECKPOINT_INTERVAL", interval},
                          {"SAVE_CHECKPOINT", "y"}});

@@ -103,7 +103,8 @@ std::function<int(const Common&)> add_options(CLI::App& app) {
     auto* to = app.add_option("--to", options.to,
                               "hf: a directory that transformers opens; llmc: the checkpoint that "
                               "llm.c's train_gpt2 reads; --out names it")
-                   ->check(CLI::IsMember({"hf", "llmc"}));
+                   ->check(CLI::IsMember({"hf", "llmc"}))
+                   ->type_name("FORMAT");
     app.add_option_function<std::string>(
            "--list",
            [](const std::string& model) {
@@ -112,6 +113,7 @@ std::function<int(const Common&)> add_options(CLI::App& app) {
            },
            "name, shape, dtype, weight-decay group and role of every tensor of --list MODEL or "
            "--model MODEL")
+        ->type_name("MODEL")
         ->expected(0, 1)
         ->trigger_on_parse()
         ->excludes(to);

@@ -38,6 +38,8 @@ int run(const Common& common) {
         fail(kUsage, "hellaswag needs the items: --data hellaswag_val.jsonl");
     if (options.task == "logits" && (options.ids.empty() || common.out.empty()))
         fail(kUsage, "logits needs --ids FILE.json (a list of token ids) and --out FILE.safetensors");
+    if (options.precision == "fp32") options.precision = "float32";
+    if (options.precision == "bf16") options.precision = "bfloat16";
     model::LoadedModel model = load_model(common, options.model);
     if (options.task == "logits") {
         eval_logits(model, options.ids, common.out);
@@ -56,32 +58,40 @@ int run(const Common& common) {
 
 std::function<int(const Common&)> add_options(CLI::App& app) {
     app.add_option("--task", options.task, "loss, ppl, hellaswag or logits (default: loss)")
-        ->check(CLI::IsMember({"loss", "ppl", "hellaswag", "logits"}));
+        ->check(CLI::IsMember({"loss", "ppl", "hellaswag", "logits"}))
+        ->type_name("TASK");
     add_model_flags(app, options.model);
+    add_compute_flags(app, options.model);
     app.add_option("--data", options.data,
                    "dataset directory, .bin token file, text, or hellaswag's .jsonl (default: the data of "
-                   "the model's run)");
+                   "the model's run)")
+        ->type_name("PATH");
     app.add_option("--split", options.split, "val or train, of a dataset directory (default: val)")
-        ->check(CLI::IsMember({"val", "train"}));
+        ->check(CLI::IsMember({"val", "train"}))
+        ->type_name("SPLIT");
     app.add_option("--tokens", options.tokens,
                    "loss: tokens of the fixed windows (default: the run's, else 262144)")
         ->check(CLI::PositiveNumber);
     app.add_option("--mode", options.mode,
                    "ppl: chunk (disjoint windows), or stride S (each token with more context; default S: "
                    "half the context)")
-        ->expected(1, 2);
+        ->expected(1, 2)
+        ->type_name("MODE");
     app.add_option("--style", options.style, "hellaswag: harness or completion (default: harness)")
-        ->check(CLI::IsMember({"harness", "completion"}));
+        ->check(CLI::IsMember({"harness", "completion"}))
+        ->type_name("STYLE");
     app.add_option("--limit", options.limit, "hellaswag: first items only, 0 = all (default: 0)")
         ->check(CLI::NonNegativeNumber);
     app.add_option("--baseline", options.baseline,
-                   "hellaswag: --out file of another model, for a paired McNemar test");
-    app.add_option("--ids", options.ids, "logits: JSON list of token ids");
+                   "hellaswag: --out file of another model, for a paired McNemar test")
+        ->type_name("FILE");
+    app.add_option("--ids", options.ids, "logits: JSON list of token ids")->type_name("FILE");
     app.add_option("--batch", options.batch, "sequences at once (default: the run's, else 8)")
         ->check(CLI::Range(1, 4096));
     app.add_option("--precision", options.precision,
-                   "float32 or bfloat16 (default: the run's evaluation precision, else float32)")
-        ->check(CLI::IsMember({"float32", "bfloat16"}));
+                   "of the arithmetic: fp32 or bf16 (default: the run's evaluation precision, else fp32)")
+        ->check(CLI::IsMember({"fp32", "bf16", "float32", "bfloat16"}))
+        ->type_name("TYPE");
     return run;
 }
 

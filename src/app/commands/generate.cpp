@@ -148,10 +148,12 @@ int run(const Common& common) {
 std::function<int(const Common&)> add_options(CLI::App& app) {
     model::GenerationOptions& generation = options.generation;
     add_model_flags(app, options.model);
+    add_compute_flags(app, options.model);
     auto* prompt = app.add_option("-p,--prompt", options.prompt, "text to continue");
-    auto* file = app.add_option("--prompt-file", options.prompt_file, "file with the prompt, - for stdin");
+    auto* file = app.add_option("--prompt-file", options.prompt_file, "file with the prompt, - for stdin")->type_name("FILE");
     auto* batch = app.add_option("--batch-file", options.batch_file,
-                                 "file with one prompt a line (.jsonl: texts, or objects with \"prompt\")");
+                                 "file with one prompt a line (.jsonl: texts, or objects with \"prompt\")")
+                      ->type_name("FILE");
     prompt->excludes(file)->excludes(batch);
     file->excludes(batch);
     app.add_option("-n,--max-tokens", generation.max_tokens, "new tokens (default: 200)");
@@ -173,9 +175,11 @@ std::function<int(const Common&)> add_options(CLI::App& app) {
                    "prompt tokens of a row read at once (default: 1024)");
     app.add_option("--overflow", options.overflow,
                    "when the context is full: stop, or slide on with its last half (default: stop)")
-        ->check(CLI::IsMember({"stop", "slide"}));
+        ->check(CLI::IsMember({"stop", "slide"}))
+        ->type_name("WHAT");
     app.add_option("--truncate", options.truncate, "left: a prompt too long loses its beginning")
-        ->check(CLI::IsMember({"left"}));
+        ->check(CLI::IsMember({"left"}))
+        ->type_name("SIDE");
     app.add_flag("--no-echo", options.no_echo, "do not print the prompt before its continuation");
     return run;
 }

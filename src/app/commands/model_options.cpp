@@ -15,18 +15,25 @@ namespace knlp::app {
 
 void add_model_flags(CLI::App& app, ModelFlags& flags) {
     app.add_option("--model", flags.model,
-                   "run, checkpoint or Hugging Face directory (default: the newest run)");
+                   "run, checkpoint or Hugging Face directory (default: the newest run)")
+        ->type_name("DIR");
     app.add_option("--tokenizer", flags.tokenizer,
-                   "directory or rank file, instead of the model's own tokenizer");
-    app.add_option("--device", flags.device, "auto, cpu, cuda or cuda:N (default: auto)");
+                   "directory or rank file, instead of the model's own tokenizer")
+        ->type_name("PATH");
+    app.add_flag("--untie", flags.untie, "keep an output head that differs from the token embedding");
+    app.add_flag("--check-finite", flags.check_finite, "refuse weights that are NaN or infinite");
+}
+
+void add_compute_flags(CLI::App& app, ModelFlags& flags) {
+    app.add_option("--device", flags.device, "auto, cpu, cuda or cuda:N (default: auto)")
+        ->type_name("DEVICE");
     app.add_option("--threads", flags.threads, "CPU threads, 0 = all usable cores (default: 0)")
         ->check(CLI::Range(0, 4096));
     app.add_option("--dtype", flags.dtype,
                    "hold the matrices as fp32, or rounded to bf16: half the memory, and faster "
                    "(default: fp32)")
-        ->check(CLI::IsMember({"fp32", "bf16"}));
-    app.add_flag("--untie", flags.untie, "keep an output head that differs from the token embedding");
-    app.add_flag("--check-finite", flags.check_finite, "refuse weights that are NaN or infinite");
+        ->check(CLI::IsMember({"fp32", "bf16"}))
+        ->type_name("TYPE");
 }
 
 std::filesystem::path model_path(const Common& common, const ModelFlags& flags) {

@@ -8,14 +8,17 @@
 
 namespace knlp::app {
 
-/// Flags of the verbs that read a model: --model, --tokenizer, --device, --threads, --check-finite,
-/// --untie, --dtype.
+/// Flags of the verbs that read a model; those that compute with it have device, threads and dtype as
+/// well.
 struct ModelFlags {
     std::string model, tokenizer, device = "auto", dtype = "fp32";
     int64_t threads = 0;
     bool check_finite = false, untie = false;
 };
+/// --model, --tokenizer, --untie, --check-finite
 void add_model_flags(CLI::App& app, ModelFlags& flags);
+/// --device, --threads, --dtype
+void add_compute_flags(CLI::App& app, ModelFlags& flags);
 
 /// What --model names; without it the newest run below the output directory of the configuration ("results"
 /// without one). Error{kUsage} when there is none.
