@@ -121,7 +121,7 @@ bool onednn_available() {
     static const bool found =
         c10::Dispatcher::singleton().findSchema({kOperator, ""}).has_value() &&
         at::globalContext().hasMKLDNN();
-    return found;
+    return found && at::globalContext().userEnabledMkldnn();
 }
 
 namespace {

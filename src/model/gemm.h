@@ -15,7 +15,8 @@ at::Tensor gemm_input(const at::Tensor& dy, const at::Tensor& weight);
 /// dY [M, N], X [M, K] -> dW [N, K]
 at::Tensor gemm_weight(const at::Tensor& dy, const at::Tensor& x);
 
-/// False when this LibTorch has no oneDNN behind mkldnn::_linear_pointwise.
+/// False when this LibTorch has no oneDNN behind mkldnn::_linear_pointwise, or was told not to use
+/// it.
 bool onednn_available();
 
 }  // namespace knlp::model

@@ -1,12 +1,18 @@
+#include "src/model/cpu/route_choice.h"
 #include "src/model/gemm.h"
 #include "src/model/layers.h"
 #include "tests/model/support.h"
 
 #include "knlp/core/error.h"
+#include "knlp/core/file.h"
 #include "knlp/model/runtime.h"
 #include "tests/support/expect_error.h"
+#include "tests/support/temp_dir.h"
 
 #include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <filesystem>
 
 namespace knlp::model {
 namespace {
@@ -89,6 +95,24 @@ TEST(GemmRoutes, AutoChoosesOneOfThemAndForcedIsKept) {
                        [] { set_gemm_route("blas"); });
 }
 
+TEST(GemmRoutes, ARouteThatLibTorchLacksIsNamed) {
+    const RouteGuard guard;
+    set_gemm_route("native");
+    at::globalContext().setUserEnabledMkldnn(false);
+    for (const char* route : {"onednn", "native;head.weight=onednn"}) {
+        const std::string wanted = std::string("GEMM route ") + route;
+        test::expect_error(kNotAvailable, {wanted, "use native, aten or auto"}, [&] {
+            choose_gemm_route(route, {{64, 32, 32}});
+        });
+        test::expect_error(kNotAvailable, {wanted}, [&] { set_gemm_route(route); });
+    }
+    EXPECT_EQ(gemm_route(), "native");
+    // auto makes do with what is there.
+    const Routes chosen = choose_routes({{32, 48, 16}, {32, 65, 16}}, false, onednn_available());
+    at::globalContext().setUserEnabledMkldnn(true);
+    for (const Route route : chosen.at) EXPECT_NE(route, Route::kOnednn);
+}
+
 TEST(GemmRoutes, AListNamesWhatDiffersFromItsFirstRoute) {
     const Routes routes = parse_routes("aten;head.weight=native;block.input=onednn");
     EXPECT_EQ(routes.at[index_of({ProductSite::kHead, ProductKind::kWeight})], Route::kNative);
@@ -105,6 +129,46 @@ TEST(GemmRoutes, AListThatSaysNothingIsRefused) {
                        [] { parse_routes("native;head.weight"); });
     for (const char* text : {"", "native;", "native;head.weight=", ";aten"})
         EXPECT_THROW(parse_routes(text), Error) << text;
+}
+
+/// The only file below a directory of the cache.
+std::filesystem::path only_file(const std::filesystem::path& directory) {
+    std::vector<std::filesystem::path> files;
+    for (const auto& entry : std::filesystem::directory_iterator(directory))
+        files.push_back(entry.path());
+    EXPECT_EQ(files.size(), 1u);
+    return files.empty() ? "" : files[0];
+}
+
+TEST(GemmRoutes, AChoiceIsRememberedAndADamagedOneMadeAgain) {
+    const RouteGuard guard;
+    const test::TempDir cache;
+    const char* before = std::getenv("XDG_CACHE_HOME");
+    const std::string kept = before != nullptr ? before : "";
+    ::setenv("XDG_CACHE_HOME", cache.path().c_str(), 1);
+    const ProductShapes shapes = {{32, 48, 16}, {32, 65, 16}};
+    const Routes chosen = choose_routes(shapes, false, onednn_available());
+    const std::filesystem::path file = only_file(cache.path() / "knlp" / "gemm-routes");
+    const std::string text = read_file(file);
+    EXPECT_TRUE(text.ends_with("\n" + text_of(chosen) + "\n")) << text;
+
+    const std::string key = text.substr(0, text.size() - text_of(chosen).size() - 1);
+    const Routes other = parse_routes("aten;block.weight=native");
+    write_file_atomic(file, key + text_of(other) + "\n");
+    EXPECT_EQ(choose_routes(shapes, false, onednn_available()), other);
+    for (const std::string& damaged : {key + "aten;block\n", std::string("x"), key + "aten"}) {
+        write_file_atomic(file, damaged);
+        choose_routes(shapes, false, onednn_available());
+        EXPECT_EQ(read_file(file).substr(0, key.size()), key);
+        EXPECT_NE(read_file(file), damaged);
+    }
+    // Other shapes are another question.
+    choose_routes({{32, 48, 16}, {32, 66, 16}}, false, onednn_available());
+    EXPECT_EQ(std::distance(std::filesystem::directory_iterator(file.parent_path()), {}), 2);
+    if (before != nullptr)
+        ::setenv("XDG_CACHE_HOME", kept.c_str(), 1);
+    else
+        ::unsetenv("XDG_CACHE_HOME");
 }
 
 TEST(LowPrecision, WeightIsConvertedAgainOnlyAfterItChanged) {
