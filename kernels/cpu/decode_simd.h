@@ -3,10 +3,13 @@
 // Kernels of decoding for a vector type V (internal linkage, as V).
 //
 // gemv reads n k weights once and does `rows` multiply-adds with each: memory limits it for few
-// rows. One row takes the weights as one stream. Several rows take tiles of 4 outputs by up to 4
-// rows (2 in AVX2: as many sums as registers), the further rows finding the weights in the cache.
-// Every sum over k is one chain of a vector of lanes, added across lanes at the end in one order,
-// whatever the tile: hence a row's bits do not depend on what shares its batch.
+// rows, the multiply-adds for many. One row takes the weights as one stream. Several rows take
+// tiles of 2 outputs by up to 8 rows (4 in AVX2): as many sums as make one vector when they are
+// added across lanes, a load for every second multiply-add, and every weight is loaded once. The
+// tile asks for weights a few KiB ahead in the order of memory, which the hardware's own reading
+// ahead follows; longer rows go in pieces of k, so that those of x stay in the first cache beside
+// the weights. Every sum is a chain of a vector of lanes over a piece, added across lanes, piece
+// after piece, whatever the tile: hence a row's bits do not depend on what shares its batch.
 //
 // decode_attention reads kv_len d_head keys and values of each pair, 2 operations a value: memory.
 // A token's heads lie side by side in the cache, so the heads of a row go together through chunks
@@ -36,111 +39,140 @@ template <class F>
     return x;
 }
 
-/// sums[row][output], a vector of lanes each, = (start) or += k products of kRows rows of x and
-/// kOutputs rows of w. Meanwhile asks for kFetch rows of `next`.
-template <class V, class W, int kOutputs, int kRows, int kFetch>
-[[gnu::always_inline]] inline void gemv_tile(const GemvArgs& a, const W* w, const W* next,
-                                             const float* x, int64_t k, bool start, float* sums) {
+constexpr int64_t kPiece = 768;         // values of k whose products are one chain of sums
+constexpr int64_t kMostRows = 16;       // at once
+constexpr int kGroup = 2;               // outputs whose weights meet several rows together
+constexpr int64_t kGroupAhead = 8192;   // bytes of weights asked for before their use, about
+constexpr int64_t kStreamAhead = 4096;  // the same for one row
+constexpr int64_t kPiecesAtOnce = 8;    // of one row, before sums are added across lanes
+
+template <class V>
+constexpr int kTileRows = static_cast<int>(V::kLanes) / kGroup;
+
+/// Sums of a piece of kRows rows of x and of two rows of weights; totals [kGroup, kTileRows] = them
+/// at the start, += afterwards. Meanwhile asks for two rows of `next`, one after the other.
+template <class V, class W, int kRows>
+void gemv_tile(const GemvArgs& a, const W* first, const W* second, const W* next, const float* x,
+               int64_t k, bool start, float* totals) {
     using F = typename V::F;
-    F sum[kOutputs][kRows];
+    constexpr int64_t line = 64 / static_cast<int64_t>(sizeof(W)), step = kGroup * V::kLanes;
+    const float* row[kRows];
+    F left[kRows], right[kRows];
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r) {
+        row[r] = x + r * a.x_stride;
+        left[r] = right[r] = V::zero();
+    }
+    const auto range = [&](int64_t from, int64_t to) {
+        each_vector<V>(from, to, [&](int64_t i, auto part) {
+            const W* ask = next + kGroup * (i - from);
 #pragma GCC unroll 4
-    for (int o = 0; o < kOutputs; ++o)
-#pragma GCC unroll 4
-        for (int r = 0; r < kRows; ++r)
-            sum[o][r] = start ? V::zero() : V::load_aligned(sums + (r * V::kLanes + o) * V::kLanes);
-    each_vector<V>(0, k, [&](int64_t i, auto part) {
-        F weight[kOutputs];
-#pragma GCC unroll 4
-        for (int f = 0; f < kFetch; ++f) fetch<V>(next + f * a.k, i);
-#pragma GCC unroll 4
-        for (int o = 0; o < kOutputs; ++o) weight[o] = in_register(V::load(w + o * a.k + i, part));
-#pragma GCC unroll 4
-        for (int r = 0; r < kRows; ++r) {
-            const F left = in_register(V::load(x + r * a.x_stride + i, part));
-#pragma GCC unroll 4
-            for (int o = 0; o < kOutputs; ++o) sum[o][r] = V::fma(weight[o], left, sum[o][r]);
-        }
-    });
-#pragma GCC unroll 4
-    for (int o = 0; o < kOutputs; ++o)
-#pragma GCC unroll 4
-        for (int r = 0; r < kRows; ++r)
-            V::store(sums + (r * V::kLanes + o) * V::kLanes, typename V::All{}, sum[o][r]);
+            for (int64_t at = 0; at < step; at += line)
+                if (step >= line || kGroup * (i - from) % line == 0)
+                    __builtin_prefetch(ask + at, 0, 3);
+            const F w0 = in_register(V::load(first + i, part));
+            const F w1 = in_register(V::load(second + i, part));
+#pragma GCC unroll 8
+            for (int r = 0; r < kRows; ++r) {
+                const F value = in_register(V::load(row[r] + i, part));
+                left[r] = V::fma(w0, value, left[r]);
+                right[r] = V::fma(w1, value, right[r]);
+            }
+        });
+    };
+    const int64_t half = k / 2 / V::kLanes * V::kLanes;
+    for (int64_t from = 0, to = half; from < k; from = to, to = k, next += a.k) range(from, to);
+    F each[V::kLanes];
+#pragma GCC unroll 8
+    for (int r = 0; r < kTileRows<V>; ++r) {
+        each[r] = r < kRows ? left[r < kRows ? r : 0] : V::zero();
+        each[kTileRows<V> + r] = r < kRows ? right[r < kRows ? r : 0] : V::zero();
+    }
+    const F total = V::sum_each(each);
+    V::store(totals, typename V::All{}, start ? total : V::add(V::load_aligned(totals), total));
 }
 
-constexpr int64_t kMostRows = 16;    // whose sums are kept at once
-constexpr int kGroup = 4;            // outputs whose weights are read together for several rows
-constexpr int64_t kPiece = 3 << 10;  // bytes of a row of weights read at a time
+/// The same with the number of rows, at most kRows, known only now.
+template <class V, class W, int kRows = kTileRows<V>>
+void gemv_group(const GemvArgs& a, const W* first, const W* second, const W* next, const float* x,
+                int64_t k, bool start, int64_t rows, float* totals) {
+    if constexpr (kRows > 1)
+        if (rows < kRows)
+            return gemv_group<V, W, kRows - 1>(a, first, second, next, x, k, start, rows, totals);
+    gemv_tile<V, W, kRows>(a, first, second, next, x, k, start, totals);
+}
 
-/// All rows by kGroup outputs from weight row w on: a piece of these weights meets the rows in
-/// passes of nearly equal size, each asking for a share of the next piece: fewer requests are open
-/// at once then, and requests beyond what the core can keep open are dropped.
+/// Outputs j .. j + n - 1, at most a vector of them, of several rows, at most kMostRows.
 template <class V, class W>
-void gemv_group(const GemvArgs& a, const W* w, float* sums) {
-    constexpr int64_t most = V::kLanes / 4, piece = kPiece / static_cast<int64_t>(sizeof(W));
-    const int64_t passes = (a.rows + most - 1) / most;
-    for (int64_t i = 0; i < a.k; i += piece) {
-        const bool last = a.k - i <= piece;
-        const int64_t k = last ? a.k - i : piece;
-        const W* next = last ? w + kGroup * a.k : w + i + piece;
-        int64_t row = 0;
-        for (int64_t pass = 0; pass < passes; ++pass) {
-            const int64_t rows = (a.rows - row + passes - pass - 1) / (passes - pass);
-            const float* x = a.x + row * a.x_stride + i;
-            float* to = sums + row * V::kLanes * V::kLanes;
-            const W* share = next + pass % 2 * 2 * a.k;
-            const auto tile = [&]<int kRows>() {
-                if (passes == 1)
-                    gemv_tile<V, W, kGroup, kRows, kGroup>(a, w + i, next, x, k, i == 0, to);
-                else
-                    gemv_tile<V, W, kGroup, kRows, 2>(a, w + i, share, x, k, i == 0, to);
-            };
-            if (rows == 1)
-                tile.template operator()<1>();
-            else if (rows == 2)
-                tile.template operator()<2>();
-            else if constexpr (most > 2) {
-                if (rows == 3)
-                    tile.template operator()<3>();
-                else
-                    tile.template operator()<4>();
+void gemv_rows(const GemvArgs& a, int64_t j, int64_t n) {
+    constexpr int64_t most = kTileRows<V>;
+    alignas(64) float totals[kMostRows / most][V::kLanes / kGroup][V::kLanes];
+    const W* w = static_cast<const W*>(a.w) + j * a.k;
+    const int64_t piece = kPiece < a.k ? kPiece : a.k;
+    const int64_t group_bytes = kGroup * piece * static_cast<int64_t>(sizeof(W));
+    const int64_t groups = a.k > 0 ? (kGroupAhead + group_bytes / 2) / group_bytes : 1;
+    const int64_t ahead = kGroup * (groups > 0 ? groups : 1);
+    const int64_t passes = (a.rows + most - 1) / most, each = (a.rows + passes - 1) / passes;
+    for (int64_t pass = 0; pass < passes; ++pass) {
+        const int64_t row = pass * each, rows = a.rows - row < each ? a.rows - row : each;
+        for (int64_t i = 0; i < a.k; i += piece) {
+            const bool last = a.k - i <= piece;
+            for (int64_t o = 0; o < n; o += kGroup) {
+                const W* first = w + o * a.k + i;
+                // After the last output comes the next piece; after the last piece, other outputs.
+                const int64_t later = o + ahead;
+                const W* next = first + ahead * a.k;
+                if (later >= n) next = w + (last ? later * a.k : (later - n) % n * a.k + i + piece);
+                gemv_group<V, W>(a, first, o + 1 < n ? first + a.k : first, next,
+                                 a.x + row * a.x_stride + i, last ? a.k - i : piece, i == 0, rows,
+                                 totals[pass][o / kGroup]);
             }
-            row += rows;
+        }
+    }
+    for (int64_t r = 0; r < a.rows; ++r) {
+        float* y = a.y + r * a.y_stride + j;
+        for (int64_t o = 0; o < n; ++o) {
+            const float* group = totals[r / each][o / kGroup];
+            float total = a.k > 0 ? group[o % kGroup * most + r % each] : 0.0f;
+            total += a.bias != nullptr ? a.bias[j + o] : 0.0f;
+            y[o] = a.add ? y[o] + total : total;
         }
     }
 }
 
-/// All rows by one output: one row reads the weights as a single stream.
+/// Outputs j .. j + n - 1, at most a vector of them, of one row: the weights are a single stream.
 template <class V, class W>
-void gemv_output(const GemvArgs& a, const W* w, float* sums) {
-    constexpr int64_t ahead = 4096 / static_cast<int64_t>(sizeof(W));
-    for (int64_t row = 0; row < a.rows; ++row)
-        gemv_tile<V, W, 1, 1, 1>(a, w, w + ahead, a.x + row * a.x_stride, a.k, true,
-                                 sums + row * V::kLanes * V::kLanes);
-}
-
-/// Outputs j .. j + n - 1, at most a vector of them, of all rows (at most kMostRows).
-template <class V, class W>
-void gemv_span(const GemvArgs& a, int64_t j, int64_t n) {
+void gemv_row(const GemvArgs& a, int64_t j, int64_t n) {
     using F = typename V::F;
-    alignas(64) float sums[kMostRows * V::kLanes * V::kLanes];
-    const W* w = static_cast<const W*>(a.w) + j * a.k;
-    float* y = a.y + j;
-    for (int64_t r = 0; r < a.rows; ++r) __builtin_prefetch(y + r * a.y_stride, 1, 3);
-    int64_t o = 0;
-    if (a.rows > 1 && a.k > 0)
-        for (; o + kGroup <= n; o += kGroup) gemv_group<V, W>(a, w + o * a.k, sums + o * V::kLanes);
-    for (; o < n; ++o) gemv_output<V, W>(a, w + o * a.k, sums + o * V::kLanes);
+    constexpr int64_t ahead = kStreamAhead / static_cast<int64_t>(sizeof(W));
+    const W* const w = static_cast<const W*>(a.w) + j * a.k;
+    F total = V::zero();
+    for (int64_t begin = 0; begin < a.k; begin += kPiecesAtOnce * kPiece) {
+        F sums[kPiecesAtOnce][V::kLanes];
+        const int64_t rest = a.k - begin, most = kPiecesAtOnce * kPiece;
+        const int64_t end = begin + (rest < most ? rest : most);
+        for (int64_t o = 0; o < n; ++o)
+            for (int64_t from = begin; from < end; from += kPiece) {
+                F sum = V::zero();
+                each_vector<V>(from, end - from < kPiece ? end : from + kPiece,
+                               [&](int64_t i, auto part) {
+                                   const W* at = w + o * a.k;
+                                   fetch<V>(at + ahead, i);
+                                   sum = V::fma(V::load(at + i, part), V::load(a.x + i, part), sum);
+                               });
+                sums[(from - begin) / kPiece][o] = sum;
+            }
+        for (int64_t from = begin; from < end; from += kPiece) {
+            F(&each)[V::kLanes] = sums[(from - begin) / kPiece];
+            for (int64_t o = n; o < V::kLanes; ++o) each[o] = V::zero();
+            const F sum = V::sum_each(each);
+            total = from == 0 ? sum : V::add(total, sum);
+        }
+    }
     const auto finish = [&](auto part) {
         const F bias = a.bias != nullptr ? V::load(a.bias + j, part) : V::zero();
-        for (int64_t r = 0; r < a.rows; ++r, y += a.y_stride) {
-            F each[V::kLanes];
-            for (int64_t i = 0; i < V::kLanes; ++i)
-                each[i] =
-                    i < n ? V::load_aligned(sums + (r * V::kLanes + i) * V::kLanes) : V::zero();
-            const F total = V::add(V::sum_each(each), bias);
-            V::store(y, part, a.add ? V::add(V::load(y, part), total) : total);
-        }
+        const F result = V::add(total, bias);
+        V::store(a.y + j, part, a.add ? V::add(V::load(a.y + j, part), result) : result);
     };
     if (n == V::kLanes)
         finish(typename V::All{});
@@ -155,8 +187,13 @@ void gemv(const GemvArgs& all, int64_t first, int64_t last) {
         a.x += row * a.x_stride;
         a.y += row * a.y_stride;
         a.rows = all.rows - row < kMostRows ? all.rows - row : kMostRows;
-        for (int64_t j = first; j < last; j += V::kLanes)
-            gemv_span<V, W>(a, j, last - j < V::kLanes ? last - j : V::kLanes);
+        for (int64_t j = first; j < last; j += V::kLanes) {
+            const int64_t n = last - j < V::kLanes ? last - j : V::kLanes;
+            if (a.rows == 1)
+                gemv_row<V, W>(a, j, n);
+            else
+                gemv_rows<V, W>(a, j, n);
+        }
     }
 }
 

@@ -98,6 +98,11 @@ std::vector<GemvCase> gemv_cases() {
             for (const int64_t k : {0, 1, 7, 8, 15, 16, 17, 31, 33, 64, 100, 257})
                 for (const int64_t n : {1, 3, 4, 9, 17})
                     cases.push_back({rows, n, k, type, n % 2 == 1, k % 2 == 1});
+    // Longer than the pieces in which the vector kernels take a row, and than several of them.
+    for (const Storage type : {Storage::kF32, Storage::kBf16})
+        for (const int64_t rows : {1, 5, 11})
+            for (const int64_t k : {767, 768, 769, 1540, 6143, 6145, 7000})
+                cases.push_back({rows, 5, k, type});
     return cases;
 }
 
@@ -131,7 +136,7 @@ TEST(Gemv, EveryBackendAgreesWithScalar) {
 
 TEST(Gemv, BitsOfARowDependNeitherOnRowsNorOnTheRange) {
     for (const Storage type : {Storage::kF32, Storage::kBf16})
-        for (const int64_t k : {33, 768, 2000})
+        for (const int64_t k : {33, 768, 2000, 6200})
             for (const Backend& backend : runnable(true)) {
                 const std::vector<float> whole = run(backend.gemv, {17, 21, k, type}, 0, 21);
                 for (const int64_t rows : {1, 2, 3, 4, 6, 7, 8, 9, 15, 16}) {
