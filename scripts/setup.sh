@@ -4,6 +4,7 @@
 #   scripts/setup.sh             install what is missing
 #   scripts/setup.sh --dry-run   print the commands instead
 #   scripts/setup.sh --no-doc    without the kernel documentation (the default training text)
+#   scripts/setup.sh --tests     with the programs that some tests use, and are skipped without
 # TORCH_VERSION=2.15.0 chooses another LibTorch; TORCH_DIR=DIR uses one that is already there.
 set -eu
 
@@ -20,8 +21,9 @@ for argument; do
     case $argument in
         --dry-run) dry=y ;;
         --no-doc) documentation= ;;
-        -h|--help) sed -n '2,7s/^# \{0,1\}//p' "$0"; exit 0 ;;
-        *) echo "setup: unknown argument '$argument' (--dry-run, --no-doc, --help)" >&2; exit 2 ;;
+        --tests) packages="$packages binutils groff-base strace zsh" ;;
+        -h|--help) sed -n '2,8s/^# \{0,1\}//p' "$0"; exit 0 ;;
+        *) echo "setup: unknown argument '$argument' (--dry-run, --no-doc, --tests, --help)" >&2; exit 2 ;;
     esac
 done
 

@@ -117,6 +117,11 @@ TEST_F(Setup, DryRunPrintsTheCommandsAndRunsNone) {
     EXPECT_FALSE(fs::exists(dir_.file(".cache")));
 }
 
+TEST_F(Setup, ProgramsOfTestsAreInstalledWhenAskedFor) {
+    EXPECT_THAT(setup({"--dry-run"}).out, Not(HasSubstr("zsh")));
+    EXPECT_THAT(setup({"--dry-run", "--tests"}).out, HasSubstr("groff-base strace zsh"));
+}
+
 TEST_F(Setup, DoesNothingWhereAllIsThere) {
     all_packages_installed();
     ASSERT_EQ(setup().status, 0);
