@@ -10,6 +10,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <limits>
 
 namespace knlp::bench {
 namespace {
@@ -19,6 +20,7 @@ using model::ProductTrial;
 
 constexpr double kMostSeconds = 1.5;  // of one product by one route
 constexpr int64_t kFewest = 5;        // samples of it all the same
+constexpr double kClearlySlower = 1.2;
 
 /// A product of the step and how often it occurs in one.
 struct Product {
@@ -44,14 +46,27 @@ std::vector<Product> products_of(const StepRequest& request,
     return products;
 }
 
+/// One product by every route, each having run once: libraries prepare themselves.
+std::vector<ProductTrial> make_trials(const Product& product,
+                                      const std::vector<std::string>& routes, bool bf16) {
+    std::vector<ProductTrial> trials;
+    for (const std::string& route : routes)
+        trials.emplace_back(route, product.kind, product.m, product.n, product.k, bf16);
+    for (ProductTrial& trial : trials) trial.run();
+    return trials;
+}
+
+double seconds_of(ProductTrial& trial) {
+    const double begin = steady_seconds();
+    trial.run();
+    return steady_seconds() - begin;
+}
+
 /// Seconds of one product by every route, [route][round].
 std::vector<std::vector<double>> time_product(const Product& product,
                                               const std::vector<std::string>& routes, bool bf16,
                                               int64_t samples) {
-    std::vector<ProductTrial> trials;
-    for (const std::string& route : routes)
-        trials.emplace_back(route, product.kind, product.m, product.n, product.k, bf16);
-    for (ProductTrial& trial : trials) trial.run();  // libraries prepare themselves
+    std::vector<ProductTrial> trials = make_trials(product, routes, bf16);
     std::vector<std::vector<double>> seconds(routes.size());
     const double start = steady_seconds();
     for (int64_t round = 0; round < samples; ++round) {
@@ -59,13 +74,29 @@ std::vector<std::vector<double>> time_product(const Product& product,
         if (round >= kFewest &&
             steady_seconds() - start > kMostSeconds * static_cast<double>(routes.size()))
             break;
-        for (size_t r = 0; r < trials.size(); ++r) {
-            const double begin = steady_seconds();
-            trials[r].run();
-            seconds[r].push_back(steady_seconds() - begin);
-        }
+        for (size_t r = 0; r < trials.size(); ++r) seconds[r].push_back(seconds_of(trials[r]));
     }
     return seconds;
+}
+
+/// Seconds of one product by the fastest route. Those that two rounds show to be clearly slower are
+/// not measured further: a large product takes seconds.
+double fastest_seconds(const Product& product, const std::vector<std::string>& routes, bool bf16) {
+    std::vector<ProductTrial> trials = make_trials(product, routes, bf16);
+    std::vector<std::vector<double>> seconds(routes.size());
+    for (int round = 0; round < 2; ++round)
+        for (size_t r = 0; r < trials.size(); ++r) seconds[r].push_back(seconds_of(trials[r]));
+    double fastest = std::ranges::min(seconds.front());
+    for (const std::vector<double>& each : seconds)
+        fastest = std::min(fastest, std::ranges::min(each));
+    double least = std::numeric_limits<double>::infinity();
+    for (size_t r = 0; r < trials.size(); ++r) {
+        if (std::ranges::min(seconds[r]) > kClearlySlower * fastest) continue;
+        throw_if_stopped();
+        while (std::ssize(seconds[r]) < kFewest) seconds[r].push_back(seconds_of(trials[r]));
+        least = std::min(least, summarize(seconds[r]).median_s);
+    }
+    return least;
 }
 
 /// Sums up the products of a step for one route.
@@ -124,6 +155,15 @@ void measure_type(const StepRequest& request, const std::vector<Product>& produc
 }
 
 }  // namespace
+
+double fastest_products_s(const StepRequest& request) {
+    const bool bf16 = request.precision == config::Precision::kBfloat16;
+    double seconds = 0;
+    for (const Product& product : products_of(request, start_for_products(request)))
+        seconds += static_cast<double>(product.times) *
+                   fastest_seconds(product, model::product_routes(), bf16);
+    return seconds;
+}
 
 std::vector<Record> bench_gemm(const StepRequest& wanted) {
     const StepRequest request = completed(wanted);

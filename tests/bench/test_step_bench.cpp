@@ -56,7 +56,23 @@ TEST(StepBench, BreakdownCoversTheStepsBetweenThePlainOnes) {
 }
 
 TEST(StepBench, WithoutARoofThereIsNoBreakdown) {
-    EXPECT_TRUE(bench_step(small_request()).details.is_null());
+    const Record record = bench_step(small_request());
+    EXPECT_TRUE(record.details.is_null());
+    EXPECT_EQ(record.results.count("step_ratio"), 0u);
+}
+
+TEST(StepBench, RatiosAreThoseToTheProductsAndTheBytesOfTheUpdate) {
+    const Machine machine{.memory = {.threads = 1, .read_gbps = 10, .copy_gbps = 20},
+                          .peak = {.threads = 1, .fma_gflops = 100}};
+    const Record record = bench_step(small_request(), &machine);
+    const auto& results = record.results;
+    // AdamW: weight, gradient and two moments read, all but the gradient written.
+    const double update_ms = 28 * static_cast<double>(record.shape.at("parameters")) / 20e9 * 1e3;
+    EXPECT_NEAR(results.at("update_bytes_ms"), update_ms, 1e-9);
+    EXPECT_NEAR(results.at("optimizer_ratio"), results.at("optimizer_ms") / update_ms, 1e-9);
+    EXPECT_GT(results.at("products_ms"), 0);
+    EXPECT_NEAR(results.at("step_ratio") * (results.at("products_ms") + update_ms),
+                1e3 * record.timing.median_s, 1e-9);
 }
 
 TEST(StepBench, KnowsTheSizesByName) {

@@ -28,7 +28,9 @@ struct StepRequest {
 /// "step": seconds of one step; results tokens_per_s, data_ms, forward_ms, backward_ms,
 /// optimizer_ms (medians), data_share (of the step, waiting for the loader), gflops, and the loss
 /// before and after. With a roof every other step is booked by region (core/profile.h), and
-/// `details` is the breakdown of src/bench/breakdown.h against it.
+/// `details` is the breakdown of src/bench/breakdown.h against it; results products_ms (all products
+/// of a step, each alone by its fastest route, measured afterwards) and update_bytes_ms (what the
+/// update moves, at the roof's bandwidth), step_ratio (the step over both) and optimizer_ratio.
 Record bench_step(const StepRequest& request, const Machine* roof = nullptr);
 
 /// A model by the name of its size, without dropout: nano, tiny, 124M, … Error{kUsage} for another.
