@@ -197,10 +197,31 @@ void gemv(const GemvArgs& all, int64_t first, int64_t last) {
     }
 }
 
-constexpr int64_t kChunk = 32;      // slots between two corrections of the running sums
+constexpr int64_t kChunk = 64;      // slots between two corrections of the running sums
 constexpr int64_t kHeadGroup = 16;  // heads that share a pass over the slots
 // Slots that meet a loaded piece of q or y, while the next ones are asked for.
 constexpr int64_t kTogether = 4;
+constexpr int64_t kSlotsAhead = 8192;  // bytes of whole rows asked for before their use, at least
+
+/// At values [at, at + a vector) of a slot's part of a pass over kSlots of them: asks for a share
+/// of the kSlots that follow. Whole rows of the cache are asked for in the order of memory, which
+/// the hardware's own reading ahead follows; parts of rows, slot by slot.
+template <class V, class W, int kSlots>
+[[gnu::always_inline]] inline void fetch_slots(const W* rows, int64_t stride, bool whole,
+                                               int64_t at) {
+    constexpr int64_t line = 64 / static_cast<int64_t>(sizeof(W)), step = kSlots * V::kLanes;
+    constexpr int64_t least = kSlotsAhead / static_cast<int64_t>(sizeof(W));
+    if (!whole) {
+#pragma GCC unroll 4
+        for (int s = 0; s < kSlots; ++s) fetch<V>(rows + (kSlots + s) * stride, at);
+        return;
+    }
+    const W* next = rows + (kSlots * stride > least ? kSlots * stride : least) + kSlots * at;
+#pragma GCC unroll 8
+    for (int64_t i = 0; i < step; i += line)
+        if (step >= line || kSlots * at % line == 0) __builtin_prefetch(next + i, 0, 3);
+}
+
 constexpr float kLog2e = 1.44269504f;
 constexpr float kUnseen = -1e30f;  // 2^kUnseen is 0
 
@@ -224,15 +245,17 @@ template <class V, class W, int kSlots>
 [[gnu::always_inline]] inline void slot_products(HeadGroup<V>& g, const float* q, const W* k,
                                                  int64_t stride, int64_t slot) {
     using F = typename V::F;
+    const W* const rows = k;
+    const bool whole = g.n * g.d == stride;
     for (int64_t h = 0; h < g.n; ++h, q += g.d, k += g.d) {
         F sum[kSlots];
 #pragma GCC unroll 4
         for (int s = 0; s < kSlots; ++s) sum[s] = V::zero();
         each_vector<V>(0, g.d, [&](int64_t e, auto part) {
+            fetch_slots<V, W, kSlots>(rows, stride, whole, h * g.d + e);
             const F left = V::load(q + e, part);
 #pragma GCC unroll 4
             for (int s = 0; s < kSlots; ++s) {
-                fetch<V>(k + (s + kSlots) * stride, e);
                 sum[s] = V::fma(left, V::load(k + s * stride + e, part), sum[s]);
             }
         });
@@ -297,15 +320,17 @@ template <class V, class W, int kSlots>
 [[gnu::always_inline]] inline void add_values(const HeadGroup<V>& g, float* y, const W* v,
                                               int64_t stride, int64_t slot) {
     using F = typename V::F;
+    const W* const rows = v;
+    const bool whole = g.n * g.d == stride;
     for (int64_t h = 0; h < g.n; ++h, y += g.d, v += g.d) {
         F weight[kSlots];
 #pragma GCC unroll 4
         for (int s = 0; s < kSlots; ++s) weight[s] = V::set1(g.score[h][slot + s]);
         each_vector<V>(0, g.d, [&](int64_t e, auto part) {
+            fetch_slots<V, W, kSlots>(rows, stride, whole, h * g.d + e);
             F sum = V::load(y + e, part);
 #pragma GCC unroll 4
             for (int s = 0; s < kSlots; ++s) {
-                fetch<V>(v + (s + kSlots) * stride, e);
                 sum = V::fma(weight[s], V::load(v + s * stride + e, part), sum);
             }
             V::store(y + e, part, sum);
