@@ -11,6 +11,7 @@
 #include <omp.h>
 
 #include <algorithm>
+#include <optional>
 #include <string>
 
 namespace knlp::model {
@@ -30,6 +31,10 @@ namespace {
 // Tokens run at once: enough for products at full speed, few enough to stay in the cache between
 // layers' parts.
 constexpr int64_t kTokensAtOnce = 2048;
+
+at::ScalarType scalar_type_of(kernels::Storage type) {
+    return type == kernels::Storage::kBf16 ? at::kBFloat16 : at::kFloat;
+}
 
 bool is_matrix(const Parameter& parameter) {
     return parameter.spec.shape.size() == 2 && parameter.spec.name != "wpe.weight";
@@ -100,12 +105,12 @@ struct Decoder::State {
                 matrix(prefix + "attn.c_proj"), norm(prefix + "ln_2"),
                 matrix(prefix + "mlp.c_fc"),    matrix(prefix + "mlp.c_proj")};
     }
-    void view(bool bf16);
+    void view(bool bf16, std::optional<bool> bf16_cache);
     CacheView cache_view(KvCache& cache) const;
     void run(std::span<const Segment> segments, const CacheView* cache, float* logits);
 };
 
-void Decoder::State::view(bool bf16) {
+void Decoder::State::view(bool bf16, std::optional<bool> bf16_cache) {
     const config::Model& m = gpt2.config();
     model.d_model = m.d_model;
     model.n_head = m.n_head;
@@ -114,6 +119,7 @@ void Decoder::State::view(bool bf16) {
     model.gelu_tanh = m.gelu == config::Gelu::kTanh;
     bf16 |= find("wte.weight")->scalar_type() == at::kBFloat16;
     model.weight_type = bf16 ? kernels::Storage::kBf16 : kernels::Storage::kF32;
+    model.kv_type = bf16_cache.value_or(bf16) ? kernels::Storage::kBf16 : kernels::Storage::kF32;
     model.wpe = vector("wpe.weight");
     for (int64_t layer = 0; layer < m.n_layer; ++layer) model.blocks.push_back(block(layer));
     model.ln_f = norm("ln_f");
@@ -127,8 +133,9 @@ CacheView Decoder::State::cache_view(KvCache& cache) const {
     CacheView view{.capacity = cache.capacity()};
     for (size_t layer = 0; layer < model.blocks.size(); ++layer) {
         const LayerCache& own = cache.layer(static_cast<int64_t>(layer));
-        view.k.push_back(own.lanes[0].mutable_data_ptr<float>());
-        view.v.push_back(own.lanes[1].mutable_data_ptr<float>());
+        KNLP_CHECK(own.lanes[0].scalar_type() == scalar_type_of(model.kv_type));
+        view.k.push_back(own.lanes[0].mutable_data_ptr());
+        view.v.push_back(own.lanes[1].mutable_data_ptr());
     }
     return view;
 }
@@ -156,9 +163,10 @@ bool Decoder::suits(Gpt2& model) {
     });
 }
 
-Decoder::Decoder(Gpt2& model, bool bf16) : state_(std::make_unique<State>(model)) {
+Decoder::Decoder(Gpt2& model, bool bf16, std::optional<bool> bf16_cache)
+    : state_(std::make_unique<State>(model)) {
     KNLP_CHECK(suits(model));
-    state_->view(bf16);
+    state_->view(bf16, bf16_cache);
 }
 
 Decoder::~Decoder() = default;
@@ -260,6 +268,14 @@ void Decoder::token_nll(std::span<const int64_t> ids, std::span<const int64_t> t
         state_->inference->nll(texts.tokens, texts.targets, values.data());
         for (size_t i = 0; i < values.size(); ++i) nll[texts.where[i]] = values[i];
     }
+}
+
+std::vector<CacheSpec> Decoder::cache_specs() const {
+    std::vector<CacheSpec> specs = model::cache_specs(state_->gpt2.config());
+    for (CacheSpec& spec : specs)
+        for (CacheLane& lane : spec)
+            lane.value_bytes = state_->model.kv_type == kernels::Storage::kBf16 ? 2 : 4;
+    return specs;
 }
 
 bool Decoder::bf16() const {

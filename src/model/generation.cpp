@@ -121,7 +121,8 @@ private:
         }
         capacity = std::min(capacity, n_ctx);
         cache_.reset();  // before the next is allocated
-        cache_.emplace(cache_specs(model_.config()), std::ssize(rows), capacity, model_.device());
+        cache_.emplace(decoder_ ? decoder_->cache_specs() : cache_specs(model_.config()),
+                       std::ssize(rows), capacity, model_.device());
         if (std::ranges::max(starts) > 0) cache_->row_start = starts;
         largest_cache_bytes_ = std::max(largest_cache_bytes_, cache_->bytes());
         for (int64_t from = 0; from < longest; from += options_.prefill_chunk) {

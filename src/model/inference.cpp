@@ -29,6 +29,7 @@ InferenceKernels inference_kernels() {
                     kernels::causal_attention_forward_avx512,
                     kernels::layer_norm_forward_avx512,
                     kernels::gelu_avx512,
+                    kernels::convert_avx512,
                     kernels::cross_entropy_avx512};
         case Isa::kAvx2:
             return {kernels::gemv_avx2,
@@ -37,6 +38,7 @@ InferenceKernels inference_kernels() {
                     kernels::causal_attention_forward_avx2,
                     kernels::layer_norm_forward_avx2,
                     kernels::gelu_avx2,
+                    kernels::convert_avx2,
                     kernels::cross_entropy_avx2};
         case Isa::kScalar:
             break;
@@ -47,6 +49,7 @@ InferenceKernels inference_kernels() {
             kernels::causal_attention_forward_scalar,
             kernels::layer_norm_forward_scalar,
             kernels::gelu_scalar,
+            kernels::convert_scalar,
             kernels::cross_entropy_scalar};
 }
 
@@ -105,11 +108,11 @@ void Inference::prepare(std::span<const Segment> segments, const CacheView* cach
     x_.floats(rows_ * c);
     qkv_.floats(rows_ * 3 * c);
     y_.floats(rows_ * c);
-    hidden_.floats(rows_ * 4 * c);
+    hidden_.floats(rows_ * hidden_stride());
     lse_.floats(rows_ * model_.n_head);
     const int64_t whole = kernels::causal_attention_workspace_bytes(
         {.batch = 1, .n_head = model_.n_head, .t = longest, .d_head = c / model_.n_head});
-    reserve(rows_, std::max((longest + 64) * 4, whole));
+    reserve(rows_, std::max({(longest + 64) * 4, whole, c * 2}));
 }
 
 void Inference::reserve(int64_t rows, int64_t kernel_bytes) {
@@ -155,8 +158,15 @@ const float* Inference::norm(const Worker& worker, const NormView& norm, const f
     return y;
 }
 
-void Inference::product(const Worker& worker, const MatrixView& matrix, const float* x, float* y,
+// A line more than their width: rows of whole pages would all fall into the same sets of a cache.
+int64_t Inference::hidden_stride() const {
+    return 4 * model_.d_model + 16;
+}
+
+void Inference::product(const Worker& worker, const MatrixView& matrix, Input input, Output output,
                         int64_t rows, Then then) {
+    const auto [x, x_stride] = input;
+    const auto [y, y_stride] = output;
     if (rows <= kFewRows) {
         const Worker::Range range = worker.share(matrix.n, kOutputGrain);
         kernels_.gemv({.x = x,
@@ -166,13 +176,13 @@ void Inference::product(const Worker& worker, const MatrixView& matrix, const fl
                        .rows = rows,
                        .n = matrix.n,
                        .k = matrix.k,
-                       .x_stride = matrix.k,
-                       .y_stride = matrix.n,
+                       .x_stride = x_stride,
+                       .y_stride = y_stride,
                        .w_type = model_.weight_type,
                        .add = then == Then::kAdd},
                       range.first, range.last);
         for (int64_t row = 0; then == Then::kGelu && row < rows; ++row) {
-            float* own = y + row * matrix.n + range.first;
+            float* own = y + row * y_stride + range.first;
             kernels_.gelu({.x = own,
                            .out = own,
                            .n = range.last - range.first,
@@ -180,8 +190,9 @@ void Inference::product(const Worker& worker, const MatrixView& matrix, const fl
         }
         return;
     }
-    kernels::GemmArgs args{.a = x, .b = matrix.weight, .c = y, .lda = matrix.k, .ldb = matrix.k};
-    args.ldc = args.n = matrix.n;
+    kernels::GemmArgs args{.a = x, .b = matrix.weight, .c = y, .lda = x_stride, .ldb = matrix.k};
+    args.ldc = y_stride;
+    args.n = matrix.n;
     args.m = rows;
     args.k = matrix.k;
     args.transpose_b = true;
@@ -213,15 +224,18 @@ void Inference::attend_whole(const Worker& worker, const Own& own) {
                               own.first_head, own.last_head, own_workspace(worker));
 }
 
-void Inference::attend_cached(const Worker& worker, const Own& own, const float* k,
-                              const float* v) {
+int64_t Inference::slot_of(const Segment& segment, int64_t i) const {
+    return (segment.row * capacity_ + segment.slot + i) * model_.d_model;
+}
+
+void Inference::attend_cached(const Worker& worker, const Own& own, const void* k, const void* v) {
     const int64_t c = model_.d_model;
     const Segment& segment = own.segment;
-    const int64_t start = (segment.row * capacity_ + segment.slot - segment.position) * c;
+    const int64_t start = slot_of(segment, -segment.position) * kv_bytes();
     for (int64_t i = 0; i < std::ssize(segment.ids); ++i)
         kernels_.decode_attention({.q = qkv_.floats() + (own.first_token + i) * 3 * c,
-                                   .k = k + start,
-                                   .v = v + start,
+                                   .k = static_cast<const char*>(k) + start,
+                                   .v = static_cast<const char*>(v) + start,
                                    .y = y_.floats() + (own.first_token + i) * c,
                                    .batch = 1,
                                    .n_head = model_.n_head,
@@ -229,23 +243,45 @@ void Inference::attend_cached(const Worker& worker, const Own& own, const float*
                                    .kv_len = segment.position + i + 1,
                                    .capacity = capacity_,
                                    .q_stride = 3 * c,
-                                   .softmax_scale = softmax_scale()},
+                                   .softmax_scale = softmax_scale(),
+                                   .kv_type = model_.kv_type},
                                   own.first_head, own.last_head,
                                   static_cast<float*>(own_workspace(worker)));
 }
 
-void Inference::store(const Own& own, float* k, float* v) const {
+void Inference::store(const Own& own, void* k, void* v) const {
     const int64_t c = model_.d_model, d = c / model_.n_head, at = own.first_head * d;
-    const auto bytes = static_cast<size_t>((own.last_head - own.first_head) * d) * sizeof(float);
+    const int64_t n = (own.last_head - own.first_head) * d;
+    const auto put = [&](const float* from, void* to, int64_t first) {
+        void* const out = static_cast<char*>(to) + first * kv_bytes();
+        if (model_.kv_type == Storage::kF32)
+            std::memcpy(out, from, static_cast<size_t>(n) * sizeof(float));
+        else
+            kernels_.convert({.from = from, .to = out, .n = n, .to_bf16 = true});
+    };
     for (int64_t i = 0; i < std::ssize(own.segment.ids); ++i) {
-        const float* from = qkv_.floats() + (own.first_token + i) * 3 * c + c + at;
-        const int64_t to = (own.segment.row * capacity_ + own.segment.slot + i) * c + at;
-        std::memcpy(k + to, from, bytes);
-        std::memcpy(v + to, from + c, bytes);
+        const float* key = qkv_.floats() + (own.first_token + i) * 3 * c + c + at;
+        const int64_t to = slot_of(own.segment, i) + at;
+        put(key, k, to);
+        put(key + c, v, to);
     }
 }
 
-void Inference::attend(const Worker& worker, float* k, float* v) {
+void Inference::round_keys_and_values(const Worker& worker, const Own& own) {
+    if (model_.kv_type == Storage::kF32) return;
+    const int64_t c = model_.d_model, d = c / model_.n_head;
+    const int64_t n = (own.last_head - own.first_head) * d;
+    void* const rounded = own_workspace(worker);
+    for (int64_t i = 0; i < std::ssize(own.segment.ids); ++i)
+        for (int64_t part : {1, 2}) {
+            float* values =
+                qkv_.floats() + ((own.first_token + i) * 3 + part) * c + own.first_head * d;
+            kernels_.convert({.from = values, .to = rounded, .n = n, .to_bf16 = true});
+            kernels_.convert({.from = rounded, .to = values, .n = n, .to_bf16 = false});
+        }
+}
+
+void Inference::attend(const Worker& worker, void* k, void* v) {
     const int64_t n = std::ssize(segments_), n_head = model_.n_head;
     const Worker::Range range = worker.share(n * n_head);
     // Decoding goes through whole rows of the cache. Otherwise a worker has the same heads of all
@@ -261,24 +297,29 @@ void Inference::attend(const Worker& worker, float* k, float* v) {
         if (own.first_head == own.last_head) continue;
         // Nobody else needs these heads of this row: no meeting between storing and reading.
         if (k != nullptr) store(own, k, v);
-        if (k == nullptr || (own.segment.position == 0 && own.segment.ids.size() > 1))
+        if (k == nullptr || (own.segment.position == 0 && own.segment.ids.size() > 1)) {
+            round_keys_and_values(worker, own);
             attend_whole(worker, own);
-        else
+        } else {
             attend_cached(worker, own, k, v);
+        }
     }
 }
 
-void Inference::block(const Worker& worker, const BlockView& block, float* k, float* v) {
-    float *x = x_.floats(), *qkv = qkv_.floats(), *y = y_.floats(), *hidden = hidden_.floats();
-    product(worker, block.qkv, norm(worker, block.ln_1, x, rows_), qkv, rows_, Then::kStore);
+void Inference::block(const Worker& worker, const BlockView& block, void* k, void* v) {
+    const int64_t c = model_.d_model;
+    const Output x{x_.floats(), c}, qkv{qkv_.floats(), 3 * c};
+    const Output hidden{hidden_.floats(), hidden_stride()};
+    product(worker, block.qkv, {norm(worker, block.ln_1, x.y, rows_), c}, qkv, rows_, Then::kStore);
     worker.meet();
     attend(worker, k, v);
     worker.meet();
-    product(worker, block.out, y, x, rows_, Then::kAdd);
+    product(worker, block.out, {y_.floats(), c}, x, rows_, Then::kAdd);
     worker.meet();
-    product(worker, block.fc, norm(worker, block.ln_2, x, rows_), hidden, rows_, Then::kGelu);
+    product(worker, block.fc, {norm(worker, block.ln_2, x.y, rows_), c}, hidden, rows_,
+            Then::kGelu);
     worker.meet();
-    product(worker, block.proj, hidden, x, rows_, Then::kAdd);
+    product(worker, block.proj, {hidden.y, hidden.stride}, x, rows_, Then::kAdd);
     worker.meet();
 }
 
@@ -323,7 +364,8 @@ void Inference::logits(std::span<const int64_t> tokens, float* out) {
     const float* chosen = choose(tokens);
     run_team([&](Worker worker) {
         worker.barrier = &barrier_;
-        product(worker, model_.head, norm(worker, model_.ln_f, chosen, n), out, n, Then::kStore);
+        product(worker, model_.head, {norm(worker, model_.ln_f, chosen, n), model_.d_model},
+                {out, model_.vocab_size}, n, Then::kStore);
     });
 }
 
@@ -336,8 +378,8 @@ void Inference::nll(std::span<const int64_t> tokens, std::span<const int64_t> ta
         const float* chosen = choose(part);
         run_team([&](Worker worker) {
             worker.barrier = &barrier_;
-            product(worker, model_.head, norm(worker, model_.ln_f, chosen, n), logits, n,
-                    Then::kStore);
+            product(worker, model_.head, {norm(worker, model_.ln_f, chosen, n), model_.d_model},
+                    {logits, vocab_size}, n, Then::kStore);
             worker.meet();
             const Worker::Range range = worker.share(n);
             kernels_.cross_entropy({.logits = logits,

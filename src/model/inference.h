@@ -31,22 +31,23 @@ struct BlockView {
     NormView ln_2;
     MatrixView fc, proj;
 };
-/// A GPT-2 as inference sees it. Matrices and wte are of weight_type, everything else is float32.
+/// A GPT-2 as inference sees it. Matrices and wte are of weight_type, other parameters float32.
 struct ModelView {
     int64_t d_model = 0, n_head = 0, vocab_size = 0;
     float epsilon = 1e-5f;
     bool gelu_tanh = true;
     kernels::Storage weight_type = kernels::Storage::kF32;
-    const void* wte = nullptr;   // [vocab_size, C]
-    const float* wpe = nullptr;  // [n_ctx, C]
+    kernels::Storage kv_type = kernels::Storage::kF32;  // that keys and values are rounded to
+    const void* wte = nullptr;                          // [vocab_size, C]
+    const float* wpe = nullptr;                         // [n_ctx, C]
     std::vector<BlockView> blocks;
     NormView ln_f;
     MatrixView head;  // n = vocab_size
 };
 
-/// Keys and values of every layer, [rows, capacity, C] float32 each.
+/// Keys and values of every layer, [rows, capacity, C] of the model's kv_type each.
 struct CacheView {
-    std::vector<float*> k, v;  // one a layer
+    std::vector<void*> k, v;  // one a layer
     int64_t capacity = 0;
 };
 
@@ -65,6 +66,7 @@ struct InferenceKernels {
     kernels::CausalAttentionFn causal_attention;
     kernels::LayerNormFn layer_norm;
     kernels::GeluFn gelu;
+    kernels::ConvertFn convert;
     kernels::CrossEntropyFn cross_entropy;
 };
 
@@ -116,16 +118,31 @@ private:
     /// Memory for norms and products of `rows` rows, and `kernel_bytes` of workspace a worker.
     void reserve(int64_t rows, int64_t kernel_bytes);
     void embed(const Worker& worker);
-    void block(const Worker& worker, const BlockView& block, float* k, float* v);
+    void block(const Worker& worker, const BlockView& block, void* k, void* v);
     /// Normalized rows of x [rows, C]; each worker has its own when they are few.
     const float* norm(const Worker& worker, const NormView& norm, const float* x, int64_t rows);
-    /// y [rows, n] from x [rows, k]; the caller lets the workers meet.
-    void product(const Worker& worker, const MatrixView& matrix, const float* x, float* y,
+    /// y [rows, n] from x [rows, k], rows `stride` values apart; the caller lets the workers meet.
+    struct Input {
+        const float* x = nullptr;
+        int64_t stride = 0;
+    };
+    struct Output {
+        float* y = nullptr;
+        int64_t stride = 0;
+    };
+    void product(const Worker& worker, const MatrixView& matrix, Input input, Output output,
                  int64_t rows, Then then);
-    void attend(const Worker& worker, float* k, float* v);
-    void store(const Own& own, float* k, float* v) const;
-    void attend_cached(const Worker& worker, const Own& own, const float* k, const float* v);
+    int64_t hidden_stride() const;
+    void attend(const Worker& worker, void* k, void* v);
+    void attend_cached(const Worker& worker, const Own& own, const void* k, const void* v);
     void attend_whole(const Worker& worker, const Own& own);
+    /// Keys and values of the segment to their slots, in kv_type.
+    void store(const Own& own, void* k, void* v) const;
+    /// What attend_whole reads becomes what the cache has, or would have.
+    void round_keys_and_values(const Worker& worker, const Own& own);
+    /// Values from the first key of the cache to the slot of the segment's token i.
+    int64_t slot_of(const Segment& segment, int64_t i) const;
+    int64_t kv_bytes() const { return model_.kv_type == kernels::Storage::kF32 ? 4 : 2; }
     /// Hidden states of these tokens side by side.
     const float* choose(std::span<const int64_t> tokens);
     float* own_normed(const Worker& worker) const;

@@ -55,7 +55,7 @@ Reading read_all(Decoder& decoder, const config::Model& m, const std::vector<Ids
     const auto rows = static_cast<int64_t>(texts.size());
     int64_t longest = 0;
     for (const Ids& text : texts) longest = std::max(longest, std::ssize(text));
-    KvCache cache(cache_specs(m), rows, longest, at::kCPU);
+    KvCache cache(decoder.cache_specs(), rows, longest, at::kCPU);
     for (const Ids& text : texts) cache.row_start.push_back(longest - std::ssize(text));
     Reading reading;
     for (int64_t from = 0; from < longest;) {
@@ -126,7 +126,7 @@ TEST(Decoder, LogitsAreThoseOfTheGenericPathAtEveryStep) {
 // Up to 16 tokens activations stay fp32: then only the rounding of the weights is left.
 TEST(Decoder, Bf16WeightsAreTheRoundedOnes) {
     Gpt2 model = toy_model(3, 6, middle());
-    Decoder decoder(model, true);
+    Decoder decoder(model, true, false);
     const std::unique_ptr<Gpt2> rounded = model.clone();
     const at::NoGradGuard no_grad;
     for (Parameter& p : rounded->parameters())
@@ -143,6 +143,49 @@ TEST(Decoder, Bf16WeightsAreTheRoundedOnes) {
     // Longer chunks round the activations as well: 8 bits of each.
     const Reading chunk = read_all(decoder, model.config(), texts, 60, 60);
     expect_near(chunk.logits[0][0], generic_logits(*rounded, texts[0])[59], 0.05, "chunk");
+}
+
+TEST(Decoder, ABf16CacheIsHalfTheBytesAndRoundsKeysAndValuesAlone) {
+    Gpt2 model = toy_model(3, 6, middle());
+    const auto bytes = [](const Decoder& decoder) {
+        return cache_bytes_per_token(decoder.cache_specs().front());
+    };
+    Decoder wide(model), narrow(model, false, true), bf16(model, true);
+    EXPECT_EQ(bytes(wide), 2 * 48 * 4);
+    EXPECT_EQ(bytes(narrow), 2 * 48 * 2);
+    EXPECT_EQ(bytes(bf16), 2 * 48 * 2) << "the type of the weights";
+    const std::vector<Ids> texts = {some_ids(60), some_ids(33, 9)};
+    const Reading exact = read_all(wide, model.config(), texts, 30, 7);
+    const Reading rounded = read_all(narrow, model.config(), texts, 30, 7);
+    double most = 0;
+    for (size_t call = 0; call < exact.logits.size(); ++call)
+        most =
+            std::max(most, (exact.logits[call] - rounded.logits[call]).abs().max().item<double>());
+    // Scores and values are off by 2^-9 of themselves at most, logits of order 1 by little more.
+    EXPECT_LT(most, 0.02);
+    EXPECT_GT(most, 1e-5);
+}
+
+// A text read at once rounds keys and values as the cache does, or greedy texts would differ.
+TEST(Decoder, ABf16CacheHoldsWhatATextWithoutOneSees) {
+    Gpt2 model = toy_model(3, 6, middle());
+    for (bool weights : {false, true}) {
+        Decoder decoder(model, weights, true);
+        const Ids text = some_ids(16);  // few enough for products with fp32 activations
+        for (int64_t chunk : {1, 5, 16}) {
+            const Reading reading = read_all(decoder, model.config(), {text}, 16, chunk);
+            for (size_t call = 0; call < reading.read.size(); ++call) {
+                const at::Tensor whole = at::empty({131});
+                decoder.read(std::span(text).first(static_cast<size_t>(reading.read[call])),
+                             whole.data_ptr<float>());
+                // A sum in another order may round a key the other way: 2^-9 of one of 48 values
+                // in one of up to 16 slots. Unrounded keys and values would be off ten times as
+                // far.
+                expect_near(reading.logits[call][0], whole, 2e-4,
+                            "chunk " + std::to_string(chunk) + ", call " + std::to_string(call));
+            }
+        }
+    }
 }
 
 TEST(Decoder, WeightsLoadedAsBf16AreTakenWhereTheyLie) {

@@ -1,13 +1,16 @@
 #pragma once
 
+#include "knlp/model/attention.h"
+
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
+#include <vector>
 
 namespace knlp::model {
 
 class Gpt2;
-class KvCache;
 
 /// Makes room for weights that inference alone will read, before they are loaded: one block of huge
 /// pages where the system has them, matrices as bfloat16 when asked to, so that they never take the
@@ -24,13 +27,18 @@ public:
 
     /// Uses the model's weights where they lie: it must outlive this and stay unchanged meanwhile.
     /// bf16 makes bfloat16 copies of matrices that are fp32. Products take bf16 weights with fp32
-    /// activations for up to 16 tokens, and round the activations too for more.
-    explicit Decoder(Gpt2& model, bool bf16 = false);
+    /// activations for up to 16 tokens, and round the activations too for more. Keys and values are
+    /// rounded to bfloat16 with or without a cache when bf16_cache says so; by default the cache is
+    /// of the weights' type.
+    explicit Decoder(Gpt2& model, bool bf16 = false, std::optional<bool> bf16_cache = {});
     ~Decoder();
     Decoder(Decoder&&) noexcept;
 
-    /// Appends ids [rows, q_len] to the cache; slots before a row's start are skipped. logits
-    /// [rows, vocab_size] take what follows the last token of each row; null: not computed.
+    /// What a cache for read() is to be made of.
+    std::vector<CacheSpec> cache_specs() const;
+    /// Appends ids [rows, q_len] to the cache, made of cache_specs(); slots before a row's start
+    /// are skipped. logits [rows, vocab_size] take what follows the last token of each row; null:
+    /// not computed.
     void read(std::span<const int32_t> ids, int64_t rows, KvCache& cache, float* logits);
     /// Logits [vocab_size] after a whole text, without a cache.
     void read(std::span<const int32_t> ids, float* logits);
