@@ -4,6 +4,7 @@
 #include "kernels/memory_stream.h"
 #include "knlp/core/error.h"
 #include "knlp/core/host.h"
+#include "knlp/core/memory.h"
 #include "knlp/core/parallel.h"
 
 #include <sys/mman.h>
@@ -36,8 +37,7 @@ public:
             fail_code(kRun, "E_MEMORY", "{} bytes to measure bandwidth with: {}", bytes,
                       std::strerror(errno));
         words_ = static_cast<uint64_t*>(at);
-        // A request, not a need: where it is refused, plain pages do.
-        static_cast<void>(::madvise(at, bytes_, MADV_HUGEPAGE));
+        prefer_huge_pages(at, bytes);
     }
     ~Pages() { ::munmap(words_, bytes_); }
     Pages(const Pages&) = delete;
@@ -97,9 +97,8 @@ struct Choice {
     std::map<std::string, double> by_kernel;
 };
 
-/// All kernels in turn, so that a slow moment hits all of them; the one with the fastest pass is
-/// then measured again.
-Choice best_of(int count, int64_t bytes, int64_t samples, const std::function<void(int)>& pass) {
+/// Seconds of the fastest pass of each kernel: all in turn, so that a slow moment hits all of them.
+std::vector<double> fastest_passes(int count, const std::function<void(int)>& pass) {
     std::vector<double> least(static_cast<size_t>(count), 1e300);
     for (int64_t round = 0; round < kRounds; ++round)
         for (int kernel = 0; kernel < count; ++kernel) {
@@ -108,6 +107,12 @@ Choice best_of(int count, int64_t bytes, int64_t samples, const std::function<vo
             double& best = least[static_cast<size_t>(kernel)];
             best = std::min(best, steady_seconds() - start);
         }
+    return least;
+}
+
+/// The kernel with the fastest pass, measured again.
+Choice best_of(int count, int64_t bytes, int64_t samples, const std::function<void(int)>& pass) {
+    const std::vector<double> least = fastest_passes(count, pass);
     const auto name = [](size_t kernel) {
         return kernel < kNames.size() ? std::string(kNames[kernel]) : std::string("memcpy");
     };
@@ -126,6 +131,40 @@ void fill(Part& part, uint64_t salt) {
         part.words[i] = static_cast<uint64_t>(i) + salt;
 }
 
+/// Pages of every thread, filled by it.
+struct Array {
+    int64_t threads, lines;  // lines of one thread
+    Pages pages;
+    std::vector<Part> parts;
+
+    Array(int64_t n_threads, int64_t bytes)
+        : threads(n_threads),
+          lines(bytes / kLine / n_threads / 2 * 2),
+          pages(lines * kLine * n_threads),
+          parts(static_cast<size_t>(n_threads)) {
+        for (size_t i = 0; i < parts.size(); ++i)
+            parts[i] = {.words = pages.words() + static_cast<int64_t>(i) * lines * (kLine / 8),
+                        .lines = lines};
+        each([&](Part& part) { fill(part, static_cast<uint64_t>(&part - parts.data())); });
+    }
+    int64_t bytes() const { return lines * kLine * threads; }
+    void each(const std::function<void(Part&)>& work) {
+        parallel_for(threads, threads, [&](int64_t i) { work(parts[static_cast<size_t>(i)]); });
+    }
+    void read(int kernel) {
+        each([&](Part& part) { read_part(part, kernel); });
+        for (const Part& part : parts) KNLP_CHECK(part.sum != 0);  // the loops cannot be left out
+    }
+};
+
+int64_t checked_bytes(int64_t threads, int64_t bytes) {
+    if (threads < 1) fail(kUsage, "threads: {} is not at least 1", threads);
+    if (bytes == 0)
+        bytes = std::max<int64_t>(std::min(kGiB, available_memory_bytes() / 4), 1 << 20);
+    if (bytes < (1 << 20)) fail(kUsage, "bandwidth over {} bytes; at least 1 MiB is needed", bytes);
+    return bytes;
+}
+
 /// The front half's words must have arrived in the back half: the copies were really made.
 bool copied(const Part& part) {
     return std::memcmp(part.words, part.half(), static_cast<size_t>(part.lines / 2 * kLine)) == 0;
@@ -134,31 +173,15 @@ bool copied(const Part& part) {
 }  // namespace
 
 Bandwidth measure_bandwidth(int64_t threads, int64_t bytes, int64_t samples) {
-    if (threads < 1) fail(kUsage, "threads: {} is not at least 1", threads);
-    if (bytes == 0)
-        bytes = std::max<int64_t>(std::min(kGiB, available_memory_bytes() / 4), 1 << 20);
-    if (bytes < (1 << 20)) fail(kUsage, "bandwidth over {} bytes; at least 1 MiB is needed", bytes);
-    const int64_t lines = bytes / kLine / threads / 2 * 2;
-    Pages pages(lines * kLine * threads);
-    std::vector<Part> parts(static_cast<size_t>(threads));
-    for (size_t i = 0; i < parts.size(); ++i)
-        parts[i] = {.words = pages.words() + static_cast<int64_t>(i) * lines * (kLine / 8),
-                    .lines = lines};
-    const auto each = [&](const std::function<void(Part&)>& work) {
-        parallel_for(threads, threads, [&](int64_t i) { work(parts[static_cast<size_t>(i)]); });
-    };
-    each([&](Part& part) { fill(part, static_cast<uint64_t>(&part - parts.data())); });
-
-    const int64_t moved = lines * kLine * threads;
+    Array array(threads, checked_bytes(threads, bytes));
+    const int64_t moved = array.bytes();
     if (samples == 0) samples = kDefaultSamples;
-    const Choice read = best_of(kernels::kStreamPatterns, moved, samples, [&](int kernel) {
-        each([&](Part& part) { read_part(part, kernel); });
-    });
-    for (const Part& part : parts) KNLP_CHECK(part.sum != 0);  // the loops cannot be left out
+    const Choice read =
+        best_of(kernels::kStreamPatterns, moved, samples, [&](int kernel) { array.read(kernel); });
     const Choice copy = best_of(kernels::kStreamPatterns + 1, moved, samples, [&](int kernel) {
-        each([&](Part& part) { copy_part(part, kernel); });
+        array.each([&](Part& part) { copy_part(part, kernel); });
     });
-    for (const Part& part : parts) KNLP_CHECK(copied(part));
+    for (const Part& part : array.parts) KNLP_CHECK(copied(part));
     const auto gbps = [&](const Choice& choice) {
         return static_cast<double>(moved) / choice.timing.median_s / 1e9;
     };
@@ -172,6 +195,31 @@ Bandwidth measure_bandwidth(int64_t threads, int64_t bytes, int64_t samples) {
             .copy_kernel = copy.name,
             .read_by_kernel = read.by_kernel,
             .copy_by_kernel = copy.by_kernel};
+}
+
+struct MemoryReader::State {
+    Array array;
+    int kernel = 0;
+};
+
+MemoryReader::MemoryReader(int64_t threads, int64_t bytes)
+    : state_(new State{.array = Array(threads, checked_bytes(threads, bytes))}) {
+    const std::vector<double> seconds =
+        fastest_passes(kernels::kStreamPatterns, [&](int kernel) { state_->array.read(kernel); });
+    state_->kernel = static_cast<int>(std::ranges::min_element(seconds) - seconds.begin());
+}
+
+MemoryReader::~MemoryReader() = default;
+
+double MemoryReader::gbps(double least_s) {
+    const double start = steady_seconds();
+    double bytes = 0, took = 0;
+    while (bytes == 0 || took < least_s) {
+        state_->array.read(state_->kernel);
+        bytes += static_cast<double>(state_->array.bytes());
+        took = steady_seconds() - start;
+    }
+    return bytes / took / 1e9;
 }
 
 }  // namespace knlp::bench

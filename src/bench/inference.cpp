@@ -3,6 +3,8 @@
 #include "knlp/core/error.h"
 #include "knlp/core/host.h"
 #include "knlp/core/rng.h"
+#include "knlp/core/signals.h"
+#include "knlp/core/stats.h"
 #include "knlp/model/decoder.h"
 #include "knlp/model/gpt2.h"
 #include "knlp/model/product_trial.h"
@@ -50,7 +52,8 @@ Record new_record(const InferenceRequest& request, const std::string& what, int6
                       {"vocab_size", request.model.vocab_size},
                       {"batch", batch},
                       {"parameters", model::parameter_count(request.model)}},
-            .types = {{"weights", request.bf16 ? "bf16" : "fp32"}, {"cache", "fp32"}},
+            .types = {{"weights", request.bf16 ? "bf16" : "fp32"},
+                      {"cache", request.bf16 ? "bf16" : "fp32"}},
             .threads = request.threads};
 }
 
@@ -59,40 +62,98 @@ void set_length(model::KvCache& cache, int64_t n_layer, int64_t length) {
     for (int64_t layer = 0; layer < n_layer; ++layer) cache.layer(layer).length = length;
 }
 
-/// Times one token of each of `batch` sequences at every context.
-std::vector<Record> decode_records(Subject& subject, const InferenceRequest& request,
-                                   int64_t batch) {
-    const int64_t longest = std::ranges::max(request.contexts);
-    const int64_t vocab_size = request.model.vocab_size;
-    const std::vector<model::CacheSpec> specs = model::cache_specs(request.model);
-    model::KvCache cache(specs, batch, longest, at::kCPU);
-    std::vector<float> logits(static_cast<size_t>(batch * vocab_size));
-    if (longest > 1)
-        subject.decoder.read(random_ids(batch * (longest - 1), vocab_size, request.seed), batch,
-                             cache, nullptr);
-    int64_t token_bytes = 0;
-    for (const model::CacheSpec& spec : specs) token_bytes += model::cache_bytes_per_token(spec);
-    const std::vector<int32_t> ids = random_ids(batch, vocab_size, request.seed + 1);
-    std::vector<Record> records;
-    for (int64_t context : request.contexts) {
-        Record record = new_record(request, "decode.s" + std::to_string(context), batch);
-        record.shape["context"] = context;
-        record.timing = measure(
-            [&] {
-                set_length(cache, request.model.n_layer, context - 1);
-                subject.decoder.read(ids, batch, cache, logits.data());
-            },
-            {.warm_up = 2,
-             .samples = std::max(kFewestSamples, request.samples),
-             .min_sample_s = request.min_sample_s});
-        const int64_t kv_bytes = batch * context * token_bytes;
-        record.bytes_moved = subject.decoder.weight_bytes() + kv_bytes;
-        record.results["tokens_per_s"] = static_cast<double>(batch) / record.timing.median_s;
-        record.results["weight_bytes"] = static_cast<double>(subject.decoder.weight_bytes());
-        record.results["kv_bytes"] = static_cast<double>(kv_bytes);
-        records.push_back(std::move(record));
+int64_t kv_bytes_of(const std::vector<model::CacheSpec>& specs) {
+    int64_t bytes = 0;
+    for (const model::CacheSpec& spec : specs) bytes += model::cache_bytes_per_token(spec);
+    return bytes;
+}
+
+/// Seconds of one token, and the bandwidth of the memory around each.
+struct Samples {
+    int64_t repeats = 0;  // of the token within a sample
+    std::vector<double> seconds, gbps;
+
+    /// Share of the bandwidth around it that moving so many bytes takes: median of the samples.
+    double share(int64_t bytes) const {
+        std::vector<double> shares;
+        for (size_t i = 0; i < seconds.size(); ++i)
+            shares.push_back(static_cast<double>(bytes) / seconds[i] / 1e9 / gbps[i]);
+        return median(shares);
     }
-    return records;
+};
+
+/// Sequences that have read as many tokens as the longest context has.
+class Sequences {
+public:
+    Sequences(Subject& subject, const InferenceRequest& request, int64_t batch)
+        : decoder_(subject.decoder),
+          n_layer_(request.model.n_layer),
+          batch_(batch),
+          cache_(subject.decoder.cache_specs(), batch, std::ranges::max(request.contexts),
+                 at::kCPU),
+          ids_(random_ids(batch, request.model.vocab_size, request.seed + 1)),
+          logits_(static_cast<size_t>(batch * request.model.vocab_size)),
+          samples_(request.contexts.size()) {
+        const int64_t before = cache_.capacity() - 1;
+        if (before == 0) return;
+        decoder_.read(random_ids(batch * before, request.model.vocab_size, request.seed), batch,
+                      cache_, nullptr);
+    }
+
+    int64_t batch() const { return batch_; }
+    const Samples& samples(size_t index) const { return samples_[index]; }
+
+    /// One token of each, over and over for so long; the first call only looks how often that is.
+    /// Then the memory is read: its bandwidth before is `gbps`, which becomes the one afterwards.
+    void sample(size_t index, int64_t context, double least_s, MemoryReader& memory, double& gbps) {
+        Samples& own = samples_[index];
+        const bool first = own.repeats == 0;
+        const int64_t repeats = first ? 2 : own.repeats;
+        const double start = steady_seconds();
+        for (int64_t i = 0; i < repeats; ++i) {
+            set_length(cache_, n_layer_, context - 1);
+            decoder_.read(ids_, batch_, cache_, logits_.data());
+        }
+        const double each = (steady_seconds() - start) / static_cast<double>(repeats);
+        const double before = gbps;
+        gbps = memory.gbps(least_s / 2);
+        if (first) {
+            own.repeats = std::max<int64_t>(1, static_cast<int64_t>(least_s / each));
+            return;
+        }
+        own.seconds.push_back(each);
+        own.gbps.push_back((before + gbps) / 2);
+    }
+
+private:
+    model::Decoder& decoder_;
+    int64_t n_layer_, batch_;
+    model::KvCache cache_;
+    std::vector<int32_t> ids_;
+    std::vector<float> logits_;
+    std::vector<Samples> samples_;  // of each context
+};
+
+/// Of each context: sequences' tokens, with what the layout makes them read.
+Record decode_record(const InferenceRequest& request, const Subject& subject,
+                     const Sequences& sequences, size_t index) {
+    const int64_t context = request.contexts[index];
+    Record record = new_record(request, "decode.s" + std::to_string(context), sequences.batch());
+    const Samples& samples = sequences.samples(index);
+    record.shape["context"] = context;
+    record.timing = summarize(samples.seconds);
+    record.read_gbps = std::ranges::max(samples.gbps);
+    const int64_t weight_bytes = subject.decoder.weight_bytes();
+    const int64_t kv_bytes =
+        sequences.batch() * context * kv_bytes_of(subject.decoder.cache_specs());
+    record.bytes_moved = weight_bytes + kv_bytes;
+    record.results["tokens_per_s"] =
+        static_cast<double>(sequences.batch()) / record.timing.median_s;
+    record.results["weight_bytes"] = static_cast<double>(weight_bytes);
+    record.results["kv_bytes"] = static_cast<double>(kv_bytes);
+    record.results["read_gbps"] = median(samples.gbps);
+    record.results["read_share"] = samples.share(record.bytes_moved);
+    return record;
 }
 
 /// Slope of the median over the contexts by least squares, seconds a token.
@@ -122,23 +183,40 @@ std::vector<Record> bench_decode(const InferenceRequest& request, const Machine&
     if (request.contexts.empty()) fail(kUsage, "decode: no context to measure at");
     for (int64_t context : request.contexts) check(request, context);
     Subject subject(request);
-    std::vector<Record> alone, records;
-    if (request.batch > 1) alone = decode_records(subject, request, 1);
-    records = decode_records(subject, request, request.batch);
-    for (size_t i = 0; i < records.size(); ++i) {
-        Record& record = records[i];
-        record.results["read_share"] = static_cast<double>(record.bytes_moved) /
-                                       record.timing.median_s / 1e9 / machine.memory.read_gbps;
-        if (request.batch > 1)
-            record.results["times_batch_1"] =
-                record.results["tokens_per_s"] / alone[i].results["tokens_per_s"];
+    std::vector<Sequences> all;
+    if (request.batch > 1) all.emplace_back(subject, request, 1);
+    all.emplace_back(subject, request, request.batch);
+    MemoryReader memory(request.threads, request.read_bytes);
+    double gbps = memory.gbps(request.min_sample_s / 2);
+    // Contexts, batches and the memory take turns: slope, ratio and share are of the same moments.
+    for (int64_t round = 0; round <= std::max(kFewestSamples, request.samples); ++round)
+        for (size_t i = 0; i < request.contexts.size(); ++i)
+            for (Sequences& each : all) {
+                throw_if_stopped();
+                each.sample(i, request.contexts[i], request.min_sample_s, memory, gbps);
+            }
+
+    std::vector<Record> records;
+    for (size_t i = 0; i < request.contexts.size(); ++i) {
+        Record record = decode_record(request, subject, all.back(), i);
+        const double best = std::max(machine.memory.read_gbps, record.read_gbps);
+        record.results["read_share_of_best"] =
+            static_cast<double>(record.bytes_moved) / record.timing.median_s / 1e9 / best;
+        if (request.batch > 1) {
+            std::vector<double> ratios;
+            for (size_t k = 0; k < record.timing.samples_s.size(); ++k)
+                ratios.push_back(static_cast<double>(request.batch) *
+                                 all.front().samples(i).seconds[k] / record.timing.samples_s[k]);
+            record.results["times_batch_1"] = median(ratios);
+        }
+        records.push_back(std::move(record));
     }
     if (records.size() > 1) {
         Record& last = records.back();
         const double bytes =
             last.results["kv_bytes"] / static_cast<double>(last.shape.at("context"));
         last.results["slope_ns"] = 1e9 * slope_of(records);
-        last.results["slope_bytes_ns"] = bytes / machine.memory.read_gbps;
+        last.results["slope_bytes_ns"] = bytes / last.results["read_gbps"];
     }
     return records;
 }
@@ -173,7 +251,7 @@ Record bench_prefill(const InferenceRequest& request) {
     const int64_t rows = request.batch * request.prompt, c = m.d_model;
     const std::vector<int32_t> ids = random_ids(rows, m.vocab_size, request.seed);
     std::vector<float> logits(static_cast<size_t>(request.batch * m.vocab_size));
-    model::KvCache cache(model::cache_specs(m), request.batch, request.prompt, at::kCPU);
+    model::KvCache cache(subject.decoder.cache_specs(), request.batch, request.prompt, at::kCPU);
     Record record = new_record(request, "prefill", request.batch);
     record.shape["prompt"] = request.prompt;
     record.timing = measure(

@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 namespace knlp::bench {
 namespace {
 
@@ -13,7 +15,8 @@ InferenceRequest small_request() {
             .contexts = {8, 64},
             .prompt = 40,
             .samples = 7,
-            .min_sample_s = 0};
+            .min_sample_s = 0,
+            .read_bytes = 1 << 20};
 }
 
 Machine machine_of(double read_gbps) {
@@ -23,7 +26,7 @@ Machine machine_of(double read_gbps) {
 }
 
 TEST(DecodeBench, CountsTheBytesOfWeightsAndCache) {
-    const std::vector<Record> records = bench_decode(small_request(), machine_of(10));
+    const std::vector<Record> records = bench_decode(small_request(), machine_of(1e6));
     ASSERT_EQ(records.size(), 2u);
     // 12 C^2 weights and 9 C biases a layer, and the head.
     const int64_t weights = 4 * (2 * (12 * 32 * 32 + 9 * 32) + 100 * 32);
@@ -36,10 +39,15 @@ TEST(DecodeBench, CountsTheBytesOfWeightsAndCache) {
         EXPECT_GE(record.timing.samples_s.size(), 7u);
         EXPECT_DOUBLE_EQ(record.results.at("tokens_per_s"), 3 / record.timing.median_s);
         EXPECT_GT(record.results.at("times_batch_1"), 0);
-        EXPECT_DOUBLE_EQ(record.results.at("read_share"),
-                         static_cast<double>(record.bytes_moved) / record.timing.median_s / 10e9);
+        EXPECT_GT(record.read_gbps, 0);
+        EXPECT_LE(record.results.at("read_gbps"), record.read_gbps);
+        EXPECT_GT(record.results.at("read_share"), 0);
+        const double gbps = static_cast<double>(record.bytes_moved) / record.timing.median_s / 1e9;
+        EXPECT_DOUBLE_EQ(record.results.at("read_share_of_best"),
+                         gbps / std::max(1e6, record.read_gbps));
     }
-    EXPECT_DOUBLE_EQ(records[1].results.at("slope_bytes_ns"), static_cast<double>(kv_token) / 10);
+    EXPECT_DOUBLE_EQ(records[1].results.at("slope_bytes_ns"),
+                     static_cast<double>(kv_token) / records[1].results.at("read_gbps"));
     EXPECT_NEAR(records[1].results.at("slope_ns"),
                 1e9 * (records[1].timing.median_s - records[0].timing.median_s) / 56, 1e-3);
 }
@@ -52,6 +60,8 @@ TEST(DecodeBench, Bf16WeightsAreHalfTheBytes) {
     const double biases = 4 * 2 * 9 * 32;
     EXPECT_DOUBLE_EQ(record.results.at("weight_bytes") - biases, (fp32 - biases) / 2);
     EXPECT_EQ(record.types.at("weights"), "bf16");
+    EXPECT_EQ(record.types.at("cache"), "bf16");
+    EXPECT_DOUBLE_EQ(record.results.at("kv_bytes"), 8 * 3 * 2 * 2 * 32 * 2);
 }
 
 TEST(PrefillBench, ComparesWithTheProductsAlone) {

@@ -64,6 +64,14 @@ TEST(Record, WithinFivePercentOfTheMeasuredMemoryIsValid) {
     EXPECT_EQ(invalid_reason(moving(52), {}), "") << "nothing to compare with";
 }
 
+TEST(Record, TheBandwidthMeasuredInTurnsWithItCountsToo) {
+    Record record = moving(53);
+    record.read_gbps = 51;
+    EXPECT_EQ(invalid_reason(record, machine_of(40, 50).memory), "");
+    record.read_gbps = 50;
+    EXPECT_NE(invalid_reason(record, machine_of(40, 50).memory), "");
+}
+
 TEST(Record, WhatFitsIntoTheCachesMayBeFasterThanMemory) {
     Record record{.what = "copy", .bytes_moved = 4096};
     record.timing = seconds(1e-9);

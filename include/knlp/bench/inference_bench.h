@@ -19,14 +19,17 @@ struct InferenceRequest {
     int64_t threads = 1;
     int64_t samples = 9;        // at least 7 are taken
     double min_sample_s = 0.2;  // a sample of decoding repeats the token for this long
+    int64_t read_bytes = 0;     // decode: the array that is read in turns with it; 0 = 1 GiB
 };
 
 /// "decode.sN" for every context N (Error{kUsage} beyond the model's): seconds of one token of each
-/// sequence, logits included; bytes_moved are the weights, keys and values read. Results
-/// tokens_per_s; read_share, of the read bandwidth of `machine`; weight_bytes, kv_bytes; with more
-/// than one sequence times_batch_1, the ratio of tokens/s, measured here too. The last one has
-/// slope_ns (least squares over the contexts, nanoseconds a token of context) and slope_bytes_ns,
-/// what the keys and values of a token of context take at the read bandwidth.
+/// sequence, logits included; bytes_moved are the weights, keys and values read. All contexts, a
+/// single sequence and a pass over plain memory take turns. Results tokens_per_s; read_gbps, the
+/// median of the bandwidths measured in turns; read_share, the median share of the bandwidth just
+/// before and after; read_share_of_best, of the best that was measured; weight_bytes, kv_bytes;
+/// with more than one sequence times_batch_1, the median ratio of tokens/s to those of one. The
+/// last one has slope_ns (least squares over the contexts, nanoseconds a token of context) and
+/// slope_bytes_ns, what the keys and values of a token of context take at read_gbps.
 std::vector<Record> bench_decode(const InferenceRequest& request, const Machine& machine);
 
 /// "prefill": seconds until the logits after the prompt are there: the time to the first token.

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
@@ -27,6 +28,21 @@ struct Bandwidth {
 /// more than the caches hold to mean anything. bytes 0 = 1 GiB, or a quarter of the free memory
 /// where that is less; samples 0 = 9.
 Bandwidth measure_bandwidth(int64_t threads, int64_t bytes = 0, int64_t samples = 0);
+
+/// An array as measure_bandwidth reads it, for work that takes turns with reading: where the memory
+/// of a machine gets fast and slow by the minute, only neighbours in time can be compared.
+class MemoryReader {
+public:
+    /// Chooses the fastest kernel. bytes 0 as for measure_bandwidth.
+    explicit MemoryReader(int64_t threads, int64_t bytes = 0);
+    ~MemoryReader();
+    /// 1e9 bytes a second of passes over all of it that together last at least so long.
+    double gbps(double least_s);
+
+private:
+    struct State;
+    std::unique_ptr<State> state_;
+};
 
 /// The most multiply-adds the processor does, from registers.
 struct Peak {

@@ -19,6 +19,7 @@ struct Record {
     int64_t threads = 1;
     int64_t bytes_moved = 0;  // that the layout really moves in one execution; 0 = not counted
     Timing timing;
+    double read_gbps = 0;  // the best read bandwidth measured in turns with it; 0 = not measured
     /// Results beyond time by name with unit in it: {"tokens_per_s": …}.
     std::map<std::string, double> results;
     std::map<std::string, Timing> rivals;  // measured in the same process
@@ -28,7 +29,7 @@ struct Record {
 };
 
 /// Why the bandwidth this record is judged by cannot be right, or "": it moved more than the caches
-/// hold at a rate more than 5 % above the best that was measured, or its breakdown is faster than
+/// hold at a rate more than 5 % above the best that was measured, before or in turns with it, or its breakdown is faster than
 /// the peak. Both rows are worthless then.
 std::string invalid_reason(const Record& record, const Bandwidth& bandwidth);
 
