@@ -4,6 +4,7 @@
 #include <cpuid.h>
 
 #include <cstdlib>
+#include <optional>
 #include <string_view>
 
 namespace knlp {
@@ -39,24 +40,48 @@ CpuFeatures read_features() {
     return f;
 }
 
+std::optional<Isa> isa_named(std::string_view name) {
+    for (const Isa isa : {Isa::kScalar, Isa::kAvx2, Isa::kAvx512})
+        if (name == name_of(isa)) return isa;
+    return std::nullopt;
+}
+
+/// Level named by an environment variable; nothing where it is not set.
+std::optional<Isa> isa_from(const char* variable) {
+    const char* value = std::getenv(variable);
+    if (value == nullptr || *value == '\0') return std::nullopt;
+    const std::optional<Isa> found = isa_named(value);
+    if (!found) fail(kUsage, "{}='{}': scalar, avx2 or avx512 was expected", variable, value);
+    return found;
+}
+
+/// What the CPU has beyond KNLP_CPU_LIMIT counts as absent.
+CpuFeatures limited_features() {
+    CpuFeatures f = read_features();
+    const std::optional<Isa> limit = isa_from("KNLP_CPU_LIMIT");
+    if (!limit) return f;
+    f.avx512_bf16 = false;
+    f.avx512 = f.avx512 && *limit >= Isa::kAvx512;
+    f.avx2 = f.avx2 && *limit >= Isa::kAvx2;
+    return f;
+}
+
 const CpuFeatures& features() {
-    static const CpuFeatures cpu = read_features();
+    static const CpuFeatures cpu = limited_features();
     return cpu;
 }
 
-Isa choose_isa() {
+Isa best_isa() {
     const CpuFeatures& cpu = features();
-    const Isa best = cpu.avx512 ? Isa::kAvx512 : cpu.avx2 ? Isa::kAvx2 : Isa::kScalar;
-    const char* wanted = std::getenv("KNLP_ISA");
-    if (wanted == nullptr || *wanted == '\0') return best;
-    for (const Isa isa : {Isa::kScalar, Isa::kAvx2, Isa::kAvx512}) {
-        if (std::string_view(wanted) != name_of(isa)) continue;
-        if (isa > best)
-            fail(kNotAvailable, "KNLP_ISA={}: this CPU has no {}; {} is its best", wanted,
-                 isa == Isa::kAvx512 ? "AVX-512" : "AVX2", name_of(best));
-        return isa;
-    }
-    fail(kUsage, "KNLP_ISA='{}': scalar, avx2 or avx512 was expected", wanted);
+    return cpu.avx512 ? Isa::kAvx512 : cpu.avx2 ? Isa::kAvx2 : Isa::kScalar;
+}
+
+Isa choose_isa() {
+    const Isa best = best_isa(), wanted = isa_from("KNLP_ISA").value_or(best);
+    if (wanted > best)
+        fail(kNotAvailable, "KNLP_ISA={}: this CPU has no {}; {} is its best", name_of(wanted),
+             wanted == Isa::kAvx512 ? "AVX-512" : "AVX2", name_of(best));
+    return wanted;
 }
 
 }  // namespace
@@ -87,17 +112,12 @@ Isa isa() {
 }
 
 void force_isa(std::string_view name) {
-    const CpuFeatures& cpu = features();
-    const Isa best = cpu.avx512 ? Isa::kAvx512 : cpu.avx2 ? Isa::kAvx2 : Isa::kScalar;
-    for (const Isa wanted : {Isa::kScalar, Isa::kAvx2, Isa::kAvx512}) {
-        if (name != name_of(wanted)) continue;
-        if (wanted > best)
-            fail(kNotAvailable, "instruction set {} is wanted and this CPU has {} at best", name,
-                 name_of(best));
-        chosen_isa() = wanted;
-        return;
-    }
-    fail(kData, "instruction set '{}': scalar, avx2 or avx512 was expected", name);
+    const std::optional<Isa> wanted = isa_named(name);
+    if (!wanted) fail(kData, "instruction set '{}': scalar, avx2 or avx512 was expected", name);
+    if (*wanted > best_isa())
+        fail(kNotAvailable, "instruction set {} is wanted and this CPU has {} at best", name,
+             name_of(best_isa()));
+    chosen_isa() = *wanted;
 }
 
 bool has_avx512_bf16() {

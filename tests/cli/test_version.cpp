@@ -41,10 +41,15 @@ TEST_F(Version, InstructionSetCanBeForcedDown) {
 }
 
 TEST_F(Version, InstructionSetCannotBeForcedUp) {
-    if (isa() == Isa::kAvx512)
-        GTEST_SKIP() << "this CPU has every instruction set that can be forced";
-    expect_failure({"--version"}, 5, "E_NOT_AVAILABLE", {"this CPU has no AVX-512"},
-                   {{"KNLP_ISA", "avx512"}});
+    expect_failure({"--version"}, 5, "E_NOT_AVAILABLE",
+                   {"KNLP_ISA=avx512", "this CPU has no AVX-512", "scalar is its best"},
+                   {{"KNLP_ISA", "avx512"}, {"KNLP_CPU_LIMIT", "scalar"}});
+    expect_failure({"--version"}, 5, "E_NOT_AVAILABLE", {"this CPU has no AVX2"},
+                   {{"KNLP_ISA", "avx2"}, {"KNLP_CPU_LIMIT", "scalar"}});
+    expect_failure({"--version"}, 2, "E_USAGE", {"KNLP_CPU_LIMIT='sse'", "avx2"},
+                   {{"KNLP_CPU_LIMIT", "sse"}});
+    const Finished done = knlp({"--version", "--json"}, {{"KNLP_CPU_LIMIT", "scalar"}});
+    EXPECT_EQ(nlohmann::json::parse(done.out)["isa"], "scalar");
 }
 
 }  // namespace

@@ -32,7 +32,9 @@ bool reset_peak_resident();
 enum class Isa { kScalar, kAvx2, kAvx512 };
 const char* name_of(Isa isa);
 /// Best of what CPUID + XGETBV report, or KNLP_ISA=scalar|avx2|avx512; Error{kNotAvailable} when
-/// that is more than this CPU has: "this CPU has no AVX-512".
+/// that is more than this CPU has: "this CPU has no AVX-512". What it has beyond
+/// KNLP_CPU_LIMIT=scalar|avx2|avx512 counts as absent, with avx512 AVX512_BF16: another machine's
+/// behaviour on this one.
 Isa isa();
 /// Makes isa() return this level from now on: what a checkpoint was made with. Error{kNotAvailable}
 /// when this CPU does not have it.

@@ -103,6 +103,9 @@ Settings, NAME=VALUE separated by blanks; \-\-set has precedence.
 .B KNLP_ISA
 Instruction set of the kernels: scalar, avx2 or avx512.
 .TP
+.B KNLP_CPU_LIMIT
+Take the processor for one that has scalar, avx2 or avx512 at best.
+.TP
 .B NO_COLOR
 When set, no colours.
 )";

@@ -1,6 +1,6 @@
 #include "buffer.h"
 
-#include <sys/mman.h>
+#include "knlp/core/memory.h"
 
 #include <cstdlib>
 #include <new>
@@ -26,8 +26,7 @@ void Buffer::reserve(int64_t bytes) {
     const size_t rounded = (size + unit - 1) / unit * unit;
     data_.reset(static_cast<std::byte*>(std::aligned_alloc(unit, rounded)));
     if (data_ == nullptr) throw std::bad_alloc();
-    // Advice only: a kernel without huge pages refuses it and everything still works.
-    if (unit == kHugePage) ::madvise(data_.get(), rounded, MADV_HUGEPAGE);
+    if (unit == kHugePage) prefer_huge_pages(data_.get(), static_cast<int64_t>(rounded));
     bytes_ = bytes;
 }
 
