@@ -38,7 +38,7 @@ known-variables += RECORD       ## 1 keeps the results of bench-peers or bench-g
 known-variables += LLMC_DIR     ## llm.c with train_gpt2 built, for bench-peers
 known-variables += LLAMA_DIR    ## llama.cpp with llama-bench built, for bench-peers
 known-variables += LLAMA_GGUF   ## a GPT-2 124M for llama-bench
-known-variables += BUNDLE       ## 1 builds in a bundle
+known-variables += BUNDLE       ## a directory that make bundle made elsewhere: build from it, without packages
 known-variables += FUZZ_SECONDS ## time of each target of make fuzz
 known-variables += FUZZ_CXX     ## clang++ with libFuzzer
 
