@@ -7,12 +7,14 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <atomic>
 #include <bit>
 #include <cstring>
 #include <nlohmann/json.hpp>
 #include <optional>
 
 #include "knlp/core/hash.h"
+#include "knlp/core/memory.h"
 #include "src/data/token_layout.h"
 
 namespace knlp::data {
@@ -22,6 +24,11 @@ namespace fs = std::filesystem;
 static_assert(std::endian::native == std::endian::little, "token files are little-endian");
 
 namespace {
+
+// Windows at random places would end with the whole file in this process's memory. The kernel keeps
+// it all the same; this much of it stays mapped.
+constexpr int64_t kMostMapped = int64_t{8} << 20;
+constexpr int64_t kAroundAFault = int64_t{64} << 10;  // what the kernel maps where one is read
 
 struct Shard {
     MappedFile file;
@@ -155,6 +162,7 @@ int64_t known_max(const Shard& shard, const fs::path& path) {
     if (stamp)
         if (const std::optional<int64_t> max_id = remembered_max(path, *stamp)) return *max_id;
     const int64_t max_id = largest_id(shard);
+    forget_pages(shard.file.bytes().data(), std::ssize(shard.file.bytes()));
     if (stamp) remember_max(path, *stamp, max_id);
     return max_id;
 }
@@ -165,6 +173,15 @@ struct TokenFile::State {
     std::vector<fs::path> paths;
     std::vector<Shard> shards;
     int64_t size = 0;
+    std::atomic<int64_t> mapped{0};  // bytes, about, that reading has brought in
+
+    void count_read(int64_t tokens) {
+        const int64_t brought = kAroundAFault + 4 * tokens;
+        if (mapped.fetch_add(brought) + brought < kMostMapped) return;
+        mapped = 0;
+        for (const Shard& shard : shards)
+            forget_pages(shard.file.bytes().data(), std::ssize(shard.file.bytes()));
+    }
 };
 
 TokenFile::TokenFile() : state_(std::make_unique<State>()) {}
@@ -205,6 +222,7 @@ void TokenFile::read(int64_t begin, std::span<int64_t> out) const {
         for (int64_t i = 0; i < n; ++i) out[done + static_cast<size_t>(i)] = shard->id(from + i);
         done += static_cast<size_t>(n);
     }
+    state_->count_read(std::ssize(out));
 }
 
 int64_t TokenFile::max_id() const {

@@ -1,6 +1,7 @@
 #include "knlp/data/token_file.h"
 
 #include "knlp/core/file.h"
+#include "knlp/core/host.h"
 #include "tests/support/expect_error.h"
 #include "tests/support/temp_dir.h"
 
@@ -152,6 +153,17 @@ TEST(TokenFile, DamagedMemoryOfTheCheckIsIgnored) {
         write_file_atomic(dir.file("t.bin.knlp-ok"), text);
         EXPECT_EQ(TokenFile::open({dir.file("t.bin")}).max_id(), 99);
     }
+}
+
+TEST(TokenFile, LittleOfALargeFileStaysInTheProcess) {
+    const test::TempDir dir;
+    write_file_atomic(dir.file("t.bin"), std::string(size_t{64} << 20, '\1'));
+    const TokenFile tokens = TokenFile::open({dir.file("t.bin")});
+    std::vector<int64_t> window(1024);
+    const int64_t before = resident_bytes();
+    for (int64_t at = 0; at + 1024 <= tokens.size(); at += 1024) tokens.read(at, window);
+    EXPECT_EQ(window.back(), 257);
+    EXPECT_LT(resident_bytes() - before, 16 << 20);
 }
 
 TEST(WriteTokens, LlmcLayoutRefusesIdsOf32Bits) {
