@@ -19,6 +19,10 @@ void keep_freed_memory() {
     mallopt(M_TRIM_THRESHOLD, 64 << 20);
 }
 
+void give_back_freed_memory() {
+    malloc_trim(0);
+}
+
 void prefer_huge_pages(void* begin, int64_t bytes) {
     if (bytes < kHugePage) return;
     const auto page = static_cast<uintptr_t>(::sysconf(_SC_PAGESIZE));

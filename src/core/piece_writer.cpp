@@ -1,13 +1,14 @@
 #include "piece_writer.h"
 
+#include "knlp/core/memory.h"
 #include "knlp/core/parallel.h"
 
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <condition_variable>
-#include <cstdlib>
 #include <deque>
 #include <mutex>
 #include <new>
@@ -19,7 +20,6 @@ namespace knlp {
 namespace {
 
 constexpr size_t kWriters = 2, kPieces = kWriters + 2;
-constexpr size_t kAlignment = 4096;  // what O_DIRECT takes on every file system
 
 bool set_direct(int fd, bool on) {
     const int flags = ::fcntl(fd, F_GETFL);
@@ -46,9 +46,20 @@ int write_at(int fd, const std::byte* data, size_t size, int64_t offset) {
     return 0;
 }
 
-struct Free {
-    void operator()(std::byte* bytes) const { std::free(bytes); }
+/// Pieces that go back to the system with the writer: the C library would keep them for the thread
+/// that saved.
+struct Unmap {
+    void operator()(std::byte* bytes) const { ::munmap(bytes, kPieces * PieceWriter::kBytes); }
 };
+using Pieces = std::unique_ptr<std::byte[], Unmap>;
+
+Pieces make_pieces() {
+    constexpr size_t kAll = kPieces * PieceWriter::kBytes;
+    void* at = ::mmap(nullptr, kAll, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (at == MAP_FAILED) throw std::bad_alloc();
+    prefer_huge_pages(at, static_cast<int64_t>(kAll));
+    return Pieces(static_cast<std::byte*>(at));
+}
 
 }  // namespace
 
@@ -60,7 +71,7 @@ struct PieceWriter::State {
     int fd = -1;
     std::mutex mutex;
     std::condition_variable changed;
-    std::vector<std::unique_ptr<std::byte[], Free>> memory;
+    Pieces memory = make_pieces();  // page-aligned, as O_DIRECT wants it
     std::vector<std::byte*> empty;
     std::deque<Full> full;
     int64_t writing = 0;
@@ -92,11 +103,7 @@ struct PieceWriter::State {
 PieceWriter::PieceWriter(int fd) : state_(std::make_unique<State>()) {
     State& s = *state_;
     s.fd = fd;
-    for (size_t i = 0; i < kPieces; ++i) {
-        s.memory.emplace_back(static_cast<std::byte*>(std::aligned_alloc(kAlignment, kBytes)));
-        if (!s.memory.back()) throw std::bad_alloc();
-        s.empty.push_back(s.memory.back().get());
-    }
+    for (size_t i = 0; i < kPieces; ++i) s.empty.push_back(s.memory.get() + i * kBytes);
     set_direct(fd, true);
     for (size_t i = 0; i < kWriters; ++i) s.threads.emplace_back([&s] { s.run(); });
 }

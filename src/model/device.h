@@ -19,6 +19,8 @@ const std::string& cuda_problem();
 int64_t cuda_device_count();
 /// Product name of a CUDA device.
 std::string cuda_device_name(int64_t index);
+/// Bytes of it that are free; 0 where the driver does not tell.
+int64_t cuda_free_bytes(int64_t index);
 /// Launches the dropout kernel on the current stream of this CUDA device; pointers are the
 /// device's.
 void dropout_mask_on_cuda(const kernels::DropoutMaskArgs& args, int64_t device_index);

@@ -27,6 +27,11 @@ std::string cuda_device_name(int64_t) {
     return "";
 }
 
+int64_t cuda_free_bytes(int64_t) {
+    KNLP_CHECK(!"no CUDA in this build");
+    return 0;
+}
+
 void dropout_mask_on_cuda(const kernels::DropoutMaskArgs&, int64_t) {
     KNLP_CHECK(!"no CUDA in this build");
 }

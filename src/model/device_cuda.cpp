@@ -3,6 +3,7 @@
 
 #include "device.h"
 
+#include "kernels/device_memory.h"
 #include "kernels/device_name.h"
 #include "kernels/dropout_mask.h"
 
@@ -47,6 +48,10 @@ std::string cuda_device_name(int64_t index) {
     std::array<char, 256> name{};
     kernels::device_name_cuda(static_cast<int>(index), name.data(), name.size());
     return name.data();
+}
+
+int64_t cuda_free_bytes(int64_t index) {
+    return kernels::device_free_bytes_cuda(static_cast<int>(index));
 }
 
 void dropout_mask_on_cuda(const kernels::DropoutMaskArgs& args, int64_t device_index) {

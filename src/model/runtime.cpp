@@ -59,6 +59,10 @@ std::string device_name(at::Device device) {
     return device.is_cuda() ? cuda_device_name(device.index()) : "";
 }
 
+int64_t device_free_bytes(at::Device device) {
+    return device.is_cuda() ? cuda_free_bytes(device.index()) : available_memory_bytes();
+}
+
 int64_t openmp_runtimes() {
     std::ifstream maps("/proc/self/maps");
     std::set<std::string> found;

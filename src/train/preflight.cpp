@@ -90,8 +90,9 @@ void require_memory(const MemoryEstimate& estimate, bool force) {
         largest +=
             fmt::format("{}{} {}", i == 0 ? "" : ", ", terms[i].name, bytes_text(terms[i].bytes));
     const std::string text = fmt::format(
-        "the run needs about {} of memory, {} are available; largest: {}; {}",
-        bytes_text(estimate.total()), bytes_text(estimate.available), largest,
+        "the run needs about {} of memory{}, {} are available; largest: {}; {}",
+        bytes_text(estimate.total()), estimate.device.empty() ? "" : " on " + estimate.device,
+        bytes_text(estimate.available), largest,
         estimate.fitting_batch > 0
             ? fmt::format("BATCH_SIZE={} would fit (accumulate instead), or set LOSS_CHUNK",
                           estimate.fitting_batch)

@@ -21,6 +21,7 @@ struct MemoryEstimate {
     std::vector<MemoryTerm> terms;
     int64_t snapshot = 0;       // copies of a checkpoint, held only while it is written
     int64_t available = 0;      // for this process, what it holds already included
+    std::string device = {};    // whose memory it is; "" = the machine's
     int64_t fitting_batch = 0;  // largest BATCH_SIZE that would fit; 0: not even one sequence
     int64_t total() const;      // without the snapshot
 };

@@ -5,6 +5,7 @@
 #include "knlp/core/hash.h"
 #include "knlp/core/host.h"
 #include "knlp/core/log.h"
+#include "knlp/core/memory.h"
 #include "knlp/data/batches.h"
 #include "knlp/model/runtime.h"
 #include "knlp/model/weights.h"
@@ -22,7 +23,8 @@ constexpr int64_t kMiB = 1 << 20;
 constexpr int64_t kLayerBudget = 64 * kMiB;  // activations of a layer that caches still help with
 constexpr size_t kMaxNamed = 5;              // differences an error lists
 constexpr double kFreeShare = 0.8;           // of free memory, for the automatic micro-batch
-constexpr int64_t kFirstOperations = 64 * kMiB;  // what libraries keep from their first use on
+constexpr int64_t kMostKept = 64 * kMiB;     // as keep_freed_memory() says
+constexpr int64_t kFirstOperations = 36 * kMiB;  // what libraries keep from their first use on
 
 void check_budgets(const config::Train& train) {
     if (train.max_iters <= 0 && train.max_tokens <= 0 && train.max_time_s <= 0)
@@ -127,7 +129,8 @@ std::vector<MemoryTerm> own_pass_terms(const Session& s, int64_t micro) {
              std::max(buffers(s.bf16(), true), buffers(eval_bf16, false))}};
 }
 
-/// The same where LibTorch's operations allocate what they need.
+/// The same where LibTorch's operations allocate what they need. What they free lies between what
+/// is in use, up to the amount that keep_freed_memory() lets stand.
 std::vector<MemoryTerm> autograd_terms(const Session& s, int64_t micro) {
     const int64_t weights = 4 * model::parameter_count(s.model);
     const int64_t training = model::activation_bytes(s.model, micro, s.model.n_ctx, true);
@@ -142,6 +145,9 @@ std::vector<MemoryTerm> autograd_terms(const Session& s, int64_t micro) {
         {fmt::format("activations of {} x {} tokens", micro, s.model.n_ctx),
          std::max(training, evaluation)}};
     if (s.bf16()) terms.push_back({"weights in bfloat16", weights / 2});
+    if (s.device.is_cpu())
+        terms.push_back(
+            {"freed and kept", std::min(kMostKept, std::max(training, evaluation) / 5)});
     return terms;
 }
 
@@ -151,7 +157,8 @@ MemoryEstimate memory_of(const Session& s, int64_t micro, int64_t held) {
     if (estimate.terms.empty()) estimate.terms = autograd_terms(s, micro);
     estimate.terms.push_back({"weights", 4 * model::parameter_count(s.model)});
     estimate.terms.push_back({"optimizer state", optimizer_bytes(s)});
-    estimate.terms.push_back({"program and libraries", held + kFirstOperations});
+    estimate.terms.push_back(
+        {"program and libraries", (s.device.is_cpu() ? held : 0) + kFirstOperations});
     return estimate;
 }
 
@@ -230,7 +237,15 @@ Session prepare_session(const config::Symbols& symbols, const TrainRequest& requ
 
 void plan_resources(Session& s, const TrainRequest& request,
                     const std::filesystem::path& run_directory) {
-    const int64_t held = resident_bytes(), available = available_memory_bytes() + held;
+    const int64_t held = resident_bytes(), of_machine = available_memory_bytes() + held;
+    int64_t available = s.device.is_cpu() ? of_machine : model::device_free_bytes(s.device);
+    const bool known = available > 0;
+    if (!known) {
+        available = of_machine;
+        s.warnings.push_back(s.device.str() +
+                             ": its driver does not tell how much memory is free; "
+                             "planned with the machine's instead");
+    }
     choose_micro_batch(s, held, available);
     s.choices.micro = s.batch.micro;
     s.choices.accumulation = s.batch.accumulation;
@@ -238,17 +253,18 @@ void plan_resources(Session& s, const TrainRequest& request,
     s.memory.available = available;
     s.memory.fitting_batch = largest_fitting(
         s.batch.micro, available, [&](int64_t micro) { return memory_of(s, micro, held).total(); });
-    if (s.device.is_cpu()) require_memory(s.memory, request.force);
+    if (!s.device.is_cpu()) s.memory.device = s.device.str();
+    if (known) require_memory(s.memory, request.force);
     s.checkpoint_bytes = 4 * model::parameter_count(s.model) + optimizer_bytes(s);
     if (s.train.save_checkpoint) {
         s.memory.snapshot = s.checkpoint_bytes;
-        s.background_saves = fits(s.memory.total() + s.memory.snapshot, available);
+        const int64_t beside = s.device.is_cpu() ? s.memory.total() : held;
+        s.background_saves = fits(beside + s.memory.snapshot, of_machine);
         if (!s.background_saves)
-            s.warnings.push_back(
-                fmt::format("no memory for the copies of a checkpoint ({} beside {} of {}): "
-                            "training waits while one is written",
-                            bytes_text(s.memory.snapshot), bytes_text(s.memory.total()),
-                            bytes_text(s.memory.available)));
+            s.warnings.push_back(fmt::format(
+                "no memory for the copies of a checkpoint ({} beside {} of {}): "
+                "training waits while one is written",
+                bytes_text(s.memory.snapshot), bytes_text(beside), bytes_text(of_machine)));
     }
     if (s.train.save_checkpoint && !request.dry_run)
         require_disk(run_directory, s.checkpoint_bytes, request.force);
@@ -263,6 +279,7 @@ void build_model(Session& s) {
                                                         : s.choices.gemm;
     s.choices.gemm = model::choose_gemm_route(
         wanted, model::gemm_shapes(s.model, s.batch.micro, s.model.n_ctx), s.bf16());
+    give_back_freed_memory();  // operands of the routes that were timed
     s.optimizer = optim::make_optimizer(s.optimizer_options, s.gpt2->parameters(), s.queued);
 }
 

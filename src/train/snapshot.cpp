@@ -1,6 +1,7 @@
 #include "snapshot.h"
 
 #include "knlp/core/error.h"
+#include "knlp/core/memory.h"
 #include "knlp/core/safetensors.h"
 #include "knlp/model/weights.h"
 #include "tensors.h"
@@ -28,7 +29,7 @@ public:
             ::mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         if (at == MAP_FAILED) return;
         // Large pages: the first touch of each page is most of what a copy into fresh memory costs.
-        ::madvise(at, bytes_, MADV_HUGEPAGE);
+        prefer_huge_pages(at, bytes);
         data_ = static_cast<std::byte*>(at);
     }
     ~Buffer() {

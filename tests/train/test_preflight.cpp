@@ -24,7 +24,12 @@ TEST(MemoryPreflight, NamesTheThreeLargestTermsWhenItDoesNotFit) {
         kRun, {"2.8 GB", "2.0 GB", "optimizer state 1.0 GB, activations 900 MB, weights"},
         [&] { require_memory(estimate, false); });
     EXPECT_EQ(text.find("gradients"), std::string::npos);
+    EXPECT_EQ(text.find(" on "), std::string::npos);
     EXPECT_NO_THROW(require_memory(estimate, true));
+    MemoryEstimate on_device = estimate;
+    on_device.device = "cuda:1";
+    expect_error(kRun, {"2.8 GB of memory on cuda:1, 2.0 GB are available"},
+                 [&] { require_memory(on_device, false); });
 }
 
 TEST(MemoryPreflight, RefusesFrom95PercentOn) {

@@ -8,6 +8,10 @@ namespace knlp {
 /// for the same ones again, and a page that went back to the kernel costs a fault and a clearing.
 void keep_freed_memory();
 
+/// Returns to the system what was freed and kept so far: after something large that is not done
+/// again.
+void give_back_freed_memory();
+
 /// Asks the kernel for huge pages wherever whole ones fit into these bytes: for memory that lives
 /// long and is walked through often, before it is first touched. Blocks below 2 MiB are left alone.
 /// Advice only: where the kernel has none to give, nothing changes.

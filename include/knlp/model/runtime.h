@@ -24,6 +24,10 @@ at::Device resolve_device(const std::string& name);
 /// Product name of a CUDA device as its driver gives it; "" for the CPU.
 std::string device_name(at::Device device);
 
+/// Bytes that can be had on a device: free on a CUDA device, 0 where its driver does not tell; what
+/// the machine has available on the CPU.
+int64_t device_free_bytes(at::Device device);
+
 /// Who multiplies matrices on the CPU: "native" (our own kernels), "onednn", "aten", or a list such
 /// as "native;head.weight=onednn". "auto" times them on the given shapes [M, N, K], those of a block
 /// and last the head's, and remembers the answer in the user's cache directory. Returns the choice,
