@@ -114,11 +114,13 @@ void Loop::saved(const Saver::Outcome& outcome) {
     } catch (const Error& error) {
         if (error.code() != "E_IO") throw;
         ++save_failures_;
+        const bool last = save_failures_ >= kMaxSaveFailures;
         const std::string text = fmt::format(
-            "checkpoint of step {} not saved ({} of {} failures in a row allowed): {}; older "
-            "checkpoints are intact",
-            outcome.step, save_failures_, kMaxSaveFailures - 1, error.what());
-        if (save_failures_ >= kMaxSaveFailures) fail_code(kRun, "E_IO", "{}", text);
+            "checkpoint of step {} not saved ({} in a row, {}): {}; older checkpoints are intact",
+            outcome.step, save_failures_,
+            last ? "the run ends here" : fmt::format("{} end the run", kMaxSaveFailures),
+            error.what());
+        if (last) fail_code(kRun, "E_IO", "{}", text);
         log::warn("{}", text);
     }
 }
