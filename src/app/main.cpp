@@ -7,6 +7,7 @@
 #include "knlp/core/json.h"
 #include "knlp/core/log.h"
 #include "knlp/core/signals.h"
+#include "knlp/core/wait_policy.h"
 
 #include <nlohmann/json.hpp>
 
@@ -95,6 +96,7 @@ int run(int argc, char** argv) {
         return 0;
     }
     require_built(*verb->command);
+    if (verb->command->runs_for_long) wait_briefly(argv);
     if (verb->command->handles_stop) install_stop_handlers();
     if (cli.common.quiet) log::set_level(log::Level::kWarning);
     config::check_environment();

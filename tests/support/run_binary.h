@@ -22,6 +22,7 @@ inline std::map<std::string, std::string> clean_environment(
     for (const char* name :
          {"KCONFIG_CONFIG", "KNLP_SET", "KNLP_MAKE_SET", "KNLP_ISA", "OMP_NUM_THREADS", "NO_COLOR"})
         environment.emplace(name, "");
+    environment.emplace("GOMP_SPINCOUNT", "20000");  // or training would start twice to set it
     return environment;
 }
 

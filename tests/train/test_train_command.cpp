@@ -264,11 +264,27 @@ TEST(TrainCommand, FullDiskDuringASaveKeepsTheOldCheckpointAndGoesOn) {
     };
     const Finished once = full("once", "KNLP_FAIL_AT", "3");
     EXPECT_EQ(once.status, 0) << once.err;
-    EXPECT_THAT(once.err, testing::HasSubstr("not saved"));
+    EXPECT_THAT(once.err, testing::HasSubstr("not saved (1 in a row, 3 end the run): "));
     EXPECT_EQ(train::verify_checkpoint(newest(train.runs.run("once"))), "");
     const Finished always = full("always", "KNLP_FAIL_FROM", "1");
     EXPECT_EQ(always.status, 4) << always.err;
     EXPECT_THAT(always.err, testing::HasSubstr("E_IO"));
+    EXPECT_THAT(always.err, testing::HasSubstr("not saved (3 in a row, the run ends here): "));
+}
+
+TEST(TrainCommand, ThreadsWaitInShortLoopsUnlessTheEnvironmentSaysHow) {
+    NEEDS_BINARY();
+    const Command train;
+    const auto said = [&](const std::string& policy) {
+        // libgomp prints what it was told when it is loaded.
+        const Finished done = train(
+            {"--dry-run"},
+            {{"OMP_DISPLAY_ENV", "verbose"}, {"GOMP_SPINCOUNT", ""}, {"OMP_WAIT_POLICY", policy}});
+        EXPECT_EQ(done.status, 0) << done.err;
+        return done.err;
+    };
+    EXPECT_THAT(said(""), testing::HasSubstr("GOMP_SPINCOUNT = '20000'"));
+    EXPECT_THAT(said("active"), testing::Not(testing::HasSubstr("GOMP_SPINCOUNT = '20000'")));
 }
 
 // The chain looks three letters back, so that the loss stays at ln 8 for hundreds of steps.

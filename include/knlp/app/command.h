@@ -35,6 +35,8 @@ struct Command {
     std::string_view examples = {};          // lines of --help and the man page, "knlp train\nknlp …"
     /// It looks at stop_signal(): main then installs the handlers. Other verbs end at the first signal.
     bool handles_stop = false;
+    /// Its threads wait as wait_briefly() says: worth starting the program twice.
+    bool runs_for_long = false;
     /// Its result is what it prints: --out FILE then takes all of that. Other verbs heed Common::out.
     bool prints_result = false;
 };

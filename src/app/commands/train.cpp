@@ -189,6 +189,7 @@ const Command cmd_train = {
         "knlp train --resume\n"
         "knlp train --resume results/runs/NAME --max-iters 2000\n"
         "knlp train --init-from results/runs/NAME --out results/runs/finetuned",
-    .handles_stop = true};
+    .handles_stop = true,
+    .runs_for_long = true};
 
 }  // namespace knlp::app
