@@ -14,6 +14,9 @@ namespace knlp::kernels {
 /// the natural log of the sum of exponentials of each query's scores.
 /// Backward: from dy, y and lse to dq, dk, dv, recomputing the probabilities (Dao et al.,
 /// FlashAttention, 2022, alg. 4).
+///
+/// With `keep` the probabilities go through dropout before they meet v: those whose bit is not set
+/// are 0, the others are multiplied by keep_scale. lse is that of all.
 struct CausalAttentionArgs {
     const void* q = nullptr;  // [batch, t, qkv_stride]
     const void* k = nullptr;
@@ -28,10 +31,15 @@ struct CausalAttentionArgs {
     int64_t qkv_stride = 0, y_stride = 0;
     float softmax_scale = 1.0f;
     Storage type = Storage::kF32;  // of everything but lse; sums are float32
+    // [blocks, 64 * blocks], blocks = t / 64 rounded up, of the only pair of the call: bit b of
+    // word (i, j) is set where query 64 * i + b keeps key j. Words of keys past the block of their
+    // query are not read.
+    const uint64_t* keep = nullptr;
+    float keep_scale = 1.0f;  // 1 without keep
 };
 
-/// Does the pairs (row, head) first .. last - 1 of batch * n_head, row-major; pairs are independent.
-/// workspace: causal_attention_workspace_bytes(args), 64-byte aligned, one a thread.
+/// Does the pairs (row, head) first .. last - 1 of batch * n_head, row-major; pairs are
+/// independent. workspace: causal_attention_workspace_bytes(args), 64-byte aligned, one a thread.
 using CausalAttentionFn = void (*)(const CausalAttentionArgs& args, int64_t first, int64_t last,
                                    void* workspace);
 int64_t causal_attention_workspace_bytes(const CausalAttentionArgs& args);

@@ -36,6 +36,13 @@ double score(const CausalAttentionArgs& a, int64_t q_at, int64_t k_at) {
     return sum * static_cast<double>(a.softmax_scale);
 }
 
+/// What dropout multiplies the weight of key j for query i by.
+double kept(const CausalAttentionArgs& a, int64_t i, int64_t j) {
+    if (a.keep == nullptr) return 1.0;
+    const uint64_t word = a.keep[i / 64 * ((a.t + 63) / 64 * 64) + j];
+    return (word >> (i % 64)) & 1u ? static_cast<double>(a.keep_scale) : 0.0;
+}
+
 void forward_pair(const CausalAttentionArgs& a, int64_t pair, double* p) {
     const int64_t row = pair / a.n_head * a.t, head = pair % a.n_head * a.d_head;
     for (int64_t i = 0; i < a.t; ++i) {
@@ -49,7 +56,7 @@ void forward_pair(const CausalAttentionArgs& a, int64_t pair, double* p) {
         for (int64_t d = 0; d < a.d_head; ++d) {
             double y = 0.0;
             for (int64_t j = 0; j <= i; ++j)
-                y += p[j] * load(a.v, a.type, (row + j) * a.qkv_stride + head + d);
+                y += p[j] * kept(a, i, j) * load(a.v, a.type, (row + j) * a.qkv_stride + head + d);
             store(a.y, a.type, (row + i) * a.y_stride + head + d, y / sum);
         }
     }
@@ -76,9 +83,9 @@ void backward_pair(const CausalAttentionArgs& a, int64_t pair, double* workspace
             double dp = 0.0;
             for (int64_t d = 0; d < n; ++d)
                 dp += load(a.dy, a.type, y_at + d) * load(a.v, a.type, at(j) + d);
-            const double ds = p * (dp - dy_y) * scale;
+            const double keep = kept(a, i, j), ds = p * (dp * keep - dy_y) * scale;
             for (int64_t d = 0; d < n; ++d) {
-                dv[j * n + d] += p * load(a.dy, a.type, y_at + d);
+                dv[j * n + d] += p * keep * load(a.dy, a.type, y_at + d);
                 dk[j * n + d] += ds * load(a.q, a.type, at(i) + d);
                 dq[d] += ds * load(a.k, a.type, at(j) + d);
             }

@@ -156,9 +156,10 @@ void block_scores(const Meeting& m, const Blocks<V>& b, const float* k, float sc
 }
 
 /// Turns the scores in p into weights 2^(score - peak), with the running peak and sum of each query
-/// (Milakov and Gimelshein, 2018); factor is what earlier sums have to be multiplied by.
-template <class V>
-void block_weights(const Meeting& m, const Blocks<V>& b, bool start) {
+/// (Milakov and Gimelshein, 2018); factor is what earlier sums have to be multiplied by. kDrop:
+/// stores those only whose bits in keep [keys of the block] are set; the sum is of all.
+template <class V, bool kDrop>
+void block_weights(const Meeting& m, const Blocks<V>& b, bool start, const uint64_t* keep) {
     using F = typename V::F;
     constexpr typename V::All all{};
     for (int64_t query = 0; query < m.n_queries; query += V::kLanes) {
@@ -176,6 +177,11 @@ void block_weights(const Meeting& m, const Blocks<V>& b, bool start) {
             F weight[4];
             for (int r = 0; r < 4; ++r)
                 weight[r] = exp2<V>(V::sub(V::load_aligned(b.p + (j + r) * kBlock + query), peak));
+            sum = V::add(sum, V::add(weight[0], weight[1]));
+            other = V::add(other, V::add(weight[2], weight[3]));
+            if constexpr (kDrop)
+                for (int r = 0; r < 4; ++r)
+                    weight[r] = V::keep_bits(weight[r], keep[j + r] >> query);
             float* line = b.p_words.lines + j / V::kPerWord * kBlock + query;
             for (int r = 0; r < 4; r += V::kPerWord, line += kBlock) {
                 if constexpr (V::kPerWord == 1)
@@ -183,19 +189,17 @@ void block_weights(const Meeting& m, const Blocks<V>& b, bool start) {
                 else
                     V::store(line, all, V::pair(weight[r], weight[r + 1]));
             }
-            sum = V::add(sum, V::add(weight[0], weight[1]));
-            other = V::add(other, V::add(weight[2], weight[3]));
         }
         V::store(b.sum + query, all, V::add(sum, other));
     }
 }
 
-/// lse of n queries from their running peak and sum; factor = 1 / sum.
+/// lse of n queries from their running peak and sum; factor = unit / sum.
 template <class V>
-void finish_queries(const Blocks<V>& b, float* lse, int64_t n) {
+void finish_queries(const Blocks<V>& b, float* lse, int64_t n, float unit) {
     for (int64_t i = 0; i < n; i += V::kLanes) {
         const typename V::F sum = V::load_aligned(b.sum + i);
-        V::store(b.factor + i, typename V::All{}, V::div(V::set1(1.0f), sum));
+        V::store(b.factor + i, typename V::All{}, V::div(V::set1(unit), sum));
         const typename V::F all =
             V::mul(V::add(V::load_aligned(b.peak + i), log2<V>(sum)), V::set1(kLn2));
         if (n - i >= V::kLanes)
@@ -205,8 +209,13 @@ void finish_queries(const Blocks<V>& b, float* lse, int64_t n) {
     }
 }
 
-template <class V, class T>
-void forward_pair(const CausalAttentionArgs& a, int64_t pair, void* workspace) {
+/// Words of the meeting of the blocks that start at query i and key j.
+inline const uint64_t* keep_at(const CausalAttentionArgs& a, int64_t i, int64_t j) {
+    return a.keep + i / kBlock * ((a.t + kBlock - 1) / kBlock * kBlock) + j;
+}
+
+template <class V, class T, bool kDrop>
+void forward_pair_of(const CausalAttentionArgs& a, int64_t pair, void* workspace) {
     const Blocks<V> b(a, workspace);
     const int64_t row = pair / a.n_head * a.t, head = pair % a.n_head * a.d_head;
     const int64_t at = row * a.qkv_stride + head;
@@ -220,14 +229,22 @@ void forward_pair(const CausalAttentionArgs& a, int64_t pair, void* workspace) {
         for (int64_t j = 0; j <= i; j += kBlock) {
             const Meeting m = {n, i == j ? n : kBlock, i == j};
             block_scores(m, b, b.k.rows + j * b.words, a.softmax_scale * kLog2e);
-            block_weights(m, b, j == 0);
+            block_weights<V, kDrop>(m, b, j == 0, kDrop ? keep_at(a, i, j) : nullptr);
             add_product<V, true>(m, b.out, b.p_words.lines, b.v.lines + j / V::kPerWord * b.width,
                                  b.width, j == 0, b.factor);
         }
-        finish_queries(b, a.lse + pair * a.t + i, n);
+        finish_queries(b, a.lse + pair * a.t + i, n, a.keep_scale);
         write_rows<V>(static_cast<T*>(a.y) + (row + i) * a.y_stride + head, a.y_stride, b.out, n,
                       b.d, b.width, 1.0f, b.factor);
     }
+}
+
+template <class V, class T>
+void forward_pair(const CausalAttentionArgs& a, int64_t pair, void* workspace) {
+    if (a.keep != nullptr)
+        forward_pair_of<V, T, true>(a, pair, workspace);
+    else
+        forward_pair_of<V, T, false>(a, pair, workspace);
 }
 
 /// D [queries] = rowsum(dy * y) to dy_y, lse in units of log 2 to b.lse; 0 for queries past n.
@@ -257,10 +274,17 @@ void query_sums(const Blocks<V>& b, const T* dy, const T* y, int64_t stride, con
     for (int64_t i = 0; i < kBlock; ++i) b.lse[i] = i < n ? lse[i] * kLog2e : 0.0f;
 }
 
-/// Weights of a block to p and p_words, ds = p (dy . v - D) to ds_words.
-template <class V>
+/// Dropout of the weights in a meeting.
+struct Keep {
+    const uint64_t* words;  // [keys of the block]
+    float scale;
+};
+
+/// Weights of a block to p and p_words, ds = p (dy . v - D) to ds_words. kDrop: of the weights
+/// those that are kept, and with M the scaled mask ds = p (M dy . v - D).
+template <class V, bool kDrop>
 void block_gradients(const Meeting& m, const Blocks<V>& b, const float* k, const float* v,
-                     float scale) {
+                     float scale, const Keep& keep) {
     using F = typename V::F;
     constexpr typename V::All all{};
     constexpr int64_t row_words = kBlock / V::kPerWord;
@@ -274,8 +298,10 @@ void block_gradients(const Meeting& m, const Blocks<V>& b, const float* k, const
                     F p = exp2<V>(V::fms(tile.sum[r][c], unit, lse));
                     if (m.diagonal) p = where_seen<V>(j + r, query, p, V::zero());
                     V::store(b.p + (j + r) * kBlock + query, all, p);
-                    if constexpr (V::kPerWord == 2)
+                    if constexpr (V::kPerWord == 2) {
+                        if constexpr (kDrop) p = V::keep_bits(p, keep.words[j + r] >> query);
                         V::store_half(b.p_words.rows + (j + r) * row_words + query / 2, p);
+                    }
                 }
             }
         });
@@ -286,6 +312,14 @@ void block_gradients(const Meeting& m, const Blocks<V>& b, const float* k, const
                 const F dy_y = V::load_aligned(b.dy_y + query);
                 for (int r = 0; r < tile.rows; ++r) {
                     const F p = V::load_aligned(b.p + (j + r) * kBlock + query);
+                    if constexpr (kDrop) {
+                        const uint64_t bits = keep.words[j + r] >> query;
+                        tile.sum[r][c] =
+                            V::mul(V::keep_bits(tile.sum[r][c], bits), V::set1(keep.scale));
+                        // All of them are known now, so those kept may take their place.
+                        if constexpr (V::kPerWord == 1)
+                            V::store(b.p + (j + r) * kBlock + query, all, V::keep_bits(p, bits));
+                    }
                     tile.sum[r][c] = V::mul(p, V::sub(tile.sum[r][c], dy_y));
                     if constexpr (V::kPerWord == 1)
                         V::store(b.ds_words.rows + (j + r) * kBlock + query, all, tile.sum[r][c]);
@@ -301,8 +335,8 @@ void block_gradients(const Meeting& m, const Blocks<V>& b, const float* k, const
         });
 }
 
-template <class V, class T>
-void backward_pair(const CausalAttentionArgs& a, int64_t pair, void* workspace) {
+template <class V, class T, bool kDrop>
+void backward_pair_of(const CausalAttentionArgs& a, int64_t pair, void* workspace) {
     const Blocks<V> b(a, workspace);
     const int64_t row = pair / a.n_head * a.t, head = pair % a.n_head * a.d_head;
     const int64_t at = row * a.qkv_stride + head, w = b.width;
@@ -319,8 +353,9 @@ void backward_pair(const CausalAttentionArgs& a, int64_t pair, void* workspace) 
         query_sums(b, dy, static_cast<const T*>(a.y) + y_at, a.y_stride, a.lse + pair * a.t + i, n);
         for (int64_t j = 0; j <= i; j += kBlock) {
             const Meeting m = {n, i == j ? n : kBlock, i == j};
-            block_gradients(m, b, b.k.rows + j * b.words, b.v.rows + j * b.words,
-                            a.softmax_scale * kLog2e);
+            block_gradients<V, kDrop>(m, b, b.k.rows + j * b.words, b.v.rows + j * b.words,
+                                      a.softmax_scale * kLog2e,
+                                      {kDrop ? keep_at(a, i, j) : nullptr, a.keep_scale});
             // Block i is the first to touch the keys of its own diagonal.
             add_product<V, false>(m, b.dv + j * w, b.p_words.rows, b.dy.lines, w, i == j, nullptr);
             add_product<V, false>(m, b.dk + j * w, b.ds_words.rows, b.q.lines, w, i == j, nullptr);
@@ -332,7 +367,16 @@ void backward_pair(const CausalAttentionArgs& a, int64_t pair, void* workspace) 
     }
     write_rows<V>(static_cast<T*>(a.dk) + at, a.qkv_stride, b.dk, a.t, b.d, w, a.softmax_scale,
                   nullptr);
-    write_rows<V>(static_cast<T*>(a.dv) + at, a.qkv_stride, b.dv, a.t, b.d, w, 1.0f, nullptr);
+    write_rows<V>(static_cast<T*>(a.dv) + at, a.qkv_stride, b.dv, a.t, b.d, w, a.keep_scale,
+                  nullptr);
+}
+
+template <class V, class T>
+void backward_pair(const CausalAttentionArgs& a, int64_t pair, void* workspace) {
+    if (a.keep != nullptr)
+        backward_pair_of<V, T, true>(a, pair, workspace);
+    else
+        backward_pair_of<V, T, false>(a, pair, workspace);
 }
 
 }  // namespace

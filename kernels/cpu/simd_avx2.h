@@ -88,6 +88,13 @@ struct Avx2 {
     }
     static F keep(F a, All) { return a; }
     static F keep(F a, Head h) { return _mm256_and_ps(a, _mm256_castsi256_ps(h.in)); }
+    /// Lanes whose bit is set, else 0.
+    static F keep_bits(F a, uint64_t bits) {
+        const __m256i lane = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
+        const __m256i word = _mm256_set1_epi32(static_cast<int>(bits));
+        return _mm256_and_ps(
+            a, _mm256_castsi256_ps(_mm256_cmpeq_epi32(_mm256_and_si256(word, lane), lane)));
+    }
     static F select_positive(F x, F yes, F no) {
         return _mm256_blendv_ps(no, yes, _mm256_cmp_ps(x, zero(), _CMP_GT_OQ));
     }

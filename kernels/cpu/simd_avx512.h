@@ -69,6 +69,10 @@ struct Avx512 {
     static F scale(F x, F n) { return _mm512_scalef_ps(x, n); }  // x 2^n, n whole
     static F keep(F a, All) { return a; }
     static F keep(F a, Head h) { return _mm512_maskz_mov_ps(h.in, a); }
+    /// Lanes whose bit is set, else 0.
+    static F keep_bits(F a, uint64_t bits) {
+        return _mm512_maskz_mov_ps(static_cast<__mmask16>(bits), a);
+    }
     static F select_positive(F x, F yes, F no) {
         return _mm512_mask_mov_ps(no, _mm512_cmp_ps_mask(x, zero(), _CMP_GT_OQ), yes);
     }

@@ -45,25 +45,35 @@ private:
     bool bias_, gradients_, fresh_;
 };
 
-PassInput input_of(const at::Tensor& ids, const at::Tensor& targets, bool bf16) {
+PassInput input_of(const at::Tensor& ids, const at::Tensor& targets, const ForwardContext& context,
+                   double dropout) {
     KNLP_CHECK(ids.dim() == 2 && ids.sizes() == targets.sizes());
     KNLP_CHECK(ids.scalar_type() == at::kLong && targets.scalar_type() == at::kLong);
     return {.ids = ids.const_data_ptr<int64_t>(),
             .targets = targets.const_data_ptr<int64_t>(),
             .batch = ids.size(0),
             .length = ids.size(1),
-            .bf16 = bf16};
+            .bf16 = context.bf16,
+            .dropout = {.seed = context.seed, .step = context.step, .rate = dropout},
+            .first_row = context.first_row};
 }
 
 }  // namespace
 
-bool CpuModel::can(const ForwardContext& context) const {
-    const double dropout = context.dropout < 0 ? model_.dropout : context.dropout;
+double CpuModel::dropout(const ForwardContext& context) const {
+    if (!context.training) return 0.0;
+    return context.dropout < 0 ? model_.dropout : context.dropout;
+}
+
+bool CpuModel::can_train() const {
     const at::Tensor& first = parameters_.front().value;
     return first.is_cpu() && first.scalar_type() == at::kFloat &&
            attention_type(model_.attention).plain_causal &&
-           model_.attention_backend != config::AttentionBackend::kReference &&
-           (!context.training || dropout == 0);
+           model_.attention_backend != config::AttentionBackend::kReference;
+}
+
+bool CpuModel::can_score(const ForwardContext& context) const {
+    return can_train() && dropout(context) == 0;
 }
 
 ModelWeights CpuModel::weights(bool gradients, bool fresh) {
@@ -94,14 +104,15 @@ ModelWeights CpuModel::weights(bool gradients, bool fresh) {
 PassLoss CpuModel::loss_and_gradients(const at::Tensor& ids, const at::Tensor& targets,
                                       const ForwardContext& context, double divisor, bool fresh) {
     const at::Tensor i = ids.contiguous(), t = targets.contiguous();
-    return pass_.loss_and_gradients(weights(true, fresh), input_of(i, t, context.bf16), divisor);
+    return pass_.loss_and_gradients(weights(true, fresh), input_of(i, t, context, dropout(context)),
+                                    divisor);
 }
 
 at::Tensor CpuModel::token_nll(const at::Tensor& ids, const at::Tensor& targets,
                                const ForwardContext& context) {
     const at::Tensor i = ids.contiguous(), t = targets.contiguous();
     at::Tensor nll = at::empty(ids.sizes(), at::kFloat);
-    pass_.token_nll(weights(false, false), input_of(i, t, context.bf16),
+    pass_.token_nll(weights(false, false), input_of(i, t, context, 0.0),
                     nll.mutable_data_ptr<float>());
     return nll;
 }

@@ -20,8 +20,9 @@ public:
         : model_(model), parameters_(parameters), pass_(model) {}
 
     /// True when these passes compute what the tensor operations of gpt2.cpp do: float32 parameters
-    /// on the CPU, plain causal attention without dropout.
-    bool can(const ForwardContext& context) const;
+    /// on the CPU, plain causal attention. token_nll has no dropout.
+    bool can_train() const;
+    bool can_score(const ForwardContext& context) const;
     /// Mean loss, and its gradients in .grad of every parameter: instead of what is there when
     /// `fresh`, else added to it. ids, targets [B, T].
     PassLoss loss_and_gradients(const at::Tensor& ids, const at::Tensor& targets,
@@ -32,6 +33,7 @@ public:
 
 private:
     ModelWeights weights(bool gradients, bool fresh);
+    double dropout(const ForwardContext& context) const;
 
     config::Model model_;
     std::vector<Parameter>& parameters_;

@@ -1,14 +1,10 @@
+#include "cpu/kernel_set.h"
 #include "device.h"
 #include "layers.h"
 
-#include "kernels/dropout_mask.h"
-#include "knlp/core/error.h"
-#include "knlp/core/host.h"
-#include "knlp/core/rng.h"
-
 #include <ATen/Parallel.h>
 
-#include <cmath>
+#include <algorithm>
 
 namespace knlp::model {
 
@@ -17,32 +13,10 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-kernels::DropoutMaskFn kernel() {
-    switch (isa()) {
-        case Isa::kAvx512:
-            return kernels::dropout_mask_avx512;
-        case Isa::kAvx2:
-            return kernels::dropout_mask_avx2;
-        case Isa::kScalar:
-            break;
-    }
-    return kernels::dropout_mask_scalar;
-}
-
-/// Numbers of a site as the kernel wants them. Rates are rounded to 1/65536; the scale belongs to
-/// the rounded rate, so the expectation is exact.
 kernels::DropoutMaskArgs arguments(const DropoutSite& site, int64_t first_line) {
-    KNLP_CHECK(site.rate >= 0 && site.rate < 1 && first_line >= 0);
-    const double threshold = std::min(std::nearbyint(site.rate * 65536.0), 65535.0);
-    const std::array<uint32_t, 2> key = Stream(site.seed, "dropout").key();
     kernels::DropoutMaskArgs a;
-    a.first_line = static_cast<uint64_t>(first_line);
-    a.key[0] = key[0];
-    a.key[1] = key[1];
-    a.site = static_cast<uint32_t>(site.site);
-    a.step = static_cast<uint32_t>(site.step);
-    a.threshold = static_cast<uint32_t>(threshold);
-    a.scale = static_cast<float>(65536.0 / (65536.0 - threshold));
+    static_cast<kernels::DropoutStream&>(a) = dropout_stream(site, first_line);
+    a.scale = dropout_scale(site);
     return a;
 }
 
@@ -51,7 +25,7 @@ at::Tensor on_cpu(const at::Tensor& x, const kernels::DropoutMaskArgs& shared) {
     at::Tensor y = at::empty_like(x, at::MemoryFormat::Contiguous);
     const float* from = x.const_data_ptr<float>();
     float* to = y.mutable_data_ptr<float>();
-    const kernels::DropoutMaskFn fill = kernel();
+    const kernels::DropoutMaskFn fill = kernel_set().dropout_mask;
     const int64_t grain = std::max<int64_t>(1, 16384 / width);
     at::parallel_for(0, lines, grain, [&](int64_t begin, int64_t end) {
         kernels::DropoutMaskArgs part = shared;

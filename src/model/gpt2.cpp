@@ -256,7 +256,7 @@ at::Tensor Gpt2::loss_and_gradients(const at::Tensor& ids, const at::Tensor& tar
                                     ForwardContext& context, double divisor) {
     State& s = *state_;
     const bool fresh = std::exchange(s.cleared, false);
-    if (s.cpu->can(context)) {
+    if (s.cpu->can_train()) {
         const PassLoss pass = s.cpu->loss_and_gradients(ids, targets, context, divisor, fresh);
         context.forward_s = pass.forward_s;
         return at::full({}, pass.loss, at::kDouble);
@@ -276,7 +276,7 @@ void Gpt2::clear_gradients() {
 at::Tensor Gpt2::token_nll(const at::Tensor& ids, const at::Tensor& targets,
                            ForwardContext& context) {
     at::NoGradGuard no_grad;
-    if (state_->cpu->can(context)) return state_->cpu->token_nll(ids, targets, context);
+    if (state_->cpu->can_score(context)) return state_->cpu->token_nll(ids, targets, context);
     const at::Tensor h = hidden(ids, context).reshape({-1, state_->model.d_model});
     return head_nll(h, *state_->head, targets, state_->head_options(context, 0))
         .view(targets.sizes());

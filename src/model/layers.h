@@ -1,5 +1,7 @@
 #pragma once
 
+#include "cpu/dropout_site.h"
+
 #include "knlp/config/model.h"
 #include "knlp/model/attention.h"
 #include "knlp/model/parameter.h"
@@ -39,14 +41,6 @@ struct LayerNorm {
 
 at::Tensor gelu(const at::Tensor& x, config::Gelu form);
 
-/// One dropout site of one forward pass: masks are a pure function of (seed, step, site, line,
-/// element), a line being one vector of the last dimension, numbered over the whole effective
-/// batch.
-struct DropoutSite {
-    uint64_t seed = 0;
-    int64_t step = 0, site = 0;
-    double rate = 0.0;
-};
 /// The next site of the pass.
 DropoutSite next_site(ForwardContext& context);
 

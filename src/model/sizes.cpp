@@ -59,7 +59,7 @@ int64_t activation_bytes(const config::Model& model, int64_t batch, int64_t leng
 
 int64_t pass_bytes(const config::Model& model, int64_t batch, int64_t length, bool bf16,
                    bool training, int64_t threads) {
-    if (!attention_type(model.attention).plain_causal || model.dropout > 0 ||
+    if (!attention_type(model.attention).plain_causal ||
         model.attention_backend == config::AttentionBackend::kReference)
         return 0;
     PassShape shape = pass_shape(model, batch, length, bf16, training, threads);

@@ -3,6 +3,7 @@
 #include "kernels/dropout_mask.h"
 #include "knlp/core/host.h"
 #include "knlp/core/rng.h"
+#include "tests/kernels/guarded.h"
 
 #include <gtest/gtest.h>
 
@@ -19,9 +20,11 @@ struct Backend {
     const char* name;
     Isa needs;
     DropoutMaskFn run;
+    DropoutBitsFn bits;
 };
-constexpr Backend kBackends[] = {{"avx2", Isa::kAvx2, dropout_mask_avx2},
-                                 {"avx512", Isa::kAvx512, dropout_mask_avx512}};
+constexpr Backend kBackends[] = {
+    {"avx2", Isa::kAvx2, dropout_mask_avx2, dropout_bits_avx2},
+    {"avx512", Isa::kAvx512, dropout_mask_avx512, dropout_bits_avx512}};
 
 std::vector<Backend> runnable() {
     std::vector<Backend> found;
@@ -47,6 +50,15 @@ std::vector<float> run(DropoutMaskFn fn, DropoutMaskArgs args, int64_t offset) {
     return y;
 }
 
+/// Numbers that use every field, with a carry into the high word from the second line on.
+DropoutStream some_stream(uint32_t threshold) {
+    return {.first_line = 0xFFFFFFFFull - 1,
+            .key = {0x12345678u, 0x9ABCDEF0u},
+            .site = 37,
+            .step = 0xFFFFFFF0u,
+            .threshold = threshold};
+}
+
 TEST(DropoutMask, EveryBackendGivesTheBitsOfScalar) {
     if (runnable().empty()) GTEST_SKIP() << "this CPU has no AVX2";
     for (const int64_t width : {1, 7, 8, 9, 15, 16, 17, 63, 64, 65, 127, 128, 129, 257, 1000})
@@ -56,13 +68,7 @@ TEST(DropoutMask, EveryBackendGivesTheBitsOfScalar) {
                     DropoutMaskArgs args;
                     args.lines = lines;
                     args.width = width;
-                    args.first_line =
-                        0xFFFFFFFFull - 1;  // the second line carries into the high word
-                    args.key[0] = 0x12345678u;
-                    args.key[1] = 0x9ABCDEF0u;
-                    args.site = 37;
-                    args.step = 0xFFFFFFF0u;
-                    args.threshold = threshold;
+                    static_cast<DropoutStream&>(args) = some_stream(threshold);
                     args.scale = 1.1111f;
                     const std::vector<float> wanted = run(dropout_mask_scalar, args, offset);
                     for (const Backend& backend : runnable()) {
@@ -73,6 +79,75 @@ TEST(DropoutMask, EveryBackendGivesTheBitsOfScalar) {
                             << " offset " << offset << " threshold " << threshold;
                     }
                 }
+}
+
+TEST(DropoutMask, AddsAndRoundsAsScalar) {
+    constexpr int64_t kLines = 3;
+    for (const int64_t width : {1, 8, 17, 63, 65, 130})
+        for (const bool low : {false, true}) {
+            const int64_t n = kLines * width;
+            const Storage type = low ? Storage::kBf16 : Storage::kF32;
+            Guarded x = Guarded::normal(Storage::kF32, n, 1, 0);
+            Guarded add = Guarded::normal(Storage::kF32, n, 3, 1);
+            Guarded wanted(type, n, 1);
+            const auto run_on = [&](DropoutMaskFn fn, Guarded& y) {
+                DropoutMaskArgs args;
+                static_cast<DropoutStream&>(args) = some_stream(30000);
+                args.x = x.f32();
+                args.add = add.f32();
+                args.y = low ? nullptr : y.f32();
+                args.low = low ? static_cast<uint16_t*>(y.data()) : nullptr;
+                args.lines = kLines;
+                args.width = width;
+                args.scale = 1.25f;
+                fn(args);
+            };
+            run_on(dropout_mask_scalar, wanted);
+            int64_t kept = 0;
+            for (int64_t i = 0; i < n; ++i) {
+                const float with = std::fma(x.at(i), 1.25f, add.at(i)), without = add.at(i);
+                const auto stored = [&](float v) { return low ? bf16_to_f32(f32_to_bf16(v)) : v; };
+                EXPECT_TRUE(wanted.at(i) == stored(with) || wanted.at(i) == stored(without)) << i;
+                kept += wanted.at(i) == stored(with);
+            }
+            EXPECT_TRUE(n < 8 || (kept > 0 && kept < n)) << kept << " of " << n;
+            for (const Backend& backend : runnable()) {
+                Guarded got(type, n, 1);
+                run_on(backend.run, got);
+                got.expect_canaries(backend.name);
+                EXPECT_TRUE(got.same_bits(wanted)) << backend.name << " width " << width;
+            }
+        }
+}
+
+TEST(DropoutBits, AreTheMask) {
+    std::vector<Backend> backends = runnable();
+    backends.push_back({"scalar", Isa::kScalar, dropout_mask_scalar, dropout_bits_scalar});
+    constexpr int64_t kLines = 3;
+    for (const Backend& backend : backends)
+        for (const int64_t words : {0, 1, 2, 3, 5}) {
+            const int64_t width = 64 * words;
+            std::vector<float> ones(static_cast<size_t>(kLines * width), 1.0f), mask = ones;
+            DropoutMaskArgs args;
+            static_cast<DropoutStream&>(args) = some_stream(6554);
+            args.x = ones.data();
+            args.y = mask.data();
+            args.lines = kLines;
+            args.width = width;
+            dropout_mask_scalar(args);
+            constexpr uint64_t kCanary = 0xA5A5A5A5A5A5A5A5u;
+            std::vector<uint64_t> keep(static_cast<size_t>(kLines * words) + 1, kCanary);
+            DropoutBitsArgs bits;
+            static_cast<DropoutStream&>(bits) = some_stream(6554);
+            bits.keep = keep.data();
+            bits.lines = kLines;
+            bits.words = words;
+            backend.bits(bits);
+            for (size_t e = 0; e < mask.size(); ++e)
+                ASSERT_EQ((keep[e / 64] >> (e % 64)) & 1u, mask[e] != 0.0f ? 1u : 0u)
+                    << backend.name << " " << e;
+            EXPECT_EQ(keep.back(), kCanary) << backend.name;
+        }
 }
 
 TEST(DropoutMask, ScalarFollowsThePhiloxLayoutOfItsHeader) {

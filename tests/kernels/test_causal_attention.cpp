@@ -87,6 +87,7 @@ struct Shape {
     int64_t offset = 0;  // values before the first row, so that nothing is aligned
     Storage type = Storage::kF32;
     float spread = 1.0f;
+    bool drop = false;  // a third of the weights
 
     int64_t width() const { return n_head * d_head; }
     int64_t qkv_stride() const { return 3 * width() + gap; }
@@ -94,7 +95,7 @@ struct Shape {
     std::string text() const {
         return "B" + std::to_string(batch) + " H" + std::to_string(n_head) + " T" +
                std::to_string(t) + " D" + std::to_string(d_head) +
-               (type == Storage::kBf16 ? " bf16" : "");
+               (type == Storage::kBf16 ? " bf16" : "") + (drop ? " dropout" : "");
     }
 };
 
@@ -103,6 +104,7 @@ struct Problem {
     Shape shape;
     Values qkv, y, dy, dqkv;
     std::vector<float> lse;
+    std::vector<uint64_t> keep;  // of every pair, words_a_pair() each
     CausalAttentionArgs args;
 
     explicit Problem(const Shape& s) : shape(s) {
@@ -118,6 +120,7 @@ struct Problem {
             qkv.set(i, s.spread * std::sin(0.7311f * static_cast<float>(i % 9973) + 0.1f));
         for (size_t i = 0; i < rows * static_cast<size_t>(s.y_stride()) + extra; ++i)
             dy.set(i, std::cos(0.5171f * static_cast<float>(i % 7919)));
+        if (s.drop) draw_masks();
         bind();
     }
     void bind() {
@@ -141,6 +144,28 @@ struct Problem {
         args.type = s.type;
     }
     int64_t pairs() const { return shape.batch * shape.n_head; }
+    int64_t blocks() const { return (shape.t + 63) / 64; }
+    int64_t words_a_pair() const { return blocks() * blocks() * 64; }
+    /// What weight (i, j) of a pair is multiplied by.
+    double kept(int64_t pair, int64_t i, int64_t j) const {
+        if (!shape.drop) return 1.0;
+        const int64_t word = pair * words_a_pair() + i / 64 * blocks() * 64 + j;
+        return (keep[static_cast<size_t>(word)] >> (i % 64)) & 1u ? 1.5 : 0.0;
+    }
+
+private:
+    void draw_masks() {
+        args.keep_scale = 1.5f;
+        keep.assign(static_cast<size_t>(words_a_pair() * pairs()), 0);
+        uint64_t state = 88172645463325252u;  // xorshift64 (Marsaglia, 2003)
+        for (uint64_t& word : keep)
+            for (int bit = 0; bit < 64; ++bit) {
+                state ^= state << 13;
+                state ^= state >> 7;
+                state ^= state << 17;
+                word |= uint64_t{state % 3 != 0} << bit;
+            }
+    }
 };
 
 /// A workspace with a canary behind it, filled with NaN: nothing may be read before it is written.
@@ -167,7 +192,12 @@ private:
 
 void run(CausalAttentionFn fn, Problem& problem, int64_t first, int64_t last) {
     Workspace workspace(causal_attention_workspace_bytes(problem.args));
-    fn(problem.args, first, last, workspace.data());
+    CausalAttentionArgs args = problem.args;
+    if (problem.keep.empty()) fn(args, first, last, workspace.data());
+    for (int64_t pair = first; pair < last && !problem.keep.empty(); ++pair) {
+        args.keep = problem.keep.data() + pair * problem.words_a_pair();
+        fn(args, pair, pair + 1, workspace.data());
+    }
     EXPECT_TRUE(workspace.canary_lives()) << problem.shape.text();
 }
 
@@ -203,11 +233,13 @@ double largest_value(const Values& a, const Shape& s, int64_t stride, int64_t wi
 
 /// The formula in double, on one pair: y [t, d] and lse [t] from q, k, v [t, d].
 struct Reference {
-    int64_t t, d;
+    const Problem& problem;
+    int64_t pair, t, d;
     double scale;
     std::vector<double> q, k, v;
 
-    Reference(const Problem& p, int64_t pair) : t(p.shape.t), d(p.shape.d_head) {
+    Reference(const Problem& p, int64_t which)
+        : problem(p), pair(which), t(p.shape.t), d(p.shape.d_head) {
         const Shape& s = p.shape;
         scale = static_cast<double>(p.args.softmax_scale);
         for (auto* part : {&q, &k, &v}) {
@@ -231,7 +263,7 @@ struct Reference {
                 sum += weight;
                 for (int64_t e = 0; e < d; ++e)
                     out[static_cast<size_t>(i * d + e)] +=
-                        weight * v[static_cast<size_t>(j * d + e)];
+                        weight * problem.kept(pair, i, j) * v[static_cast<size_t>(j * d + e)];
             }
             for (int64_t e = 0; e < d; ++e) out[static_cast<size_t>(i * d + e)] /= sum;
             if (lse != nullptr) lse->push_back(std::log(sum));
@@ -246,8 +278,8 @@ struct Reference {
     }
 };
 
-TEST(CausalAttention, ScalarForwardIsTheFormula) {
-    Problem p({.batch = 2, .n_head = 3, .t = 9, .d_head = 5, .gap = 3, .offset = 1});
+void expect_formula(const Shape& shape) {
+    Problem p(shape);
     run(kScalar.forward, p, 0, p.pairs());
     for (int64_t pair = 0; pair < p.pairs(); ++pair) {
         std::vector<double> lse;
@@ -264,8 +296,15 @@ TEST(CausalAttention, ScalarForwardIsTheFormula) {
     }
 }
 
-TEST(CausalAttention, ScalarBackwardIsTheSlopeOfTheFormula) {
-    Problem p({.batch = 1, .n_head = 2, .t = 7, .d_head = 4, .gap = 2});
+TEST(CausalAttention, ScalarForwardIsTheFormula) {
+    Shape shape = {.batch = 2, .n_head = 3, .t = 9, .d_head = 5, .gap = 3, .offset = 1};
+    expect_formula(shape);
+    shape.drop = true;
+    expect_formula(shape);
+}
+
+void expect_slope(const Shape& shape) {
+    Problem p(shape);
     run(kScalar.forward, p, 0, 2);
     run(kScalar.backward, p, 0, 2);
     for (int64_t pair = 0; pair < 2; ++pair) {
@@ -294,6 +333,13 @@ TEST(CausalAttention, ScalarBackwardIsTheSlopeOfTheFormula) {
     }
 }
 
+TEST(CausalAttention, ScalarBackwardIsTheSlopeOfTheFormula) {
+    Shape shape = {.batch = 1, .n_head = 2, .t = 7, .d_head = 4, .gap = 2};
+    expect_slope(shape);
+    shape.drop = true;
+    expect_slope(shape);
+}
+
 std::vector<Shape> awkward_shapes() {
     std::vector<Shape> shapes;
     for (const int64_t t : {1, 2, 15, 16, 17, 63, 64, 65, 130})
@@ -305,6 +351,9 @@ std::vector<Shape> awkward_shapes() {
     shapes.push_back({.batch = 1, .n_head = 1, .t = 333, .d_head = 32});
     // Scores of some hundreds: the largest has to be subtracted before exp.
     shapes.push_back({.batch = 1, .n_head = 1, .t = 100, .d_head = 32, .spread = 12.0f});
+    for (const int64_t t : {1, 9, 64, 65, 100, 150})
+        shapes.push_back(
+            {.batch = 2, .n_head = 2, .t = t, .d_head = 24, .offset = 1, .drop = true});
     return shapes;
 }
 

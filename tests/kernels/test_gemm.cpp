@@ -287,6 +287,36 @@ TEST(Gemm, LongSumsOfBfloat16ResultsAreKeptInFloat32) {
         if (variant.c == kBf16) compare({15, 18, 3081}, variant, true, false, 1);
 }
 
+double gelu(double x, bool tanh) {
+    if (!tanh) return 0.5 * x * std::erfc(-x / std::sqrt(2.0));
+    return 0.5 * x *
+           (1.0 + std::tanh(std::sqrt(2.0 / std::acos(-1.0)) * (x + 0.044715 * x * x * x)));
+}
+
+TEST(Gemm, ScalarGeluIsTheFormulaAndItsGradientTheSlope) {
+    for (const bool tanh : {true, false})
+        for (float x = -6.0f; x < 6.0f; x += 0.37f) {
+            const float one = 1.0f, three = 3.0f;
+            float pre = 0.0f, y = 0.0f, dx = 0.0f, post = 0.0f;
+            GemmArgs args{.a = &x, .b = &one, .c = &y, .lda = 1, .ldb = 1, .ldc = 1};
+            args.m = args.n = args.k = 1;
+            args.epilogue = tanh ? kGeluTanh : kGeluErf;
+            args.pre = &pre;
+            gemm_scalar(args, 0, 1, nullptr);
+            EXPECT_EQ(pre, x);
+            EXPECT_NEAR(y, gelu(x, tanh), 1e-7 * (1.0 + std::abs(x)));
+            args.a = &three;  // the gradient that comes in
+            args.c = &dx;
+            args.epilogue = tanh ? kGeluTanhGrad : kGeluErfGrad;
+            args.post = &post;
+            gemm_scalar(args, 0, 1, nullptr);
+            constexpr double kStep = 1e-5;
+            const double slope = (gelu(x + kStep, tanh) - gelu(x - kStep, tanh)) / (2 * kStep);
+            EXPECT_NEAR(dx, 3.0 * slope, 5e-7) << x;
+            EXPECT_EQ(post, y);
+        }
+}
+
 TEST(Gemm, BeginsAnywhere) {
     for (const Backend& backend : runnable()) {
         std::vector<float> a(40 * 40, 0.5f), b(40 * 40, 2.0f), c(40 * 40 + 3, -7.0f);

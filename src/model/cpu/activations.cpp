@@ -70,6 +70,7 @@ PassShape pass_shape(const config::Model& model, int64_t batch, int64_t length, 
             .chunk = chunk_rows(model, batch * length),
             .parts = parts,
             .training = training,
+            .dropout = training && model.dropout > 0,
             .type = bf16 ? Storage::kBf16 : Storage::kF32};
 }
 
@@ -112,6 +113,10 @@ Activations lay_out(const PassShape& s, std::byte* base, int64_t& bytes) {
         all.d_wide = cursor.values(rows * 4 * c, s.type);
         all.d_qkv = cursor.values(rows * 3 * c, s.type);
         all.d_narrow = cursor.values(rows * c, s.type);
+        if (s.dropout) {
+            all.d_proj = cursor.values(rows * c, s.type);
+            all.d_join = cursor.values(rows * c, s.type);
+        }
     }
     const int64_t end = cursor.at();
     // Alone, a thread may have reached the head while another is still in the blocks.

@@ -20,7 +20,8 @@ struct PassShape {
     int64_t chunk = 0;  // rows of logits at once
     int64_t parts = 1;  // threads
     bool training = false;
-    bool alone = false;  // every thread goes through the pass with its own sequences, not waiting
+    bool dropout = false;  // only while training
+    bool alone = false;    // every thread goes through the pass with its own sequences, not waiting
     kernels::Storage type = kernels::Storage::kF32;  // of products and what they read and write
     int64_t rows() const { return batch * length; }
     bool operator==(const PassShape&) const = default;
@@ -52,9 +53,11 @@ struct Activations {
     void* d_wide = nullptr;                     // [R, 4C] of type
     void* d_qkv = nullptr;                      // [R, 3C] of type
     void* d_narrow = nullptr;                   // [R, C] of type
+    // With dropout: the stream's gradient at out and x_mid as it enters proj and join.
+    void *d_proj = nullptr, *d_join = nullptr;  // [R, C] of type
     float* dx[3] = {};                          // [R, C]: gradient of the residual stream, in turns
     float* norm_sums = nullptr;                 // [4, parts, C]: of weights and biases of two norms
-    // Head; without `alone` it shares the memory of wide .. d_narrow, needed at other times.
+    // Head; without `alone` it shares the memory of wide .. d_join, needed at other times.
     float* logits = nullptr;   // [chunk, columns]
     void* d_logits = nullptr;  // [chunk, columns] bfloat16, or null: in place of the logits
     float *share = nullptr, *nll = nullptr;  // [R]

@@ -25,6 +25,9 @@ constexpr Place kWeight = {ProductSite::kBlock, ProductKind::kWeight};
 
 constexpr int64_t kColumnUnit = 16;  // floats of a cache line
 
+// Dropout sites of a block after that of its attention.
+constexpr int64_t kJoinSite = 1, kProjSite = 2;
+
 double value_bytes(Storage type) {
     return type == Storage::kF32 ? 4.0 : 2.0;
 }
@@ -64,17 +67,43 @@ double stream_bytes(const PassShape& s, double bytes_a_value) {
     return static_cast<double>(s.rows() * s.d_model) * bytes_a_value;
 }
 
+/// One direction of attention; every pair with its own mask where there is dropout.
+void attention(Chain& chain, const BlockPass& pass, const Label& what,
+               kernels::CausalAttentionFn KernelSet::*direction,
+               const kernels::CausalAttentionArgs& args) {
+    const int64_t workspace = kernels::causal_attention_workspace_bytes(args);
+    const int64_t pairs = args.batch * args.n_head, t = args.t;
+    if (!pass.shape.dropout)
+        return chain.range(
+            what, pairs, 1,
+            [=](const Piece& p) { (kernel_set().*direction)(args, p.first, p.last, p.scratch); },
+            workspace);
+    const kernels::DropoutStream stream =
+        dropout_stream(pass.dropout, pass.first_row * args.n_head * t);
+    const float scale = dropout_scale(pass.dropout);
+    chain.range(
+        what, pairs, 1,
+        [=](const Piece& p) {
+            auto* const keep = reinterpret_cast<uint64_t*>(p.scratch + workspace);
+            kernels::CausalAttentionArgs own = args;
+            own.keep = keep;
+            own.keep_scale = scale;
+            for (int64_t pair = p.first; pair < p.last; ++pair) {
+                kernels::DropoutStream lines = stream;
+                lines.first_line += static_cast<uint64_t>(pair * t);
+                make_keep(lines, t, keep, keep + keep_words(t));
+                (kernel_set().*direction)(own, pair, pair + 1, p.scratch);
+            }
+        },
+        workspace + 8 * (keep_words(t) + keep_scratch_words(t)));
+}
+
 void attention_forward(Chain& chain, const BlockPass& pass, const BlockActivations& block) {
     const PassShape& s = pass.shape;
-    const kernels::CausalAttentionArgs args = attention_args(s, block);
-    chain.range(
-        label(Group::kAttention, "attention", attention_flops(s),
-              stream_bytes(s, 4 * value_bytes(s.type))),
-        s.batch * s.n_head, 1,
-        [args](const Piece& p) {
-            kernel_set().attention_forward(args, p.first, p.last, p.scratch);
-        },
-        kernels::causal_attention_workspace_bytes(args));
+    attention(chain, pass,
+              label(Group::kAttention, "attention", attention_flops(s),
+                    stream_bytes(s, 4 * value_bytes(s.type))),
+              &KernelSet::attention_forward, attention_args(s, block));
 }
 
 /// From dy in d_narrow to d_qkv. 5 products, two of which make the probabilities again.
@@ -87,19 +116,39 @@ void attention_backward(Chain& chain, const BlockPass& pass, const BlockActivati
     args.dq = d_qkv;
     args.dk = d_qkv + s.d_model * bytes;
     args.dv = d_qkv + 2 * s.d_model * bytes;
-    chain.range(
-        label(Group::kAttention, "attention backward", 2.5 * attention_flops(s),
-              stream_bytes(s, 8 * value_bytes(s.type))),
-        s.batch * s.n_head, 1,
-        [args](const Piece& p) {
-            kernel_set().attention_backward(args, p.first, p.last, p.scratch);
-        },
-        kernels::causal_attention_workspace_bytes(args));
+    attention(chain, pass,
+              label(Group::kAttention, "attention backward", 2.5 * attention_flops(s),
+                    stream_bytes(s, 8 * value_bytes(s.type))),
+              &KernelSet::attention_backward, args);
+}
+
+/// c = residual + the layer's output, what of it survives where there is dropout.
+void add_product(Chain& chain, const BlockPass& pass, const char* name, GemmArgs product,
+                 const float* residual, int64_t site) {
+    if (!pass.shape.dropout) {
+        product.epilogue = GemmEpilogue::kResidual;
+        product.residual = residual;
+        return chain.product(kForward, name, product);
+    }
+    chain.product(kForward, name, product);
+    auto* const y = static_cast<float*>(product.c);
+    drop_rows(chain, pass, site, {.x = y, .add = residual, .y = y});
+}
+
+/// The stream's gradient as it enters a layer that added to the stream.
+struct Entering {
+    const void* dy;
+    Storage type;
+};
+Entering entering(const BlockPass& pass, const float* dx, const void* dropped) {
+    if (pass.shape.dropout) return {dropped, pass.shape.type};
+    return {dx, Storage::kF32};
 }
 
 /// Gradients of matrix and bias from dy [R, out] of dy_type and x [R, in].
 void linear_gradients(Chain& chain, const PassShape& s, const char* name,
-                      const LinearWeights& layer, const void* dy, Storage dy_type, const void* x) {
+                      const LinearWeights& layer, const Entering& in, const void* x) {
+    const auto [dy, dy_type] = in;
     GemmArgs product = weight_product(layer, dy, x, s.rows(), s.type);
     product.a_type = dy_type;
     chain.product(kWeight, name, product);
@@ -234,6 +283,32 @@ void norm_weight_gradients(Chain& chain, const BlockPass& pass, const NormWeight
     }
 }
 
+void drop_rows(Chain& chain, const BlockPass& pass, int64_t site, const DropRows& d) {
+    const PassShape& s = pass.shape;
+    const int64_t c = s.d_model;
+    DropoutSite own = pass.dropout;
+    own.site += site;
+    kernels::DropoutMaskArgs args;
+    static_cast<kernels::DropoutStream&>(args) = dropout_stream(own, pass.first_row * s.length);
+    args.scale = dropout_scale(own);
+    args.width = c;
+    const double bytes = 4.0 + (d.add != nullptr ? 4.0 : 0.0) + value_bytes(d.type);
+    chain.range(label(Group::kNorm, "dropout", stream_bytes(s, 1), stream_bytes(s, bytes)),
+                s.rows(), 1, [args, d, c](const Piece& p) {
+                    kernels::DropoutMaskArgs part = args;
+                    const int64_t at = p.first * c;
+                    part.x = d.x + at;
+                    if (d.add != nullptr) part.add = d.add + at;
+                    if (d.type == Storage::kF32)
+                        part.y = static_cast<float*>(d.y) + at;
+                    else
+                        part.low = static_cast<uint16_t*>(d.y) + at;
+                    part.lines = p.last - p.first;
+                    part.first_line += static_cast<uint64_t>(p.first);
+                    kernel_set().dropout_mask(part);
+                });
+}
+
 void block_forward(Chain& chain, const BlockPass& pass, const BlockWeights& w,
                    const BlockActivations& block) {
     const PassShape& s = pass.shape;
@@ -243,10 +318,9 @@ void block_forward(Chain& chain, const BlockPass& pass, const BlockWeights& w,
     qkv.c_type = s.type;
     chain.product(kForward, "qkv", qkv);
     attention_forward(chain, pass, block);
-    GemmArgs join = forward_product(w.join, block.y, block.x_mid, s.rows(), s.type);
-    join.epilogue = GemmEpilogue::kResidual;
-    join.residual = block.x;
-    chain.product(kForward, "join", join);
+    add_product(chain, pass, "join",
+                forward_product(w.join, block.y, block.x_mid, s.rows(), s.type), block.x,
+                kJoinSite);
 
     norm_forward(chain, pass, w.ln_2, block.x_mid, b.norm_2, block.mean_2, block.rstd_2);
     GemmArgs fc = forward_product(w.fc, b.norm_2, b.wide, s.rows(), s.type);
@@ -254,10 +328,8 @@ void block_forward(Chain& chain, const BlockPass& pass, const BlockWeights& w,
     fc.epilogue = pass.gelu_tanh ? GemmEpilogue::kGeluTanh : GemmEpilogue::kGeluErf;
     fc.pre = block.pre;
     chain.product(kForward, "fc", fc);
-    GemmArgs proj = forward_product(w.proj, b.wide, block.out, s.rows(), s.type);
-    proj.epilogue = GemmEpilogue::kResidual;
-    proj.residual = block.x_mid;
-    chain.product(kForward, "proj", proj);
+    add_product(chain, pass, "proj", forward_product(w.proj, b.wide, block.out, s.rows(), s.type),
+                block.x_mid, kProjSite);
 }
 
 void block_backward(Chain& chain, const BlockPass& pass, const BlockWeights& w,
@@ -265,8 +337,10 @@ void block_backward(Chain& chain, const BlockPass& pass, const BlockWeights& w,
     const PassShape& s = pass.shape;
     const Activations& b = pass.buffers;
     // Through proj and GELU, whose output comes back in `wide`.
-    GemmArgs proj = input_product(w.proj, dx[0], b.d_wide, s.rows(), s.type);
-    proj.a_type = Storage::kF32;
+    if (s.dropout) drop_rows(chain, pass, kProjSite, {.x = dx[0], .y = b.d_proj, .type = s.type});
+    const Entering in_proj = entering(pass, dx[0], b.d_proj);
+    GemmArgs proj = input_product(w.proj, in_proj.dy, b.d_wide, s.rows(), s.type);
+    proj.a_type = in_proj.type;
     proj.c_type = proj.aux_type = s.type;
     proj.epilogue = pass.gelu_tanh ? GemmEpilogue::kGeluTanhGrad : GemmEpilogue::kGeluErfGrad;
     proj.pre = block.pre;
@@ -286,8 +360,10 @@ void block_backward(Chain& chain, const BlockPass& pass, const BlockWeights& w,
                    .y = b.norm_2,
                    .slot = 1});
 
-    GemmArgs join = input_product(w.join, dx[1], b.d_narrow, s.rows(), s.type);
-    join.a_type = Storage::kF32;
+    if (s.dropout) drop_rows(chain, pass, kJoinSite, {.x = dx[1], .y = b.d_join, .type = s.type});
+    const Entering in_join = entering(pass, dx[1], b.d_join);
+    GemmArgs join = input_product(w.join, in_join.dy, b.d_narrow, s.rows(), s.type);
+    join.a_type = in_join.type;
     join.c_type = s.type;
     chain.product(kInput, "join", join);
     attention_backward(chain, pass, block);
@@ -310,10 +386,10 @@ void block_weight_gradients(Chain& chain, const BlockPass& pass, const BlockWeig
                             const BlockActivations& block, float* const dx[3]) {
     const PassShape& s = pass.shape;
     const Activations& b = pass.buffers;
-    linear_gradients(chain, s, "proj", w.proj, dx[0], Storage::kF32, b.wide);
-    linear_gradients(chain, s, "fc", w.fc, b.d_wide, s.type, b.norm_2);
-    linear_gradients(chain, s, "join", w.join, dx[1], Storage::kF32, block.y);
-    linear_gradients(chain, s, "qkv", w.qkv, b.d_qkv, s.type, b.norm_1);
+    linear_gradients(chain, s, "proj", w.proj, entering(pass, dx[0], b.d_proj), b.wide);
+    linear_gradients(chain, s, "fc", w.fc, {b.d_wide, s.type}, b.norm_2);
+    linear_gradients(chain, s, "join", w.join, entering(pass, dx[1], b.d_join), block.y);
+    linear_gradients(chain, s, "qkv", w.qkv, {b.d_qkv, s.type}, b.norm_1);
     norm_weight_gradients(chain, pass, w.ln_1, 0);
     norm_weight_gradients(chain, pass, w.ln_2, 1);
 }

@@ -2,6 +2,7 @@
 
 #include "activations.h"
 #include "chain.h"
+#include "dropout_site.h"
 
 namespace knlp::model {
 
@@ -26,15 +27,18 @@ struct BlockWeights {
     LinearWeights fc, proj;
 };
 
-/// What all blocks of a pass have in common.
+/// What all blocks of a pass have in common, and the block's place in it.
 struct BlockPass {
     const PassShape& shape;
     const Activations& buffers;
     float epsilon = 1e-5f;
     bool gelu_tanh = true;
+    DropoutSite dropout;    // that of the block's attention; rate 0 without PassShape::dropout
+    int64_t first_row = 0;  // number of sequence 0 in the effective batch
 };
 
-/// x_mid = x + join(attention(qkv(ln_1(x)))); out = x_mid + proj(gelu(fc(ln_2(x_mid)))).
+/// x_mid = x + join(attention(qkv(ln_1(x)))); out = x_mid + proj(gelu(fc(ln_2(x_mid)))). With
+/// dropout: of the attention's probabilities and of what join and proj add.
 void block_forward(Chain& chain, const BlockPass& pass, const BlockWeights& weights,
                    const BlockActivations& block);
 
@@ -67,6 +71,16 @@ void norm_backward(Chain& chain, const BlockPass& pass, const NormWeights& weigh
                    const NormBackward& n);
 void norm_weight_gradients(Chain& chain, const BlockPass& pass, const NormWeights& weights,
                            int64_t slot);
+
+/// What dropout site `site` keeps of x [R, C], scaled, to y of `type`; with `add` added to that. y
+/// may be x or add where it is float32.
+struct DropRows {
+    const float* x = nullptr;
+    const float* add = nullptr;
+    void* y = nullptr;
+    kernels::Storage type = kernels::Storage::kF32;
+};
+void drop_rows(Chain& chain, const BlockPass& pass, int64_t site, const DropRows& d);
 
 /// Arguments of the three products of a layer on `rows` rows; types and epilogue are as for float32
 /// until the caller changes them.

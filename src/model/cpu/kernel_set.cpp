@@ -17,7 +17,9 @@ constexpr KernelSet kScalarSet = {gemm_scalar,
                                   cross_entropy_scalar,
                                   column_sum_scalar,
                                   embedding_forward_scalar,
-                                  embedding_backward_scalar};
+                                  embedding_backward_scalar,
+                                  dropout_mask_scalar,
+                                  dropout_bits_scalar};
 constexpr KernelSet kAvx2Set = {gemm_avx2,
                                 gemm_avx2,
                                 layer_norm_forward_avx2,
@@ -27,7 +29,9 @@ constexpr KernelSet kAvx2Set = {gemm_avx2,
                                 cross_entropy_avx2,
                                 column_sum_avx2,
                                 embedding_forward_avx2,
-                                embedding_backward_avx2};
+                                embedding_backward_avx2,
+                                dropout_mask_avx2,
+                                dropout_bits_avx2};
 
 KernelSet avx512_set() {
     return {
@@ -41,7 +45,9 @@ KernelSet avx512_set() {
         cross_entropy_avx512,
         column_sum_avx512,
         embedding_forward_avx512,
-        embedding_backward_avx512};
+        embedding_backward_avx512,
+        dropout_mask_avx512,
+        dropout_bits_avx512};
 }
 
 }  // namespace

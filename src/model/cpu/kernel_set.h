@@ -2,6 +2,7 @@
 
 #include "kernels/causal_attention.h"
 #include "kernels/cross_entropy.h"
+#include "kernels/dropout_mask.h"
 #include "kernels/elementwise.h"
 #include "kernels/gemm.h"
 #include "kernels/layer_norm.h"
@@ -17,6 +18,8 @@ struct KernelSet {
     kernels::CrossEntropyFn cross_entropy;
     kernels::ColumnSumFn column_sum;
     kernels::EmbeddingFn embedding_forward, embedding_backward;
+    kernels::DropoutMaskFn dropout_mask;
+    kernels::DropoutBitsFn dropout_bits;
 };
 
 /// Those of isa(), as it is now.

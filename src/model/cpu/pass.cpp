@@ -21,6 +21,8 @@ using profile::Group;
 namespace {
 
 constexpr int64_t kColumnUnit = 16;
+constexpr int64_t kSitesOfBlock = 3;    // of dropout: attention, join, proj
+constexpr int64_t kEmbeddingSite = -1;  // from the first of block 0
 
 void check_ids(const int64_t* ids, int64_t count, int64_t lowest, int64_t vocab_size,
                const char* what) {
@@ -42,11 +44,15 @@ bool rows_are_native() {
 
 }  // namespace
 
-BlockPass CpuPass::block_pass() const {
+BlockPass CpuPass::block_pass(const PassInput& input, size_t layer) const {
+    DropoutSite dropout = input.dropout;
+    dropout.site += 1 + kSitesOfBlock * static_cast<int64_t>(layer);
     return {.shape = shape_,
             .buffers = buffers_,
             .epsilon = static_cast<float>(model_.layer_norm_epsilon),
-            .gelu_tanh = model_.gelu == config::Gelu::kTanh};
+            .gelu_tanh = model_.gelu == config::Gelu::kTanh,
+            .dropout = dropout,
+            .first_row = input.first_row};
 }
 
 Chain CpuPass::rows_chain() const {
@@ -60,6 +66,7 @@ void CpuPass::prepare(const PassInput& input, bool training) {
     check_ids(input.targets, rows, -1, model_.vocab_size, "target");
     PassShape shape = pass_shape(model_, input.batch, input.length, input.bf16, training,
                                  std::min(part_count(), rows));
+    shape.dropout = training && input.dropout.rate > 0;
     shape.alone = shape.d_model <= kWidestAlone && shape.batch % shape.parts == 0 &&
                   shape.chunk == shape.rows() && rows_are_native();
     if (shape == shape_ && arena_.data() != nullptr) return;
@@ -71,7 +78,7 @@ void CpuPass::prepare(const PassInput& input, bool training) {
 }
 
 void CpuPass::forward(Chain& chain, const ModelWeights& weights, const PassInput& input) {
-    const BlockPass pass = block_pass();
+    const BlockPass pass = block_pass(input);
     kernels::EmbeddingArgs embedding;
     embedding.ids = input.ids;
     embedding.wte = weights.wte.value;
@@ -85,8 +92,10 @@ void CpuPass::forward(Chain& chain, const ModelWeights& weights, const PassInput
                 1, [embedding](const Piece& p) {
                     kernel_set().embedding_forward(embedding, p.first, p.last);
                 });
+    if (shape_.dropout)
+        drop_rows(chain, pass, kEmbeddingSite, {.x = embedding.x, .y = embedding.x});
     for (size_t l = 0; l < weights.blocks.size(); ++l)
-        block_forward(chain, pass, weights.blocks[l], buffers_.blocks[l]);
+        block_forward(chain, block_pass(input, l), weights.blocks[l], buffers_.blocks[l]);
     norm_forward(chain, pass, weights.ln_f, buffers_.x_last, buffers_.norm_1, buffers_.mean_last,
                  buffers_.rstd_last);
 }
@@ -163,7 +172,7 @@ PassLoss CpuPass::loss_and_gradients(const ModelWeights& weights, const PassInpu
 }
 
 void CpuPass::backward(const ModelWeights& weights, const PassInput& input) {
-    const BlockPass pass = block_pass();
+    const BlockPass pass = block_pass(input);
     float* dx[3] = {buffers_.dx[0], buffers_.dx[1], buffers_.dx[2]};
     {
         Chain chain(Sharing::kIndependent, shape_.batch, shape_.parts);
@@ -182,13 +191,16 @@ void CpuPass::backward(const ModelWeights& weights, const PassInput& input) {
         norm_weight_gradients(shared, pass, weights.ln_f, 0);
     }
     for (size_t l = weights.blocks.size(); l-- > 0;) {
-        block_backward(chain, pass, weights.blocks[l], buffers_.blocks[l], dx);
+        const BlockPass own = block_pass(input, l);
+        block_backward(chain, own, weights.blocks[l], buffers_.blocks[l], dx);
         chain.run();
         Chain shared(Sharing::kIndependent, shape_.batch, shape_.parts);
-        block_weight_gradients(shared, pass, weights.blocks[l], buffers_.blocks[l], dx);
+        block_weight_gradients(shared, own, weights.blocks[l], buffers_.blocks[l], dx);
         shared.run();
         std::rotate(dx, dx + 2, dx + 3);  // its input's gradient is the next one's output's
     }
+    if (shape_.dropout) drop_rows(chain, pass, kEmbeddingSite, {.x = dx[0], .y = dx[0]});
+    chain.run();
     embedding_backward(weights, input, dx[0]);
 }
 

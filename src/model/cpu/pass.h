@@ -2,6 +2,7 @@
 
 #include "block.h"
 #include "buffer.h"
+#include "dropout_site.h"
 
 #include "knlp/config/model.h"
 
@@ -24,6 +25,8 @@ struct PassInput {
     const int64_t* targets = nullptr;  // [batch, length], -1 for none
     int64_t batch = 0, length = 0;
     bool bf16 = false;
+    DropoutSite dropout;    // the pass's first, that of the embedding; rate 0: none
+    int64_t first_row = 0;  // number of sequence 0 in the effective batch
 };
 
 struct PassLoss {
@@ -52,7 +55,7 @@ private:
     void head_weight(Chain& chain, const ModelWeights& weights, int64_t first, int64_t rows);
     void backward(const ModelWeights& weights, const PassInput& input);
     void embedding_backward(const ModelWeights& weights, const PassInput& input, const float* dx);
-    BlockPass block_pass() const;
+    BlockPass block_pass(const PassInput& input, size_t layer = 0) const;
     Chain rows_chain() const;
 
     config::Model model_;
