@@ -201,26 +201,36 @@ constexpr int64_t kChunk = 64;      // slots between two corrections of the runn
 constexpr int64_t kHeadGroup = 16;  // heads that share a pass over the slots
 // Slots that meet a loaded piece of q or y, while the next ones are asked for.
 constexpr int64_t kTogether = 4;
-constexpr int64_t kSlotsAhead = 8192;  // bytes of whole rows asked for before their use, at least
+constexpr int64_t kSlotsAhead = 8192;  // bytes of keys or values asked for before use, at least
 
-/// At values [at, at + a vector) of a slot's part of a pass over kSlots of them: asks for a share
-/// of the kSlots that follow. Whole rows of the cache are asked for in the order of memory, which
-/// the hardware's own reading ahead follows; parts of rows, slot by slot.
-template <class V, class W, int kSlots>
-[[gnu::always_inline]] inline void fetch_slots(const W* rows, int64_t stride, bool whole,
-                                               int64_t at) {
-    constexpr int64_t line = 64 / static_cast<int64_t>(sizeof(W)), step = kSlots * V::kLanes;
-    constexpr int64_t least = kSlotsAhead / static_cast<int64_t>(sizeof(W));
-    if (!whole) {
-#pragma GCC unroll 4
-        for (int s = 0; s < kSlots; ++s) fetch<V>(rows + (kSlots + s) * stride, at);
-        return;
+/// Asks, while kSlots slots are worked on, for as many that come later: in the order of memory,
+/// which the hardware's own reading ahead follows.
+template <class W, int kSlots>
+struct Ahead {
+    const W* next;            // slot that is asked for
+    int64_t run, stride, at;  // values of a slot that are read, and between slots; next's part
+
+    Ahead(const W* rows, int64_t read, int64_t distance)
+        : next(rows), run(read), stride(distance), at(0) {
+        const int64_t least = kSlotsAhead / static_cast<int64_t>(sizeof(W));
+        const int64_t slots = (least + run - 1) / run;
+        next += (slots > kSlots ? slots : kSlots) * stride;
     }
-    const W* next = rows + (kSlots * stride > least ? kSlots * stride : least) + kSlots * at;
+    /// A vector of the slots being worked on, i values into their present heads.
+    template <class V>
+    [[gnu::always_inline]] void ask(int64_t i) const {
+        constexpr int64_t line = 64 / static_cast<int64_t>(sizeof(W)), step = kSlots * V::kLanes;
+        const int64_t from = at + kSlots * i;
+        const W* values = next + from + (from >= run ? stride - run : 0);
 #pragma GCC unroll 8
-    for (int64_t i = 0; i < step; i += line)
-        if (step >= line || kSlots * at % line == 0) __builtin_prefetch(next + i, 0, 3);
-}
+        for (int64_t j = 0; j < step; j += line)
+            if (step >= line || kSlots * i % line == 0) __builtin_prefetch(values + j, 0, 3);
+    }
+    /// So many values of each of the slots have been worked on.
+    void advance(int64_t n) {
+        for (at += kSlots * n; at >= run; at -= run) next += stride;
+    }
+};
 
 constexpr float kLog2e = 1.44269504f;
 constexpr float kUnseen = -1e30f;  // 2^kUnseen is 0
@@ -245,14 +255,13 @@ template <class V, class W, int kSlots>
 [[gnu::always_inline]] inline void slot_products(HeadGroup<V>& g, const float* q, const W* k,
                                                  int64_t stride, int64_t slot) {
     using F = typename V::F;
-    const W* const rows = k;
-    const bool whole = g.n * g.d == stride;
-    for (int64_t h = 0; h < g.n; ++h, q += g.d, k += g.d) {
+    Ahead<W, kSlots> ahead(k, g.n * g.d, stride);
+    for (int64_t h = 0; h < g.n; ++h, q += g.d, k += g.d, ahead.advance(g.d)) {
         F sum[kSlots];
 #pragma GCC unroll 4
         for (int s = 0; s < kSlots; ++s) sum[s] = V::zero();
         each_vector<V>(0, g.d, [&](int64_t e, auto part) {
-            fetch_slots<V, W, kSlots>(rows, stride, whole, h * g.d + e);
+            ahead.template ask<V>(e);
             const F left = V::load(q + e, part);
 #pragma GCC unroll 4
             for (int s = 0; s < kSlots; ++s) {
@@ -320,14 +329,13 @@ template <class V, class W, int kSlots>
 [[gnu::always_inline]] inline void add_values(const HeadGroup<V>& g, float* y, const W* v,
                                               int64_t stride, int64_t slot) {
     using F = typename V::F;
-    const W* const rows = v;
-    const bool whole = g.n * g.d == stride;
-    for (int64_t h = 0; h < g.n; ++h, y += g.d, v += g.d) {
+    Ahead<W, kSlots> ahead(v, g.n * g.d, stride);
+    for (int64_t h = 0; h < g.n; ++h, y += g.d, v += g.d, ahead.advance(g.d)) {
         F weight[kSlots];
 #pragma GCC unroll 4
         for (int s = 0; s < kSlots; ++s) weight[s] = V::set1(g.score[h][slot + s]);
         each_vector<V>(0, g.d, [&](int64_t e, auto part) {
-            fetch_slots<V, W, kSlots>(rows, stride, whole, h * g.d + e);
+            ahead.template ask<V>(e);
             F sum = V::load(y + e, part);
 #pragma GCC unroll 4
             for (int s = 0; s < kSlots; ++s) {
