@@ -23,7 +23,8 @@ void add_prompt_option(CLI::App& verb, InferenceFlags& flags) {
 
 void add_dtype_option(CLI::App& verb, InferenceFlags& flags) {
     verb.add_option("--dtype", flags.dtype,
-                    "decode, prefill: weights as fp32 or bf16 (default: fp32)")
+                    "decode, prefill: weights, keys and values as fp32 or bf16 "
+                    "(default: fp32)")
         ->check(CLI::IsMember({"fp32", "bf16"}))
         ->type_name("TYPE");
 }
