@@ -4,7 +4,7 @@ list-y := schema.o expr.o evaluate.o semantic.o dot_config.o resolve.o symbols.o
 
 KNLP_VERSION := 0.1.0
 $(B)/src/config/schema.o: $(G)/config_schema.inc
-$(B)/src/config/build_info.o: $(G)/version.h $(G)/knlp_config.h
+$(B)/src/config/build_info.o $(B)/fuzz/src/config/build_info.o: $(G)/version.h $(G)/knlp_config.h
 
 # What this build was made from; rewritten only when it changes. Outside of git: commit unknown.
 # The hash is that of `git diff HEAD | sha256sum`, so that a saved patch can be recognized.
