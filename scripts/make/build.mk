@@ -40,9 +40,9 @@ lto-flags := $(if $(CONFIG_LTO),-flto=auto)
 common-flags := -std=c++20 -fPIC -pthread $(strip $(opt-flags) $(san-flags) $(lto-flags)) \
 	-I$(O)/include -Iinclude -I.
 # With a sanitizer g++ 12 takes members of std::regex for uninitialized (GCC bug 105562) and short strings
-# for overrun: there alone, these two warnings are off.
+# for overrun: there alone, these warnings are off.
 warn-flags := -Wall -Wextra -Wno-missing-field-initializers $(if $(CONFIG_WERROR),-Werror)$(if \
-	$(strip $(san-flags)), -Wno-maybe-uninitialized -Wno-array-bounds)
+	$(strip $(san-flags)), -Wno-maybe-uninitialized -Wno-array-bounds -Wno-stringop-overflow)
 # fmt's library saves 1 to 2 s a file against its header alone; a bundle has the header only.
 fmt-flags := $(if $(BUNDLE),-DFMT_HEADER_ONLY)
 plain-flags := $(common-flags) $(fmt-flags) $(warn-flags) -Wshadow -Wconversion $(bundle-include)
