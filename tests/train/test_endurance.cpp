@@ -34,7 +34,8 @@ TEST(EnduranceSlow, DescriptorsStayAndMemoryHardlyGrowsOverTenThousandSteps) {
                             {"CHECKPOINT_INTERVAL", "500"}};
     EXPECT_EQ(runs.train("a", changes, request).status, 0);
     ASSERT_EQ(descriptors.size(), 9u);
-    for (const int64_t count : descriptors) EXPECT_EQ(count, descriptors.front());
+    // A save that is under way holds a few files open; one left open by each save would be sixteen.
+    for (const int64_t count : descriptors) EXPECT_NEAR(count, descriptors.front(), 4);
     for (const int64_t bytes : resident)
         EXPECT_LE(bytes, resident.front() + resident.front() / 100);
 }
