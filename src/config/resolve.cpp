@@ -136,6 +136,10 @@ Setting to_setting(const Symbols::Override& override_) {
         value = value.substr(1, value.size() - 2);
     require_type(symbol, value, where);
     if (!symbol.build) return {name, value, where};
+    if (symbol.prompt.empty())
+        fail_code(kConfig, "E_NOT_SETTABLE",
+                  "{}: {} is what make found where this binary was built; leave it out", where,
+                  name);
     if (value == "y" && built(symbol.name) != "y")
         fail_code(kNotAvailable, "E_NOT_BUILT",
                   "{}: {}=y, but this binary was built without CONFIG_{}; set it with make "
