@@ -1,6 +1,7 @@
 #include "knlp/core/file.h"
 #include "knlp/core/log.h"
 #include "tests/support/temp_dir.h"
+#include "tests/support/terminal.h"
 
 #include <fcntl.h>
 #include <gmock/gmock.h>
@@ -89,6 +90,7 @@ TEST(Log, LevelsCanBeOpenedAndClosed) {
 }
 
 TEST(Log, ColourOnATerminalOnly) {
+    KNLP_NEEDS_TERMINAL();
     const std::string text = on_terminal([] { log::warn("careful"); });
     EXPECT_THAT(text, HasSubstr("\033[33mwarning: \033[0mcareful"));
     EXPECT_THAT(on_terminal([] {
@@ -131,6 +133,7 @@ TEST(Log, AFullDiskIsSaidOnceAndLoggingGoesOn) {
 }
 
 TEST(LiveLine, IsRewrittenInPlaceAndCutToTheTerminal) {
+    KNLP_NEEDS_TERMINAL();
     const std::string text = on_terminal([] {
         log::LiveLine line;
         line.update("step 1");
@@ -140,6 +143,7 @@ TEST(LiveLine, IsRewrittenInPlaceAndCutToTheTerminal) {
 }
 
 TEST(LiveLine, IsClearedBeforeALogLine) {
+    KNLP_NEEDS_TERMINAL();
     const std::string text = on_terminal([] {
         log::LiveLine line;
         line.update("step 1");
@@ -149,6 +153,7 @@ TEST(LiveLine, IsClearedBeforeALogLine) {
 }
 
 TEST(LiveLine, CutsBetweenCharacters) {
+    KNLP_NEEDS_TERMINAL();
     std::string wide;
     for (int i = 0; i < 50; ++i) wide += "ü";
     const std::string text = on_terminal([&] {

@@ -1,5 +1,6 @@
 // Configuration targets of make, as a user meets them.
 #include "tests/kconfig/tools.h"
+#include "tests/support/terminal.h"
 
 #include <regex>
 #include <sstream>
@@ -196,6 +197,7 @@ Finished drive(const Output& output, const std::string& keys) {
 }
 
 TEST(Editors, MenuconfigChangesAValueAndSaves) {
+    KNLP_NEEDS_TERMINAL();
     const Output output;
     ASSERT_EQ(output.load("").status, 0);
     // General, Random seed: 1 becomes 17; leave both menus; save.
@@ -207,6 +209,7 @@ TEST(Editors, MenuconfigChangesAValueAndSaves) {
 }
 
 TEST(Editors, MenuconfigRefusesAStringThatIsNoNumberAndKeepsItAside) {
+    KNLP_NEEDS_TERMINAL();
     const Output output;
     ASSERT_EQ(output.load("").status, 0);
     const std::string before = read_text(output.dot_config());
