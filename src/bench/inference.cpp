@@ -28,7 +28,7 @@ struct Subject {
 
     static model::Gpt2 made(const InferenceRequest& request) {
         model::start_runtime({.threads = request.threads});
-        model::Gpt2 gpt2(request.model, at::kCPU);
+        model::Gpt2 gpt2(request.model);
         model::prepare_weights(gpt2, request.bf16);
         gpt2.initialize(request.seed);
         return gpt2;
@@ -89,8 +89,7 @@ public:
         : decoder_(subject.decoder),
           n_layer_(request.model.n_layer),
           batch_(batch),
-          cache_(subject.decoder.cache_specs(), batch, std::ranges::max(request.contexts),
-                 at::kCPU),
+          cache_(subject.decoder.cache_specs(), batch, std::ranges::max(request.contexts)),
           ids_(random_ids(batch, request.model.vocab_size, request.seed + 1)),
           logits_(static_cast<size_t>(batch * request.model.vocab_size)),
           samples_(request.contexts.size()) {
@@ -251,7 +250,7 @@ Record bench_prefill(const InferenceRequest& request) {
     const int64_t rows = request.batch * request.prompt, c = m.d_model;
     const std::vector<int32_t> ids = random_ids(rows, m.vocab_size, request.seed);
     std::vector<float> logits(static_cast<size_t>(request.batch * m.vocab_size));
-    model::KvCache cache(subject.decoder.cache_specs(), request.batch, request.prompt, at::kCPU);
+    model::KvCache cache(subject.decoder.cache_specs(), request.batch, request.prompt);
     Record record = new_record(request, "prefill", request.batch);
     record.shape["prompt"] = request.prompt;
     record.timing = measure(

@@ -1,11 +1,10 @@
-#include <ATen/ATen.h>
-#include <fmt/format.h>
-
-#include <algorithm>
-#include <array>
-#include <memory>
-
 #include "knlp/bench/bench.h"
+
+#include "breakdown.h"
+#include "device_peak.h"
+#include "step_shapes.h"
+#include "tokens.h"
+
 #include "knlp/core/error.h"
 #include "knlp/core/host.h"
 #include "knlp/core/log.h"
@@ -17,10 +16,12 @@
 #include "knlp/model/runtime.h"
 #include "knlp/optim/optimizer.h"
 #include "knlp/train/device_steps.h"
-#include "breakdown.h"
-#include "device_peak.h"
-#include "step_shapes.h"
-#include "tokens.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <memory>
 
 namespace knlp::bench {
 namespace {
@@ -49,16 +50,6 @@ private:
     double last_ = steady_seconds();
 };
 
-/// On the processor it borrows `ids`, which must outlive it.
-at::Tensor tensor_of(std::vector<int64_t>& ids, int64_t rows, int64_t n_ctx, at::Device device) {
-    return at::from_blob(ids.data(), {rows, n_ctx}, at::kLong).to(device);
-}
-
-/// Waits until the device has computed `value`; nothing to wait for on the processor.
-void wait_for(const at::Tensor& value) {
-    if (!value.is_cpu()) value.detach().reshape({-1}).slice(0, 0, 1).item();
-}
-
 double parameters_of(const StepRequest& request) {
     return static_cast<double>(model::parameter_count(request.model));
 }
@@ -82,7 +73,7 @@ StepTimes take_step(const StepRequest& request, int64_t step, model::Gpt2& gpt2,
     StepTimes times;
     Stopwatch watch;
     for (int64_t micro = 0; micro < request.accumulation; ++micro) {
-        data::Batch batch = next_batch(loader);
+        const data::Batch batch = next_batch(loader);
         times.data += watch.lap();
         model::ForwardContext context{.training = true,
                                       .dropout = request.model.dropout,
@@ -94,12 +85,7 @@ StepTimes take_step(const StepRequest& request, int64_t step, model::Gpt2& gpt2,
         const int64_t targets = request.accumulation * batch.rows * batch.n_ctx;
         {
             const Scope scope(Group::kOther, 0, 0, "passes");
-            const at::Tensor loss = gpt2.loss_and_gradients(
-                tensor_of(batch.inputs, batch.rows, batch.n_ctx, gpt2.device()),
-                tensor_of(batch.targets, batch.rows, batch.n_ctx, gpt2.device()), context,
-                static_cast<double>(targets));
-            times.loss += loss.item<double>();
-            wait_for(gpt2.parameters().front().value.grad());
+            times.loss += gpt2.loss_and_gradients(batch, context, static_cast<double>(targets));
         }
         times.forward += context.forward_s;
         times.backward += watch.lap() - context.forward_s;
@@ -110,7 +96,6 @@ StepTimes take_step(const StepRequest& request, int64_t step, model::Gpt2& gpt2,
     if (!info.finite)
         fail_code(kRun, "E_DIVERGED", "the gradient of {} is not finite", info.first_bad);
     gpt2.clear_gradients();
-    wait_for(gpt2.parameters().front().value);
     times.optimizer = watch.lap();
     return times;
 }
@@ -256,7 +241,7 @@ Record measured_step(const StepRequest& request, const Machine* roof) {
     const BenchTokens tokens(request);
     const int64_t n_ctx = request.model.n_ctx;
     const auto products = start_for_products(request);
-    const at::Device device = model::resolve_device(request.device);
+    const model::Device device = model::resolve_device(request.device);
     // Routes are the processor's; timing them for another device would only take long.
     const std::string route =
         model::choose_gemm_route(device.is_cpu() ? request.gemm : "aten", products,
@@ -268,7 +253,7 @@ Record measured_step(const StepRequest& request, const Machine* roof) {
              gpt2.device().str());
     gpt2.initialize(request.seed);
     const std::unique_ptr<optim::Optimizer> optimizer =
-        optim::make_optimizer(request.optimizer, gpt2.parameters(), queued);
+        optim::make_optimizer(request.optimizer, gpt2, queued);
     data::BatchLoader loader(tokens.file(), request.seed, 0, request.batch, request.accumulation,
                              n_ctx);
     const Steps steps = optimizer->queued() != nullptr

@@ -14,7 +14,6 @@
 #include "knlp/train/device_steps.h"
 #include "tokens.h"
 
-#include <ATen/ATen.h>
 #include <nlohmann/json.hpp>
 
 #include <istream>
@@ -28,11 +27,6 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::json;
 
-/// On the processor it borrows `ids`, which must outlive it.
-at::Tensor tensor_of(std::vector<int64_t>& ids, int64_t rows, int64_t n_ctx, at::Device device) {
-    return at::from_blob(ids.data(), {rows, n_ctx}, at::kLong).to(device);
-}
-
 /// A model in training that moves only when asked to.
 class Trainee {
 public:
@@ -45,8 +39,7 @@ public:
             gpt2_.initialize(request_.seed);
         else
             model::load_weights(request.init_from, gpt2_);
-        optimizer_ =
-            optim::make_optimizer(request_.optimizer, gpt2_.parameters(), !gpt2_.device().is_cpu());
+        optimizer_ = optim::make_optimizer(request_.optimizer, gpt2_, !gpt2_.device().is_cpu());
         if (optimizer_->queued() != nullptr)
             queue_ = std::make_unique<train::DeviceSteps>(
                 gpt2_, *optimizer_,
@@ -123,7 +116,7 @@ private:
         const int64_t targets = request_.batch * request_.accumulation * request_.model.n_ctx;
         double sum = 0;
         for (int64_t micro = 0; micro < request_.accumulation; ++micro) {
-            data::Batch batch = next_batch(micro);
+            const data::Batch batch = next_batch(micro);
             model::ForwardContext context{
                 .training = true,
                 .dropout = request_.model.dropout,
@@ -132,12 +125,7 @@ private:
                 .micro = micro,
                 .first_row = micro * request_.batch,
                 .bf16 = request_.precision == config::Precision::kBfloat16};
-            sum += gpt2_
-                       .loss_and_gradients(
-                           tensor_of(batch.inputs, batch.rows, batch.n_ctx, gpt2_.device()),
-                           tensor_of(batch.targets, batch.rows, batch.n_ctx, gpt2_.device()),
-                           context, static_cast<double>(targets))
-                       .item<double>();
+            sum += gpt2_.loss_and_gradients(batch, context, static_cast<double>(targets));
         }
         const optim::StepInfo info = optimizer_->step(rate_);
         if (!info.finite)

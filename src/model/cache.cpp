@@ -1,6 +1,7 @@
 #include "knlp/core/error.h"
 #include "knlp/core/memory.h"
 #include "knlp/model/attention.h"
+#include "knlp/model/tensor_device.h"
 
 namespace knlp::model {
 
@@ -29,15 +30,15 @@ int64_t cache_bytes_per_token(const CacheSpec& spec) {
 }
 
 KvCache::KvCache(const std::vector<CacheSpec>& layers, int64_t batch, int64_t capacity,
-                 at::Device device)
+                 Device device)
     : capacity_(capacity) {
     KNLP_CHECK(batch > 0 && capacity > 0);
     for (const CacheSpec& spec : layers) {
         LayerCache layer;
         for (const CacheLane& lane : spec) {
-            layer.lanes.push_back(
-                at::empty({batch, capacity, lane.values_per_token},
-                          at::TensorOptions().dtype(scalar_type_of(lane)).device(device)));
+            layer.lanes.push_back(at::empty(
+                {batch, capacity, lane.values_per_token},
+                at::TensorOptions().dtype(scalar_type_of(lane)).device(tensor_device(device))));
             if (device.is_cpu())
                 prefer_huge_pages(layer.lanes.back().mutable_data_ptr(),
                                   static_cast<int64_t>(layer.lanes.back().nbytes()));
@@ -45,6 +46,9 @@ KvCache::KvCache(const std::vector<CacheSpec>& layers, int64_t batch, int64_t ca
         layers_.push_back(std::move(layer));
     }
 }
+
+KvCache::~KvCache() = default;
+KvCache::KvCache(KvCache&&) noexcept = default;
 
 int64_t KvCache::length() const {
     return layers_.empty() ? 0 : layers_.front().length;

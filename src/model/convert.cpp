@@ -6,6 +6,7 @@
 #include "knlp/data/tokenizer.h"
 #include "knlp/model/gpt2.h"
 #include "knlp/model/loaded_model.h"
+#include "knlp/model/parameter.h"
 #include "knlp/model/weights.h"
 
 #include <fcntl.h>

@@ -1,10 +1,11 @@
 #include "knlp/model/decoder.h"
 
 #include "inference.h"
-
 #include "knlp/core/error.h"
 #include "knlp/core/memory.h"
 #include "knlp/model/gpt2.h"
+#include "knlp/model/parameter.h"
+#include "knlp/model/tensor_device.h"
 
 #include <ATen/Parallel.h>
 
@@ -55,7 +56,8 @@ void prepare_weights(Gpt2& model, bool bf16) {
     int64_t total = 0;
     for (const Parameter& p : model.parameters()) total += aligned(bytes_of(p));
     // One block in the order of use: huge pages reach across the borders of matrices.
-    const at::Tensor block = at::empty({total}, at::device(model.device()).dtype(at::kByte));
+    const at::Tensor block =
+        at::empty({total}, at::device(tensor_device(model.device())).dtype(at::kByte));
     if (block.is_cpu()) prefer_huge_pages(block.mutable_data_ptr(), total);
     int64_t at = 0;
     for (Parameter& p : model.parameters()) {

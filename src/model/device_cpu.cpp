@@ -1,6 +1,6 @@
 // Built without USE_CUDA: no CUDA device is ever usable, and the reason depends on the machine.
 
-#include "device.h"
+#include "cuda_device.h"
 
 #include "knlp/core/error.h"
 

@@ -1,7 +1,7 @@
 // Built with USE_CUDA: the binary is linked to LibTorch's CPU part only, so that it starts
 // anywhere; libtorch_cuda.so registers its kernels when it is opened here.
 
-#include "device.h"
+#include "cuda_device.h"
 
 #include "kernels/device_memory.h"
 #include "kernels/device_name.h"

@@ -1,6 +1,6 @@
 #include "knlp/model/device_graph.h"
 
-#include "device.h"
+#include "cuda_device.h"
 
 #include "knlp/core/error.h"
 

@@ -3,7 +3,7 @@
 // virtual calls. at::cuda::CUDAGraph does the same, and beside it counts random numbers, of which
 // our steps draw none.
 
-#include "device.h"
+#include "cuda_device.h"
 
 #include "knlp/core/error.h"
 

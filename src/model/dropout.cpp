@@ -1,5 +1,5 @@
 #include "cpu/kernel_set.h"
-#include "device.h"
+#include "cuda_device.h"
 #include "layers.h"
 
 #include <ATen/Parallel.h>

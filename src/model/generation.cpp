@@ -5,6 +5,8 @@
 #include "knlp/data/tokenizer.h"
 #include "knlp/model/decoder.h"
 #include "knlp/model/gpt2.h"
+#include "knlp/model/parameter.h"
+#include "knlp/model/tensor_device.h"
 #include "knlp/model/text_stream.h"
 
 #include <algorithm>
@@ -54,7 +56,8 @@ public:
     /// Leaves only these rows (positions in the last call's list, ascending) in the cache.
     void keep(const std::vector<int64_t>& positions) {
         if (!cache_) return;
-        const at::Tensor index = at::tensor(positions, at::kLong).to(model_.device());
+        const at::Tensor index =
+            at::tensor(positions, at::kLong).to(tensor_device(model_.device()));
         for (int64_t layer = 0; layer < model_.config().n_layer; ++layer)
             for (at::Tensor& lane : cache_->layer(layer).lanes) lane = lane.index_select(0, index);
         if (cache_->row_start.empty()) return;
@@ -90,7 +93,8 @@ private:
         context.bf16 = options_.bf16;
         const at::Tensor input =
             at::tensor(at::ArrayRef<int32_t>(ids.data(), ids.size()), at::kLong).view({rows, -1});
-        const at::Tensor hidden = model_.hidden(input.to(model_.device()), context, cache);
+        const at::Tensor hidden =
+            model_.hidden(input.to(tensor_device(model_.device())), context, cache);
         if (logits == nullptr) return;
         const int64_t vocab_size = model_.config().vocab_size;
         at::from_blob(logits, {rows, vocab_size}, at::kFloat)

@@ -2,6 +2,7 @@
 // ids to loss: x = Drop(wte[id] + wpe[position]); x += Attn(LN1(x)); x += MLP(LN2(x)) per block;
 // logits = LN_f(x) W^T, W being wte when tied.
 
+#include "knlp/data/batches.h"
 #include "knlp/model/gpt2.h"
 
 #include "cpu_model.h"
@@ -11,6 +12,8 @@
 #include "knlp/core/memory.h"
 #include "knlp/core/host.h"
 #include "knlp/core/rng.h"
+#include "knlp/model/parameter.h"
+#include "knlp/model/tensor_device.h"
 
 #include <ATen/Parallel.h>
 
@@ -78,7 +81,7 @@ struct Block {
 
 struct Gpt2::State {
     config::Model model;
-    at::Device device;
+    Device device;
     std::vector<Parameter> parameters;  // never resized: the layers point into it
     const Parameter *wte = nullptr, *wpe = nullptr;
     std::vector<Block> blocks;
@@ -87,7 +90,7 @@ struct Gpt2::State {
     std::unique_ptr<CpuModel> cpu;
     bool cleared = false;  // what the gradients hold is to be replaced
 
-    State(const config::Model& m, at::Device d) : model(m), device(d) {}
+    State(const config::Model& m, Device d) : model(m), device(d) {}
 
     /// Null when absent.
     Parameter* find(std::string_view name) {
@@ -121,9 +124,10 @@ struct Gpt2::State {
     at::Tensor positions(int64_t before, int64_t q_len, const KvCache* cache) const {
         if (cache == nullptr || cache->row_start.empty())
             return wpe->value.narrow(0, before, q_len);
-        const auto options = at::TensorOptions().dtype(at::kLong).device(device);
+        const auto options = at::TensorOptions().dtype(at::kLong).device(tensor_device(device));
         const at::Tensor slot = at::arange(before, before + q_len, options).view({1, -1});
-        const at::Tensor start = at::tensor(cache->row_start, at::kLong).to(device).view({-1, 1});
+        const at::Tensor start =
+            at::tensor(cache->row_start, at::kLong).to(tensor_device(device)).view({-1, 1});
         return at::embedding(wpe->value, (slot - start).clamp_min(0));
     }
 
@@ -135,7 +139,7 @@ struct Gpt2::State {
     }
 };
 
-Gpt2::Gpt2(const config::Model& m, at::Device device) {
+Gpt2::Gpt2(const config::Model& m, Device device) {
     if (m.d_model <= 0 || m.n_head <= 0 || m.d_model % m.n_head != 0)
         fail(kConfig, "model width {} does not divide into {} heads", m.d_model, m.n_head);
     if (m.vocab_size <= 0 || m.n_ctx <= 0 || m.n_layer <= 0 || m.pad_vocab <= 0)
@@ -145,7 +149,7 @@ Gpt2::Gpt2(const config::Model& m, at::Device device) {
     state_ = std::make_unique<State>(m, device);
     State& s = *state_;
     for (ParameterSpec& spec : gpt2_parameters(m)) {
-        const auto options = at::TensorOptions().dtype(at::kFloat).device(device);
+        const auto options = at::TensorOptions().dtype(at::kFloat).device(tensor_device(device));
         at::Tensor value = at::empty(spec.shape, options).set_requires_grad(true);
         if (value.is_cpu())
             prefer_huge_pages(value.data_ptr(), static_cast<int64_t>(value.nbytes()));
@@ -165,7 +169,7 @@ Gpt2::Gpt2(Gpt2&&) noexcept = default;
 const config::Model& Gpt2::config() const {
     return state_->model;
 }
-at::Device Gpt2::device() const {
+Device Gpt2::device() const {
     return state_->device;
 }
 std::vector<Parameter>& Gpt2::parameters() {
@@ -269,6 +273,27 @@ at::Tensor Gpt2::loss_and_gradients(const at::Tensor& ids, const at::Tensor& tar
     return mean.detach().to(at::kDouble);
 }
 
+namespace {
+
+/// Ids [rows, n_ctx] on a device. On the processor it borrows them.
+at::Tensor tensor_of(const std::vector<int64_t>& ids, const data::Batch& batch, Device device) {
+    return at::from_blob(const_cast<int64_t*>(ids.data()), {batch.rows, batch.n_ctx}, at::kLong)
+        .to(tensor_device(device));
+}
+
+}  // namespace
+
+double Gpt2::loss_and_gradients(const data::Batch& batch, ForwardContext& context, double divisor) {
+    const double loss =
+        loss_and_gradients(tensor_of(batch.inputs, batch, device()),
+                           tensor_of(batch.targets, batch, device()), context, divisor)
+            .item<double>();
+    // The backward pass comes after the loss.
+    const at::Tensor& last = state_->parameters.front().value.grad();
+    if (!last.is_cpu()) last.reshape({-1}).slice(0, 0, 1).item();
+    return loss;
+}
+
 void Gpt2::clear_gradients() {
     state_->cleared = true;
 }
@@ -280,6 +305,20 @@ at::Tensor Gpt2::token_nll(const at::Tensor& ids, const at::Tensor& targets,
     const at::Tensor h = hidden(ids, context).reshape({-1, state_->model.d_model});
     return head_nll(h, *state_->head, targets, state_->head_options(context, 0))
         .view(targets.sizes());
+}
+
+std::vector<double> Gpt2::row_losses(const data::Batch& batch, ForwardContext& context) {
+    const at::Tensor nll = token_nll(tensor_of(batch.inputs, batch, device()),
+                                     tensor_of(batch.targets, batch, device()), context);
+    const at::Tensor means = nll.to(at::kDouble).mean(1).to(at::kCPU).contiguous();
+    const double* mean = means.const_data_ptr<double>();
+    return {mean, mean + batch.rows};
+}
+
+std::string Gpt2::first_bad_parameter() const {
+    for (const Parameter& p : state_->parameters)
+        if (!p.value.detach().isfinite().all().item<bool>()) return p.spec.name;
+    return "";
 }
 
 std::unique_ptr<Gpt2> Gpt2::clone() const {

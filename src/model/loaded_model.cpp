@@ -40,8 +40,7 @@ LoadedModel::LoadedModel(const LoadRequest& request) : state_(std::make_unique<S
     state.path = request.path;
     state.source = find_model(request.path);
     if (request.untie) state.source.model.weight_tying = false;
-    const at::Device device = resolve_device(request.device);
-    state.gpt2 = std::make_unique<Gpt2>(state.source.model, device);
+    state.gpt2 = std::make_unique<Gpt2>(state.source.model, resolve_device(request.device));
     state.bf16 = request.bf16;
     prepare_weights(*state.gpt2, state.bf16);
     load_weights(state.source.weights, *state.gpt2, !state.source.model.weight_tying,

@@ -1,6 +1,6 @@
 #include "knlp/model/runtime.h"
 
-#include "device.h"
+#include "cuda_device.h"
 
 #include "knlp/core/error.h"
 #include "knlp/core/host.h"
@@ -33,10 +33,9 @@ int64_t runtime_threads() {
     return at::get_num_threads();
 }
 
-at::Device resolve_device(const std::string& name) {
-    if (name == "cpu") return at::kCPU;
-    if (name == "auto")
-        return cuda_problem().empty() ? at::Device(at::kCUDA, 0) : at::Device(at::kCPU);
+Device resolve_device(const std::string& name) {
+    if (name == "cpu") return {};
+    if (name == "auto") return cuda_problem().empty() ? Device{.cuda = 0} : Device();
     if (name != "cuda" && !name.starts_with("cuda:"))
         fail(kUsage, "device '{}' is unknown; use auto, cpu, cuda or cuda:N", name);
     int64_t index = 0;
@@ -52,15 +51,20 @@ at::Device resolve_device(const std::string& name) {
     if (index >= cuda_device_count())
         fail(kNotAvailable, "device '{}': this machine has {} CUDA device(s)", name,
              cuda_device_count());
-    return {at::kCUDA, static_cast<c10::DeviceIndex>(index)};
+    return {.cuda = index};
 }
 
-std::string device_name(at::Device device) {
-    return device.is_cuda() ? cuda_device_name(device.index()) : "";
+std::string device_name(Device device) {
+    return device.is_cpu() ? "" : cuda_device_name(device.cuda);
 }
 
-int64_t device_free_bytes(at::Device device) {
-    return device.is_cuda() ? cuda_free_bytes(device.index()) : available_memory_bytes();
+std::string torch_error_text(const std::exception& error) {
+    const auto* its = dynamic_cast<const c10::Error*>(&error);
+    return its != nullptr ? its->what_without_backtrace() : "";
+}
+
+int64_t device_free_bytes(Device device) {
+    return device.is_cpu() ? available_memory_bytes() : cuda_free_bytes(device.cuda);
 }
 
 int64_t openmp_runtimes() {

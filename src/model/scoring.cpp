@@ -1,3 +1,4 @@
+#include "knlp/model/parameter.h"
 #include "knlp/model/scoring.h"
 
 #include "knlp/core/error.h"
@@ -6,6 +7,7 @@
 #include "knlp/data/tokenizer.h"
 #include "knlp/model/decoder.h"
 #include "knlp/model/gpt2.h"
+#include "knlp/model/tensor_device.h"
 
 #include <algorithm>
 #include <cmath>
@@ -46,7 +48,7 @@ public:
         }
         ForwardContext context;
         context.bf16 = bf16_;
-        const at::Device device = model_.device();
+        const at::Device device = tensor_device(model_.device());
         return model_.token_nll(input.ids.to(device), input.targets.to(device), context)
             .to(at::kCPU, at::kFloat)
             .contiguous();
@@ -259,7 +261,7 @@ void write_logits(Gpt2& model, std::span<const int64_t> ids, const std::filesyst
     context.bf16 = model.find("wte.weight")->value.scalar_type() == at::kBFloat16;
     const at::Tensor input = at::tensor(at::ArrayRef<int64_t>(ids.data(), ids.size()), at::kLong)
                                  .unsqueeze(0)
-                                 .to(model.device());
+                                 .to(tensor_device(model.device()));
     const at::Tensor logits = model.logits(model.hidden(input, context), context)
                                   .squeeze(0)
                                   .slice(1, 0, config.vocab_size)

@@ -1,3 +1,4 @@
+#include "knlp/model/parameter.h"
 #include "knlp/model/weights.h"
 
 #include "knlp/core/error.h"

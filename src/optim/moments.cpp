@@ -4,6 +4,7 @@
 #include "knlp/core/error.h"
 #include "knlp/core/host.h"
 #include "knlp/core/memory.h"
+#include "knlp/model/parameter.h"
 
 #include <ATen/Parallel.h>
 

@@ -1,5 +1,7 @@
 #pragma once
 
+#include "knlp/model/parameter.h"
+#include "knlp/optim/named_state.h"
 #include "knlp/optim/optimizer.h"
 
 #include <cstdint>

@@ -1,4 +1,5 @@
 #include "knlp/core/error.h"
+#include "knlp/model/parameter.h"
 #include "knlp/optim/optimizer.h"
 
 #include <algorithm>
@@ -35,6 +36,11 @@ std::unique_ptr<Optimizer> make_optimizer(const config::Optimizer& options,
                                                                                   parameters);
 }
 
+std::unique_ptr<Optimizer> make_optimizer(const config::Optimizer& options, model::Gpt2& model,
+                                          bool queued) {
+    return make_optimizer(options, std::span(model.parameters()), queued);
+}
+
 std::vector<Group> parameter_groups(std::span<const model::Parameter> parameters,
                                     double weight_decay) {
     Group decayed{.name = "decayed", .weight_decay = weight_decay}, plain{.name = "not decayed"};
@@ -50,6 +56,10 @@ std::vector<Group> parameter_groups(std::span<const model::Parameter> parameters
         group.elements += model::element_count(parameter.spec);
     }
     return {decayed, plain};
+}
+
+std::vector<Group> parameter_groups(model::Gpt2& model, double weight_decay) {
+    return parameter_groups(std::span<const model::Parameter>(model.parameters()), weight_decay);
 }
 
 }  // namespace knlp::optim

@@ -71,7 +71,7 @@ nlohmann::json spam_json(const config::Optimizer& o) {
 nlohmann::json optimizer_json(const Session& s) {
     const config::Optimizer& o = s.optimizer_options;
     nlohmann::json groups = nlohmann::json::array();
-    for (const optim::Group& group : optim::parameter_groups(s.gpt2->parameters(), o.weight_decay))
+    for (const optim::Group& group : optim::parameter_groups(*s.gpt2, o.weight_decay))
         groups.push_back({{"name", group.name},
                           {"tensors", group.tensors},
                           {"elements", group.elements},
@@ -152,9 +152,8 @@ track::Manifest describe(const Session& s, const TrainRequest& request,
                        .sha256 = s.tokenizer->sha256(),
                        .vocab_size = s.tokenizer->vocab_size()};
     m.parameters.total = m.parameters.trainable = model::parameter_count(s.model);
-    for (const model::Parameter& parameter : s.gpt2->parameters())
-        m.parameters.modules[module_of(parameter.spec.name)] +=
-            model::element_count(parameter.spec);
+    for (const model::ParameterSpec& spec : model::gpt2_parameters(s.model))
+        m.parameters.modules[module_of(spec.name)] += model::element_count(spec);
     m.batch = {.effective = s.batch.effective(),
                .micro = s.batch.micro,
                .accumulation = s.batch.accumulation,
@@ -271,7 +270,7 @@ void print_plan(const Session& s) {
         m.name, m.size, m.n_layer, m.n_head, m.d_model, m.n_ctx, m.vocab_size,
         count_text(model::parameter_count(m)));
     for (const optim::Group& group :
-         optim::parameter_groups(s.gpt2->parameters(), s.optimizer_options.weight_decay))
+         optim::parameter_groups(*s.gpt2, s.optimizer_options.weight_decay))
         log::info("group    {}: {} tensors, {} elements, weight decay {}", group.name,
                   group.tensors, count_text(group.elements), group.weight_decay);
     log::info("update   {}: beta {:g} and {:g}, epsilon {:g}, gradient norm {}", o.name, o.beta1,

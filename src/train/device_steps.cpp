@@ -1,3 +1,4 @@
+#include "knlp/model/tensor_device.h"
 #include "knlp/train/device_steps.h"
 
 #include "device_feed.h"
@@ -41,8 +42,8 @@ struct DeviceSteps::State {
         : model(m),
           optimizer(o),
           options(how),
-          feed(m.device(), how.micro * how.accumulation, m.config().n_ctx) {
-        const auto on = at::TensorOptions().device(m.device());
+          feed(model::tensor_device(m.device()), how.micro * how.accumulation, m.config().n_ctx) {
+        const auto on = at::TensorOptions().device(model::tensor_device(m.device()));
         ids = at::zeros({2, how.micro * how.accumulation, m.config().n_ctx}, on.dtype(at::kLong));
         lr = at::zeros({}, on.dtype(at::kFloat));
         outcome = at::zeros({kColumns}, on.dtype(at::kDouble));
@@ -52,7 +53,7 @@ struct DeviceSteps::State {
         else if (m.config().dropout > 0)
             not_recorded = "dropout draws another mask each step; set GPT2_DROPOUT to 0";
         else
-            graph = model::make_device_graph(m.device().is_cpu() ? -1 : m.device().index());
+            graph = model::make_device_graph(m.device().cuda);
     }
 
     /// Everything a step does on the device. Reads `ids` and `lr`, writes `outcome`.

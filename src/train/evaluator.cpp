@@ -26,11 +26,9 @@ EvalResult evaluate_windows(model::Gpt2& model, const data::TokenFile& tokens,
         }
         const size_t rows = std::min(static_cast<size_t>(batch), starts.size() - first);
         const data::Batch windows = data::read_windows(tokens, starts.subspan(first, rows), n_ctx);
-        const DeviceBatch ids = to_device(windows, model.device());
         model::ForwardContext context{.bf16 = precision == config::Precision::kBfloat16};
-        const at::Tensor nll = model.token_nll(ids.inputs, ids.targets, context);
-        const at::Tensor mean = nll.to(at::kDouble).mean(1).to(at::kCPU).contiguous();
-        for (size_t row = 0; row < rows; ++row) means.push_back(mean.const_data_ptr<double>()[row]);
+        const std::vector<double> each = model.row_losses(windows, context);
+        means.insert(means.end(), each.begin(), each.end());
     }
     result.loss = mean(means);
     result.standard_error = standard_error(means);

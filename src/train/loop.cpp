@@ -126,15 +126,13 @@ std::optional<double> Loop::accumulate(data::BatchLoader& loader, StepEnd& why) 
         if (!batch) return std::nullopt;
         const double fetched = steady_seconds();
         if (!std::isfinite(loss)) continue;  // keeps the loader in step with the run
-        const DeviceBatch ids = to_device(*batch, session_.device);
         model::ForwardContext context{.training = true,
                                       .seed = session_.general.seed,
                                       .step = state_.step,
                                       .micro = micro,
                                       .first_row = micro * plan.micro,
                                       .bf16 = session_.bf16()};
-        loss += session_.gpt2->loss_and_gradients(ids.inputs, ids.targets, context, targets)
-                    .item<double>();
+        loss += session_.gpt2->loss_and_gradients(*batch, context, targets);
         spent_.forward += context.forward_s;
         spent_.backward += steady_seconds() - fetched - context.forward_s;
         show_progress(loss * static_cast<double>(plan.accumulation) /
@@ -145,13 +143,13 @@ std::optional<double> Loop::accumulate(data::BatchLoader& loader, StepEnd& why) 
 
 Loop::StepEnd Loop::take_step(data::BatchLoader& loader) {
     const double begin = steady_seconds();
-    clear_gradients(*session_.gpt2);
+    session_.gpt2->clear_gradients();
     state_.elapsed_s = elapsed();
     lr_ = optim::learning_rate(session_.train, {state_.step, state_.tokens, state_.elapsed_s});
     StepEnd why = StepEnd::kDone;
     const std::optional<double> loss = accumulate(loader, why);
     if (!loss) {
-        clear_gradients(*session_.gpt2);  // replayed on resume
+        session_.gpt2->clear_gradients();  // replayed on resume
         return why;
     }
     const double accumulated = steady_seconds();

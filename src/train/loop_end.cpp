@@ -17,17 +17,6 @@
 
 namespace knlp::train {
 
-namespace {
-
-/// First parameter that holds a value which is not finite, or "".
-std::string first_bad_parameter(model::Gpt2& model) {
-    for (const model::Parameter& parameter : model.parameters())
-        if (!parameter.value.detach().isfinite().all().item<bool>()) return parameter.spec.name;
-    return "";
-}
-
-}  // namespace
-
 EvalResult Loop::measure_eval() {
     return evaluate_windows(*session_.gpt2, session_.dataset().val, session_.eval_starts,
                             session_.batch.micro, session_.train.eval_precision, [this] {
@@ -74,7 +63,7 @@ void Loop::diverged(const StepOutcome& outcome) {
     const std::filesystem::path batch =
         directory / fmt::format("bad-batch-step-{:08}.safetensors", outcome.step);
     write_batch(batch, session_, outcome.step);
-    std::string tensor = first_bad_parameter(*session_.gpt2);
+    std::string tensor = session_.gpt2->first_bad_parameter();
     tensor = !tensor.empty()                   ? "weight " + tensor
              : !outcome.info.first_bad.empty() ? "gradient of " + outcome.info.first_bad
                                                : "the loss itself (weights are finite)";

@@ -20,15 +20,13 @@ constexpr double kShortPass = 3e10, kLongPass = 1e11;
 
 /// Seconds of one forward and backward pass over rows of `length` tokens.
 double time_pass(Session& s, int64_t step, int64_t rows, int64_t length) {
-    const data::Batch made =
+    const data::Batch batch =
         data::make_batch(s.dataset().train, s.general.seed, step, 0, rows, length);
-    const DeviceBatch batch = to_device(made, s.device);
     const double start = steady_seconds();
     model::ForwardContext context{
         .training = true, .seed = s.general.seed, .step = step, .bf16 = s.bf16()};
-    const at::Tensor loss = s.gpt2->loss_and_gradients(batch.inputs, batch.targets, context);
-    loss.item<double>();  // waits for the device
-    clear_gradients(*s.gpt2);
+    s.gpt2->loss_and_gradients(batch, context);
+    s.gpt2->clear_gradients();
     return steady_seconds() - start;
 }
 
@@ -55,20 +53,6 @@ double time_micro_batch(Session& s, int64_t step) {
 }
 
 }  // namespace
-
-DeviceBatch to_device(const data::Batch& batch, at::Device device) {
-    const auto shape = {batch.rows, batch.n_ctx};
-    auto tensor = [&](const std::vector<int64_t>& ids) {
-        // from_blob borrows; both users finish with the batch before it dies, or copy it to a
-        // device.
-        return at::from_blob(const_cast<int64_t*>(ids.data()), shape, at::kLong).to(device);
-    };
-    return {tensor(batch.inputs), tensor(batch.targets)};
-}
-
-void clear_gradients(model::Gpt2& model) {
-    model.clear_gradients();
-}
 
 void measure_time(Session& s, const TrainRequest& request, int64_t step, double elapsed_s) {
     const double micro_s = time_micro_batch(s, step);

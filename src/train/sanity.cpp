@@ -24,19 +24,18 @@ constexpr int64_t kWarmup = 10;
 SanityResult overfit_one_batch(const Session& s) {
     const std::unique_ptr<model::Gpt2> copy = s.gpt2->clone();
     config::Optimizer options;  // plain AdamW whatever the run uses
+    options.name = "adamw";
     options.weight_decay = 0;
-    const auto optimizer = optim::optimizer_type("adamw").make(options, copy->parameters());
+    const auto optimizer = optim::make_optimizer(options, *copy, false);
     const int64_t rows = std::clamp<int64_t>(kTokens / s.model.n_ctx, 1, s.batch.micro);
     const data::Batch batch =
         data::make_batch(s.dataset().train, s.general.seed, 0, 0, rows, s.model.n_ctx);
-    const DeviceBatch ids = to_device(batch, s.device);
     SanityResult result;
     for (int64_t step = 0; step < kSteps && stop_signal() == 0; ++step) {
         // Without dropout: it is the model that is being tried, not the regularization.
         model::ForwardContext context{.training = false, .seed = s.general.seed, .step = step};
         copy->clear_gradients();
-        const double value =
-            copy->loss_and_gradients(ids.inputs, ids.targets, context).item<double>();
+        const double value = copy->loss_and_gradients(batch, context);
         if (step == 0) result.first_loss = result.last_loss = value;
         result.last_loss = std::min(result.last_loss, value);
         result.steps = step;

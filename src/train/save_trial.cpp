@@ -1,3 +1,5 @@
+#include "knlp/model/parameter.h"
+#include "knlp/optim/named_state.h"
 #include "knlp/train/save_trial.h"
 
 #include "checkpoint_store.h"
@@ -36,12 +38,11 @@ const config::Model& after_start(const config::Model& model, int64_t threads) {
 SaveTrial::SaveTrial(const config::Model& model, const config::Optimizer& optimizer, uint64_t seed,
                      int64_t threads)
     : state_(new State{.optimizer_name = optimizer.name,
-                       .gpt2 = model::Gpt2(after_start(model, threads), at::kCPU),
+                       .gpt2 = model::Gpt2(after_start(model, threads)),
                        .optimizer = nullptr,
                        .last = {}}) {
     state_->gpt2.initialize(seed);
-    state_->optimizer =
-        optim::optimizer_type(optimizer.name).make(optimizer, state_->gpt2.parameters());
+    state_->optimizer = optim::make_optimizer(optimizer, state_->gpt2, false);
     for (model::Parameter& parameter : state_->gpt2.parameters())
         parameter.value.mutable_grad() = at::zeros_like(parameter.value.detach());
     state_->optimizer->step(0.0);  // makes what it keeps

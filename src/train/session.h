@@ -15,8 +15,6 @@
 #include "knlp/optim/optimizer.h"
 #include "knlp/train/trainer.h"
 
-#include <ATen/core/Tensor.h>
-
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -34,7 +32,7 @@ struct Session {
     config::Data data;
     Choices choices;
     BatchPlan batch;
-    at::Device device = at::kCPU;
+    model::Device device;
     bool queued = false;  // steps are enqueued on the device and not waited for
     std::optional<data::Resolved> resolved;
     std::unique_ptr<data::Tokenizer> tokenizer;  // null when none is known
@@ -71,14 +69,5 @@ void load_initial_weights(Session& session, const std::filesystem::path& source)
 /// Times a micro-batch of step `step` on the real data and leaves weights, optimizer and data
 /// position as they are; fills session.time.
 void measure_time(Session& session, const TrainRequest& request, int64_t step, double elapsed_s);
-
-/// Token ids of a batch on the device.
-struct DeviceBatch {
-    at::Tensor inputs, targets;  // [rows, n_ctx] int64
-};
-DeviceBatch to_device(const data::Batch& batch, at::Device device);
-
-/// Drops the gradients of all parameters.
-void clear_gradients(model::Gpt2& model);
 
 }  // namespace knlp::train

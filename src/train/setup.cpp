@@ -85,20 +85,20 @@ void settle_isa(Session& s, const std::string& forced) {
     s.choices.isa = name_of(isa());
 }
 
-at::Device find_device(Session& s, const TrainRequest& request) {
+model::Device find_device(Session& s, const TrainRequest& request) {
     // A configuration may be tried on a machine without its device; one asked for by name must be
     // there.
-    if (request.dry_run && !request.device_required) return at::kCPU;
+    if (request.dry_run && !request.device_required) return {};
     try {
-        const at::Device found = model::resolve_device(s.general.device);
-        return request.dry_run ? at::Device(at::kCPU) : found;
+        const model::Device found = model::resolve_device(s.general.device);
+        return request.dry_run ? model::Device() : found;
     } catch (const Error& error) {
         if (error.kind() != kNotAvailable || request.device_required ||
             !s.general.allow_cpu_fallback)
             throw;
         s.warnings.push_back(fmt::format("DEVICE={}: {}; training on the CPU (ALLOW_CPU_FALLBACK)",
                                          s.general.device, error.what()));
-        return at::kCPU;
+        return {};
     }
 }
 
@@ -280,7 +280,7 @@ void build_model(Session& s) {
     s.choices.gemm = model::choose_gemm_route(
         wanted, model::gemm_shapes(s.model, s.batch.micro, s.model.n_ctx), s.bf16());
     give_back_freed_memory();  // operands of the routes that were timed
-    s.optimizer = optim::make_optimizer(s.optimizer_options, s.gpt2->parameters(), s.queued);
+    s.optimizer = optim::make_optimizer(s.optimizer_options, *s.gpt2, s.queued);
 }
 
 void load_initial_weights(Session& s, const std::filesystem::path& path) {

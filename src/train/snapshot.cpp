@@ -3,7 +3,9 @@
 #include "knlp/core/error.h"
 #include "knlp/core/memory.h"
 #include "knlp/core/safetensors.h"
+#include "knlp/model/parameter.h"
 #include "knlp/model/weights.h"
+#include "knlp/optim/named_state.h"
 #include "tensors.h"
 
 #include <ATen/Parallel.h>

@@ -3,6 +3,8 @@
 #include "knlp/core/error.h"
 #include "knlp/core/safetensors.h"
 #include "knlp/data/batches.h"
+#include "knlp/model/parameter.h"
+#include "knlp/optim/named_state.h"
 
 #include <fmt/ranges.h>
 

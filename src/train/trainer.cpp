@@ -18,6 +18,7 @@
 #include "knlp/core/rng.h"
 #include "knlp/core/signals.h"
 #include "knlp/model/model_files.h"
+#include "knlp/model/runtime.h"
 #include "knlp/model/weights.h"
 #include "knlp/track/index.h"
 #include "knlp/train/checkpoint.h"
@@ -75,16 +76,15 @@ TrainOutcome dry_run(Session& s, const TrainRequest& request) {
         batch.targets.push_back(static_cast<int64_t>(
             stream.below(static_cast<uint64_t>(s.model.vocab_size), static_cast<uint64_t>(i), 1)));
     }
-    const DeviceBatch ids = to_device(batch, s.device);
     model::ForwardContext context{.training = true, .seed = s.general.seed, .bf16 = s.bf16()};
-    const at::Tensor loss = s.gpt2->loss_and_gradients(ids.inputs, ids.targets, context);
+    const double loss = s.gpt2->loss_and_gradients(batch, context);
     const optim::StepInfo info = s.optimizer->step(s.train.learning_rate);
-    for (const model::Parameter& parameter : s.gpt2->parameters())
-        log::debug("{} [{}]{}", parameter.spec.name, fmt::join(parameter.spec.shape, ", "),
-                   parameter.spec.decay ? ", decayed" : "");
+    for (const model::ParameterSpec& spec : model::gpt2_parameters(s.model))
+        log::debug("{} [{}]{}", spec.name, fmt::join(spec.shape, ", "),
+                   spec.decay ? ", decayed" : "");
     log::info(
         "dry run  one step on random tokens: loss {:.4f} (ln {} = {:.4f}), gradient norm {:.3f}",
-        loss.item<double>(), s.model.vocab_size, std::log(static_cast<double>(s.model.vocab_size)),
+        loss, s.model.vocab_size, std::log(static_cast<double>(s.model.vocab_size)),
         info.grad_norm);
     log::info("         nothing was written");
     return {};
@@ -117,8 +117,9 @@ TrainOutcome run_recorded(Session& s, RunState& state, Recorder& recorder,
             bytes_text(resident_bytes()), bytes_text(peak_resident_bytes()));
         record(4, text);
         fail_code(kRun, "E_MEMORY", "{}", text);
-    } catch (const c10::Error& error) {
-        const std::string text = error.what_without_backtrace();
+    } catch (const std::exception& error) {
+        const std::string text = model::torch_error_text(error);
+        if (text.empty()) throw;
         record(4, text);
         if (text.find("memory") == std::string::npos) throw;
         fail_code(kRun, "E_MEMORY",

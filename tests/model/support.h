@@ -2,6 +2,7 @@
 
 #include "knlp/config/model.h"
 #include "knlp/model/gpt2.h"
+#include "knlp/model/parameter.h"
 
 #include <ATen/ATen.h>
 

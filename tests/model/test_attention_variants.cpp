@@ -2,6 +2,7 @@
 
 #include "tests/model/support.h"
 
+#include "knlp/model/parameter.h"
 #include "knlp/model/weights.h"
 #include "tests/support/temp_dir.h"
 
@@ -92,7 +93,7 @@ TEST_P(Variants, GradientsMatchCentralDifferences) {
         m.weight_tying = c.tying;
         m.gelu = c.gelu;
         m.loss_chunk = c.loss_chunk;
-        Gpt2 gpt2(m, at::kCPU);
+        Gpt2 gpt2(m);
         spread(gpt2, 8.0);
         gpt2.to(at::kDouble);
         check_against_differences(gpt2,
@@ -111,7 +112,7 @@ TEST_P(Variants, AllBackendsAgree) {
         for (const AttentionBackend backend :
              {AttentionBackend::kAuto, AttentionBackend::kReference}) {
             m.attention_backend = backend;
-            Gpt2 gpt2(m, at::kCPU);
+            Gpt2 gpt2(m);
             spread(gpt2, 8.0);
             ForwardContext context{.training = true, .dropout = dropout, .seed = 4, .first_row = 3};
             const at::Tensor loss = gpt2.loss(ids, targets, context);
@@ -126,14 +127,14 @@ TEST_P(Variants, AllBackendsAgree) {
 
 TEST_P(Variants, EarlierLogitsDoNotSeeLaterTokens) {
     const config::Model m = model();
-    Gpt2 gpt2(m, at::kCPU);
+    Gpt2 gpt2(m);
     spread(gpt2, 8.0);
     at::NoGradGuard no_grad;
     const at::Tensor ids = some_ids(2, m.n_ctx, m.vocab_size);
     for (const bool cached : {false, true}) {
         const auto logits = [&](const at::Tensor& x) {
             ForwardContext context;
-            KvCache cache(cache_specs(m), 2, m.n_ctx, at::kCPU);
+            KvCache cache(cache_specs(m), 2, m.n_ctx);
             return gpt2.logits(gpt2.hidden(x, context, cached ? &cache : nullptr), context);
         };
         const at::Tensor before = logits(ids);
@@ -154,7 +155,7 @@ at::Tensor cached_logits(Gpt2& gpt2, const std::vector<at::Tensor>& rows, int64_
     int64_t longest = 0;
     for (const at::Tensor& row : rows) longest = std::max(longest, row.size(0));
     at::Tensor ids = at::zeros({batch, longest}, at::kLong);
-    KvCache cache(cache_specs(gpt2.config()), batch, longest, at::kCPU);
+    KvCache cache(cache_specs(gpt2.config()), batch, longest);
     for (int64_t b = 0; b < batch; ++b) {
         const at::Tensor& row = rows[static_cast<size_t>(b)];
         cache.row_start.push_back(longest - row.size(0));
@@ -176,7 +177,7 @@ TEST_P(Variants, CachedChunksEqualTheWholeContext) {
     m.d_model = 32;
     for (const AttentionBackend backend : {AttentionBackend::kAuto, AttentionBackend::kReference}) {
         m.attention_backend = backend;
-        Gpt2 gpt2(m, at::kCPU);
+        Gpt2 gpt2(m);
         spread(gpt2, 8.0);
         at::NoGradGuard no_grad;
         for (const std::vector<int64_t>& lengths :
@@ -204,12 +205,11 @@ TEST_P(Variants, CachedChunksEqualTheWholeContext) {
 
 TEST_P(Variants, TruncatedCacheGoesOnAsIfNothingHadBeenRead) {
     const config::Model m = model();
-    Gpt2 gpt2(m, at::kCPU);
+    Gpt2 gpt2(m);
     spread(gpt2, 8.0);
     at::NoGradGuard no_grad;
     const at::Tensor ids = some_ids(1, m.n_ctx, m.vocab_size);
-    KvCache straight(cache_specs(m), 1, m.n_ctx, at::kCPU),
-        rewound(cache_specs(m), 1, m.n_ctx, at::kCPU);
+    KvCache straight(cache_specs(m), 1, m.n_ctx), rewound(cache_specs(m), 1, m.n_ctx);
     ForwardContext context;
     gpt2.hidden(ids.narrow(1, 0, 4), context, &straight);
     gpt2.hidden(ids.narrow(1, 0, 4), context, &rewound);
@@ -226,12 +226,12 @@ TEST_P(Variants, CacheBytesEqualTheFormula) {
     ASSERT_EQ(static_cast<int64_t>(specs.size()), m.n_layer);
     int64_t per_token = 0;
     for (const CacheSpec& spec : specs) per_token += cache_bytes_per_token(spec);
-    EXPECT_EQ(KvCache(specs, 3, 40, at::kCPU).bytes(), 3 * 40 * per_token);
+    EXPECT_EQ(KvCache(specs, 3, 40).bytes(), 3 * 40 * per_token);
 }
 
 TEST_P(Variants, ParametersAreNamedBelowTheirLayerAndCounted) {
     const config::Model m = model();
-    Gpt2 gpt2(m, at::kCPU);
+    Gpt2 gpt2(m);
     int64_t count = 0;
     for (const Parameter& p : gpt2.parameters()) {
         EXPECT_EQ(p.value.sizes().vec(), p.spec.shape) << p.spec.name;
@@ -245,7 +245,7 @@ TEST_P(Variants, ParametersAreNamedBelowTheirLayerAndCounted) {
 
 TEST_P(Variants, WeightsSurviveAFile) {
     const config::Model m = model();
-    Gpt2 gpt2(m, at::kCPU), other(m, at::kCPU);
+    Gpt2 gpt2(m), other(m);
     gpt2.initialize(1);
     other.initialize(2);
     const test::TempDir directory;

@@ -114,7 +114,7 @@ void expect_float64(const ForwardContext& training) {
     const RouteGuard guard;
     for (const Case& c : kCases) {
         const config::Model m = model_of(c);
-        Gpt2 model(m, at::kCPU);
+        Gpt2 model(m);
         spread(model);
         const Batch b = batch_of(m, c.batch, c.length);
         const Reference wanted = reference(model, b, training);
@@ -166,7 +166,7 @@ std::vector<at::Tensor> gradients_of(Gpt2& model) {
 void expect_slopes(const ForwardContext& context) {
     constexpr double kStep = 1e-5;
     const config::Model m = model_of(kCases[0]);
-    Gpt2 model(m, at::kCPU);
+    Gpt2 model(m);
     spread(model);
     const Batch b = batch_of(m, 3, 9);
     pass(model, b, context);
@@ -202,7 +202,7 @@ TEST(CpuPasses, GradientsAreTheSlopesOfTheFloat64Loss) {
 
 void expect_sum_of_micro_batches(ForwardContext context) {
     const config::Model m = model_of(kCases[1]);
-    Gpt2 model(m, at::kCPU);
+    Gpt2 model(m);
     spread(model);
     const Batch b = batch_of(m, 6, 16);
     const double count = b.targets.ne(-1).sum().item<double>();
@@ -233,9 +233,9 @@ TEST(CpuPasses, MicroBatchesAddUpToOneBatch) {
 
 TEST(CpuPasses, DropoutIsOfItsSeedStepAndRowsAndNotOfEvaluation) {
     config::Model m = model_of(kCases[1]);
-    Gpt2 plain(m, at::kCPU);
+    Gpt2 plain(m);
     m.dropout = 0.3;
-    Gpt2 model(m, at::kCPU);
+    Gpt2 model(m);
     spread(plain);
     spread(model);
     const Batch b = batch_of(m, 4, 16);
@@ -257,7 +257,7 @@ TEST(CpuPasses, DropoutIsOfItsSeedStepAndRowsAndNotOfEvaluation) {
 
 TEST(CpuPasses, GradientsKeepTheirMemoryAndAFreshStepReplacesThem) {
     const config::Model m = model_of(kCases[2]);
-    Gpt2 model(m, at::kCPU);
+    Gpt2 model(m);
     spread(model);
     const Batch b = batch_of(m, 2, 13);
     pass(model, b);
@@ -277,7 +277,7 @@ TEST(CpuPasses, GradientsKeepTheirMemoryAndAFreshStepReplacesThem) {
 
 TEST(CpuPasses, AutogradAfterClearingStartsFromNothing) {
     const config::Model m = model_of(kCases[1]);
-    Gpt2 model(m, at::kCPU);
+    Gpt2 model(m);
     spread(model);
     const Batch b = batch_of(m, 2, 16);
     pass(model, b);
@@ -295,7 +295,7 @@ TEST(CpuPasses, SameBitsEveryTimeAndWhateverRanBefore) {
     const RouteGuard guard;
     at::set_num_threads(2);
     const config::Model m = model_of(kCases[1]);
-    Gpt2 model(m, at::kCPU);
+    Gpt2 model(m);
     spread(model);
     const Batch b = batch_of(m, 4, 16), other = batch_of(m, 3, 11);
     for (const auto& [bf16, rate] :
@@ -321,7 +321,7 @@ TEST(CpuPasses, SameBitsEveryTimeAndWhateverRanBefore) {
 /// operations and autograd.
 double loss_after_20_steps(ForwardContext context, bool own) {
     const config::Model m = model_of(kCases[1]);
-    Gpt2 model(m, at::kCPU);
+    Gpt2 model(m);
     model.initialize(3);
     double last = 0;
     for (context.step = 0; context.step < 20; ++context.step) {
@@ -359,7 +359,7 @@ TEST(CpuPasses, TwentyStepsOfEveryRouteReachTheLossOfThePlainOne) {
 TEST(CpuPasses, Bfloat16StaysClose) {
     const RouteGuard guard;
     const config::Model m = model_of(kCases[1]);
-    Gpt2 model(m, at::kCPU);
+    Gpt2 model(m);
     model.initialize(3);
     const Batch b = batch_of(m, 4, 16);
     for (const auto& [route, rate] :
@@ -386,7 +386,7 @@ TEST(CpuPasses, Bfloat16StaysClose) {
 
 TEST(CpuPasses, IdsOutsideTheVocabularyAreNamed) {
     const config::Model m = model_of(kCases[0]);
-    Gpt2 model(m, at::kCPU);
+    Gpt2 model(m);
     spread(model);
     Batch b = batch_of(m, 1, 5);
     b.ids[0][3] = 11;
@@ -398,7 +398,7 @@ TEST(CpuPasses, IdsOutsideTheVocabularyAreNamed) {
 
 TEST(CpuPasses, NoTargetsAtAllIsZeroAndFinite) {
     const config::Model m = model_of(kCases[0]);
-    Gpt2 model(m, at::kCPU);
+    Gpt2 model(m);
     spread(model);
     Batch b = batch_of(m, 2, 5);
     b.targets.fill_(-1);

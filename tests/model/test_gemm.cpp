@@ -70,7 +70,7 @@ TEST(GemmRoutes, TrainToTheSameLossAndGradients) {
     std::vector<at::Tensor> gradients;
     for (const char* route : {"aten", "onednn", "native"}) {
         set_gemm_route(route);
-        Gpt2 model(m, at::kCPU);
+        Gpt2 model(m);
         model.initialize(1);
         ForwardContext context;
         const at::Tensor loss = model.loss(ids, targets, context);
@@ -186,7 +186,7 @@ TEST(LowPrecision, WeightIsConvertedAgainOnlyAfterItChanged) {
 
 TEST(LowPrecision, LossAndGradientsAreCloseAndMastersStayFloat32) {
     const config::Model m = gpt2_preset("nano");
-    Gpt2 model(m, at::kCPU);
+    Gpt2 model(m);
     model.initialize(1);
     const std::unique_ptr<Gpt2> low = model.clone();
     const at::Tensor ids = some_ids(2, 128, m.vocab_size),

@@ -46,7 +46,7 @@ TEST(Gpt2, FreshLossIsLogOfVocabulary) {
     wide.d_model = 192;
     wide.n_ctx = 64;
     for (const config::Model& m : {gpt2_preset("nano"), wide}) {
-        Gpt2 model(m, at::kCPU);
+        Gpt2 model(m);
         model.initialize(1);
         ForwardContext context;
         at::NoGradGuard no_grad;
@@ -61,7 +61,7 @@ TEST(Gpt2, EveryParameterReceivesGradient) {
     for (const bool tying : {true, false}) {
         config::Model m = small_model();
         m.weight_tying = tying;
-        Gpt2 model(m, at::kCPU);
+        Gpt2 model(m);
         model.initialize(3);
         ForwardContext context;
         model.loss(some_ids(2, 12, m.vocab_size), some_ids(2, 12, m.vocab_size, 5), context)
@@ -98,7 +98,7 @@ config::Model golden_model(const nlohmann::json& values) {
 /// leaves.
 void compare_with_golden(const nlohmann::json& golden, at::ScalarType type, double tolerance) {
     const config::Model m = golden_model(golden.at("config"));
-    Gpt2 model(m, at::kCPU);
+    Gpt2 model(m);
     fill_by_formula(model);
     model.to(type);
     const at::Tensor ids = some_ids(2, m.n_ctx, m.vocab_size);
@@ -146,7 +146,7 @@ TEST(Gpt2Init, ATensorDependsOnSeedAndNameAlone) {
     deep.n_layer = 3;
     deep.vocab_size = 8;
     deep.pad_vocab = 16;
-    Gpt2 a(deep, at::kCPU), b(shallow, at::kCPU), c(shallow, at::kCPU);
+    Gpt2 a(deep), b(shallow), c(shallow);
     a.initialize(7);
     b.initialize(7);
     c.initialize(8);
@@ -161,7 +161,7 @@ TEST(Gpt2Init, ATensorDependsOnSeedAndNameAlone) {
 
 TEST(Gpt2Init, RolesHaveTheirSpread) {
     const config::Model m = gpt2_preset("nano");
-    Gpt2 model(m, at::kCPU);
+    Gpt2 model(m);
     model.initialize(1);
     for (const Parameter& p : model.parameters()) {
         const double wanted_mean = p.spec.role == InitRole::kOne ? 1.0 : 0.0;
@@ -194,7 +194,7 @@ TEST(Gpt2Groups, OnlyLinearMatricesDecay) {
 TEST(Gpt2, PaddedVocabularyChangesNoProbability) {
     config::Model plain = small_model(), padded = small_model();
     padded.pad_vocab = 16;
-    Gpt2 a(plain, at::kCPU), b(padded, at::kCPU);
+    Gpt2 a(plain), b(padded);
     a.initialize(5);
     b.initialize(5);
     ForwardContext context;
@@ -215,7 +215,7 @@ TEST(Gpt2, PaddedVocabularyChangesNoProbability) {
 
 TEST(Gpt2, AccumulatedMicroBatchesEqualOneBatch) {
     const config::Model m = small_model();
-    Gpt2 whole(m, at::kCPU);
+    Gpt2 whole(m);
     whole.initialize(2);
     const std::unique_ptr<Gpt2> parts = whole.clone();
     const at::Tensor ids = some_ids(6, 12, m.vocab_size);
@@ -239,7 +239,7 @@ TEST(Gpt2, AccumulatedMicroBatchesEqualOneBatch) {
 TEST(Gpt2, TrainingUsesTheDropoutOfTheModelUnlessTold) {
     config::Model m = small_model();
     m.dropout = 0.5;
-    Gpt2 model(m, at::kCPU);
+    Gpt2 model(m);
     fill_by_formula(model);
     const at::Tensor ids = some_ids(2, 12, m.vocab_size),
                      targets = some_ids(2, 12, m.vocab_size, 4);
@@ -255,7 +255,7 @@ TEST(Gpt2, TrainingUsesTheDropoutOfTheModelUnlessTold) {
 
 TEST(Gpt2, TokenNllAveragesToTheLoss) {
     const config::Model m = small_model();
-    Gpt2 model(m, at::kCPU);
+    Gpt2 model(m);
     fill_by_formula(model);
     ForwardContext context;
     const at::Tensor ids = some_ids(3, 12, m.vocab_size);
@@ -269,7 +269,7 @@ TEST(Gpt2, TokenNllAveragesToTheLoss) {
 }
 
 TEST(Gpt2, CloneSharesNothing) {
-    Gpt2 model(small_model(), at::kCPU);
+    Gpt2 model(small_model());
     model.initialize(2);
     const std::unique_ptr<Gpt2> copy = model.clone();
     at::NoGradGuard no_grad;
@@ -279,7 +279,7 @@ TEST(Gpt2, CloneSharesNothing) {
 
 TEST(Gpt2, SameInputSameBits) {
     const config::Model m = gpt2_preset("nano");
-    Gpt2 model(m, at::kCPU);
+    Gpt2 model(m);
     model.initialize(2);
     const std::unique_ptr<Gpt2> other = model.clone();
     const at::Tensor ids = some_ids(4, 128, m.vocab_size),

@@ -23,7 +23,7 @@ using test::TempDir;
 
 /// Weights of a wide spread, as the files of others may have.
 Gpt2 wide_model(const config::Model& m, uint64_t seed = 1) {
-    Gpt2 model(m, at::kCPU);
+    Gpt2 model(m);
     model.initialize(seed);
     at::NoGradGuard no_grad;
     for (Parameter& p : model.parameters()) p.value.mul_(15.0);
@@ -97,7 +97,7 @@ TEST(Weights, FilesUseHuggingFaceNamesAndOrientation) {
 TEST(Weights, ImportAndExportGiveIdenticalBytes) {
     const TempDir directory;
     for (const std::string prefix : {"", "transformer."}) {
-        Gpt2 model = wide_model(small_model()), other(small_model(), at::kCPU);
+        Gpt2 model = wide_model(small_model()), other(small_model());
         save_weights(directory.file("a.safetensors"), model, prefix, {});
         load_weights(directory.file("a.safetensors"), other);
         EXPECT_TRUE(same_weights(model, other));
@@ -114,7 +114,7 @@ TEST(Weights, HalfPrecisionFilesLoadAsTheirValues) {
     for (const auto& [dtype, type] :
          {std::pair{Dtype::kF16, at::kHalf}, std::pair{Dtype::kBf16, at::kBFloat16}}) {
         write(directory.file("model.safetensors"), all, dtype);
-        Gpt2 other(small_model(), at::kCPU);
+        Gpt2 other(small_model());
         load_weights(directory.path(), other);
         for (size_t i = 0; i < model.parameters().size(); ++i)
             EXPECT_TRUE(at::equal(other.parameters()[i].value,
@@ -125,7 +125,7 @@ TEST(Weights, HalfPrecisionFilesLoadAsTheirValues) {
 
 TEST(Weights, ShardsAreFoundThroughTheirIndex) {
     const TempDir directory;
-    Gpt2 model = wide_model(small_model()), other(small_model(), at::kCPU);
+    Gpt2 model = wide_model(small_model()), other(small_model());
     const std::vector<Plain> all = tensors_of(model, "transformer.");
     const auto half = static_cast<int64_t>(all.size()) / 2;
     write(directory.file("model-00001-of-00002.safetensors"), {all.begin(), all.begin() + half});
@@ -151,7 +151,7 @@ TEST(Weights, ShardsAreFoundThroughTheirIndex) {
 
 TEST(Weights, MaskBuffersAreIgnored) {
     const TempDir directory;
-    Gpt2 model = wide_model(small_model()), other(small_model(), at::kCPU);
+    Gpt2 model = wide_model(small_model()), other(small_model());
     std::vector<Plain> all = tensors_of(model);
     all.push_back({"h.0.attn.bias", {1, 1, 2, 2}, {1, 0, 1, 1}});
     all.push_back({"h.1.attn.masked_bias", {}, {-1e4f}});
@@ -167,7 +167,7 @@ TEST(Weights, AHeadThatDiffersNeedsAnUntiedModel) {
     all.push_back(
         {"lm_head.weight", find(all, "wte.weight")->shape, find(all, "wte.weight")->values});
     write(directory.file("model.safetensors"), all);
-    Gpt2 other(small_model(), at::kCPU);
+    Gpt2 other(small_model());
     load_weights(directory.path(), other);  // equal to wte: tied all the same
     EXPECT_TRUE(same_weights(model, other));
 
@@ -177,7 +177,7 @@ TEST(Weights, AHeadThatDiffersNeedsAnUntiedModel) {
                  [&] { load_weights(directory.path(), other); });
     config::Model untied = small_model();
     untied.weight_tying = false;
-    Gpt2 two(untied, at::kCPU);
+    Gpt2 two(untied);
     load_weights(directory.path(), two, true);
     EXPECT_EQ(two.find("lm_head.weight")->value.flatten()[5].item<float>(), all.back().values[5]);
 }
@@ -188,7 +188,7 @@ TEST(Weights, AnUntiedModelTakesTheEmbeddingWhereNoHeadIsStored) {
     save_weights(directory.file("model.safetensors"), model, "", {});
     config::Model untied = small_model();
     untied.weight_tying = false;
-    Gpt2 two(untied, at::kCPU);
+    Gpt2 two(untied);
     load_weights(directory.path(), two);
     EXPECT_TRUE(at::equal(two.find("lm_head.weight")->value, model.find("wte.weight")->value));
 }
@@ -197,7 +197,7 @@ TEST(Weights, PaddingRowsStayOutOfFiles) {
     const TempDir directory;
     config::Model padded = small_model();
     padded.pad_vocab = 64;
-    Gpt2 model = wide_model(padded), plain(small_model(), at::kCPU), again(padded, at::kCPU);
+    Gpt2 model = wide_model(padded), plain(small_model()), again(padded);
     save_weights(directory.file("model.safetensors"), model, "", {});
     load_weights(directory.path(), plain);
     EXPECT_TRUE(at::equal(plain.find("wte.weight")->value,
@@ -223,7 +223,7 @@ TEST(WeightsBadInput, NamesAtMostFiveMissingAndUnknownTensors) {
     const TempDir directory;
     config::Model deep = small_model();
     deep.n_layer = 3;
-    Gpt2 shallow = wide_model(small_model()), model(deep, at::kCPU);
+    Gpt2 shallow = wide_model(small_model()), model(deep);
     std::vector<Plain> all = tensors_of(shallow);
     all.push_back({"h.0.attn.kv_down.weight", {1}, {0}});
     write(directory.file("model.safetensors"), all);
@@ -239,7 +239,7 @@ TEST(WeightsBadInput, NamesTheFirstShapeThatDiffers) {
     Gpt2 model = wide_model(small_model());
     config::Model longer = small_model();
     longer.n_ctx = 20;
-    Gpt2 other(longer, at::kCPU);
+    Gpt2 other(longer);
     save_weights(directory.file("model.safetensors"), model, "", {});
     expect_error(kData, {"model.safetensors", "'wpe.weight'", "[12, 16]", "[20, 16]"},
                  [&] { load_weights(directory.path(), other); });
@@ -247,7 +247,7 @@ TEST(WeightsBadInput, NamesTheFirstShapeThatDiffers) {
 
 TEST(WeightsBadInput, CheckFiniteNamesTensorAndByte) {
     const TempDir directory;
-    Gpt2 model = wide_model(small_model()), other(small_model(), at::kCPU);
+    Gpt2 model = wide_model(small_model()), other(small_model());
     std::vector<Plain> all = tensors_of(model);
     find(all, "h.1.ln_2.bias")->values[6] = std::numeric_limits<float>::quiet_NaN();
     write(directory.file("model.safetensors"), all);

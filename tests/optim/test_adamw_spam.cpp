@@ -1,4 +1,5 @@
 #include "knlp/config/build_info.h"
+#include "knlp/optim/named_state.h"
 #include "knlp/optim/optimizer.h"
 #include "knlp/optim/spam.h"
 #include "parameters.h"

@@ -1,3 +1,4 @@
+#include "knlp/optim/named_state.h"
 #include "knlp/optim/optimizer.h"
 #include "parameters.h"
 

@@ -3,6 +3,7 @@
 #include "knlp/config/train.h"
 #include "knlp/model/attention.h"
 #include "knlp/model/gpt2.h"
+#include "knlp/model/parameter.h"
 #include "knlp/model/runtime.h"
 #include "knlp/optim/optimizer.h"
 #include "knlp/train/evaluator.h"
@@ -31,13 +32,15 @@ config::Model tiny_model() {
 
 /// Gradients of one step of 6 sequences cut into micro-batches.
 std::vector<at::Tensor> gradients(model::Gpt2& gpt2, const data::TokenFile& tokens, int64_t micro) {
-    train::clear_gradients(gpt2);
+    gpt2.clear_gradients();
     for (int64_t first = 0; first < 6; first += micro) {
         const data::Batch batch = data::make_batch(tokens, 1, 3, first, micro, 16);
-        const train::DeviceBatch ids = train::to_device(batch, at::kCPU);
+        const auto tensor = [](const std::vector<int64_t>& ids) {
+            return at::tensor(ids, at::kLong).view({-1, 16});
+        };
         model::ForwardContext context{
             .training = true, .seed = 1, .step = 3, .micro = first / micro, .first_row = first};
-        gpt2.loss(ids.inputs, ids.targets, context, 6 * 16).backward();
+        gpt2.loss(tensor(batch.inputs), tensor(batch.targets), context, 6 * 16).backward();
     }
     std::vector<at::Tensor> all;
     for (model::Parameter& parameter : gpt2.parameters())
@@ -48,7 +51,7 @@ std::vector<at::Tensor> gradients(model::Gpt2& gpt2, const data::TokenFile& toke
 TEST(Accumulation, MicroBatchesEqualOneLargeBatchDropoutIncluded) {
     test::TinyRuns runs;
     const data::Dataset dataset = data::open_dataset(runs.data());
-    model::Gpt2 gpt2(tiny_model(), at::kCPU);
+    model::Gpt2 gpt2(tiny_model());
     gpt2.initialize(1);
     const auto whole = gradients(gpt2, dataset.train, 6);
     for (const int64_t micro : {1, 2, 3}) {
@@ -63,7 +66,7 @@ TEST(Accumulation, MicroBatchesEqualOneLargeBatchDropoutIncluded) {
 }
 
 TEST(ParameterGroups, DecayMatricesOnlyAndCoverTheModelOnce) {
-    model::Gpt2 gpt2(tiny_model(), at::kCPU);
+    model::Gpt2 gpt2(tiny_model());
     const auto groups = optim::parameter_groups(gpt2.parameters(), 0.1);
     // 2 layers of 12 d^2 in 4 matrices; the rest is embeddings, biases and norms.
     EXPECT_EQ(groups[0].tensors, 8);
@@ -74,7 +77,7 @@ TEST(ParameterGroups, DecayMatricesOnlyAndCoverTheModelOnce) {
 TEST(Evaluator, EqualsTheMeanOverWindowsAndTheirStandardError) {
     test::TinyRuns runs;
     const data::Dataset dataset = data::open_dataset(runs.data());
-    model::Gpt2 gpt2(tiny_model(), at::kCPU);
+    model::Gpt2 gpt2(tiny_model());
     gpt2.initialize(1);
     const auto starts = data::eval_window_starts(dataset.val.size(), 16, 16 * 10);
     const auto result =
@@ -93,7 +96,7 @@ TEST(Evaluator, EqualsTheMeanOverWindowsAndTheirStandardError) {
 TEST(Evaluator, DoesNotDependOnTheBatchBeyondRounding) {
     test::TinyRuns runs;
     const data::Dataset dataset = data::open_dataset(runs.data());
-    model::Gpt2 gpt2(tiny_model(), at::kCPU);
+    model::Gpt2 gpt2(tiny_model());
     gpt2.initialize(1);
     const auto starts = data::eval_window_starts(dataset.val.size(), 16, 16 * 7);
     const auto whole =
@@ -106,7 +109,7 @@ TEST(Evaluator, DoesNotDependOnTheBatchBeyondRounding) {
 TEST(Evaluator, StopsBetweenBatchesWhenAsked) {
     test::TinyRuns runs;
     const data::Dataset dataset = data::open_dataset(runs.data());
-    model::Gpt2 gpt2(tiny_model(), at::kCPU);
+    model::Gpt2 gpt2(tiny_model());
     gpt2.initialize(1);
     const auto starts = data::eval_window_starts(dataset.val.size(), 16, 16 * 8);
     int asked = 0;

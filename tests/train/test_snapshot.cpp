@@ -5,6 +5,7 @@
 #include "knlp/config/train.h"
 #include "knlp/core/hash.h"
 #include "knlp/model/attention.h"
+#include "knlp/model/parameter.h"
 #include "knlp/model/runtime.h"
 
 #include <gtest/gtest.h>
@@ -28,7 +29,7 @@ struct Trained {
         shape.n_ctx = 16;
         shape.vocab_size = 257;
         shape.pad_vocab = 64;
-        gpt2 = std::make_unique<model::Gpt2>(shape, at::kCPU);
+        gpt2 = std::make_unique<model::Gpt2>(shape);
         gpt2->initialize(1);
         optimizer = optim::optimizer_type("adamw").make({}, gpt2->parameters());
         step();

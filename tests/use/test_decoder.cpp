@@ -1,4 +1,5 @@
 #include "knlp/model/decoder.h"
+#include "knlp/model/parameter.h"
 
 #include "tests/use/toy_model.h"
 
@@ -55,7 +56,7 @@ Reading read_all(Decoder& decoder, const config::Model& m, const std::vector<Ids
     const auto rows = static_cast<int64_t>(texts.size());
     int64_t longest = 0;
     for (const Ids& text : texts) longest = std::max(longest, std::ssize(text));
-    KvCache cache(decoder.cache_specs(), rows, longest, at::kCPU);
+    KvCache cache(decoder.cache_specs(), rows, longest);
     for (const Ids& text : texts) cache.row_start.push_back(longest - std::ssize(text));
     Reading reading;
     for (int64_t from = 0; from < longest;) {

@@ -1,9 +1,11 @@
-// Loss and every gradient against PyTorch's autograd on an independent model (scripts/peers/gradients.py).
+// Loss and every gradient against PyTorch's autograd on an independent model
+// (scripts/peers/gradients.py).
 
 #include "knlp/core/file.h"
 #include "knlp/core/json.h"
 #include "knlp/core/rng.h"
 #include "knlp/core/safetensors.h"
+#include "knlp/model/parameter.h"
 #include "knlp/model/weights.h"
 #include "tests/support/public_data.h"
 #include "tests/support/run_program.h"
@@ -25,8 +27,10 @@ struct Batch {
             ids.emplace_back();
             targets.emplace_back();
             for (int64_t t = 0; t < length; ++t) {
-                ids.back().push_back(static_cast<int64_t>(stream.below(static_cast<uint64_t>(vocab_size), index++)));
-                targets.back().push_back(static_cast<int64_t>(stream.below(static_cast<uint64_t>(vocab_size), index++)));
+                ids.back().push_back(
+                    static_cast<int64_t>(stream.below(static_cast<uint64_t>(vocab_size), index++)));
+                targets.back().push_back(
+                    static_cast<int64_t>(stream.below(static_cast<uint64_t>(vocab_size), index++)));
             }
         }
         targets[0][2] = targets[1][0] = -1;
@@ -52,9 +56,9 @@ void compare_gradients(const config::Model& config, double spread) {
     write_file_atomic(dir.file("batch.json"),
                       canonical_json({{"ids", batch.ids}, {"targets", batch.targets}}));
     const std::string source = std::getenv("KNLP_SRC") != nullptr ? std::getenv("KNLP_SRC") : ".";
-    const test::Finished peer = test::run_program(
-        {test::peers_python(), source + "/scripts/peers/gradients.py", dir.path(), dir.file("batch.json"),
-         dir.file("theirs.safetensors")});
+    const test::Finished peer =
+        test::run_program({test::peers_python(), source + "/scripts/peers/gradients.py", dir.path(),
+                           dir.file("batch.json"), dir.file("theirs.safetensors")});
     ASSERT_EQ(peer.status, 0) << peer.err;
 
     ForwardContext context;

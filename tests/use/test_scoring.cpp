@@ -1,3 +1,4 @@
+#include "knlp/model/parameter.h"
 #include "knlp/model/scoring.h"
 
 #include "knlp/core/file.h"
@@ -24,13 +25,14 @@ const data::Tokenizer& bytes() {
     return *tokenizer;
 }
 
-/// A GPT-2 whose blocks and positions do nothing: log p(next | previous) is a table that plain loops can
-/// compute.
+/// A GPT-2 whose blocks and positions do nothing: log p(next | previous) is a table that plain
+/// loops can compute.
 Gpt2 bigram_model() {
     Gpt2 model = toy_model(5, 8);
     const at::NoGradGuard no_grad;
     for (Parameter& parameter : model.parameters())
-        if (parameter.spec.name.find("c_proj") != std::string::npos || parameter.spec.name == "wpe.weight")
+        if (parameter.spec.name.find("c_proj") != std::string::npos ||
+            parameter.spec.name == "wpe.weight")
             parameter.value.zero_();
     return model;
 }
@@ -42,13 +44,15 @@ double bigram_log_prob(Gpt2& model, int64_t previous, int64_t next) {
     const double* row = table.data_ptr<double>() + previous * width;
     double mean = 0, variance = 0;
     for (int64_t c = 0; c < width; ++c) mean += row[c] / static_cast<double>(width);
-    for (int64_t c = 0; c < width; ++c) variance += (row[c] - mean) * (row[c] - mean) / static_cast<double>(width);
+    for (int64_t c = 0; c < width; ++c)
+        variance += (row[c] - mean) * (row[c] - mean) / static_cast<double>(width);
     std::vector<double> logits;
     double sum = 0;
     for (int64_t v = 0; v < table.size(0); ++v) {
         double dot = 0;
         for (int64_t c = 0; c < width; ++c)
-            dot += (row[c] - mean) / std::sqrt(variance + 1e-5) * table.data_ptr<double>()[v * width + c];
+            dot += (row[c] - mean) / std::sqrt(variance + 1e-5) *
+                   table.data_ptr<double>()[v * width + c];
         logits.push_back(dot);
         sum += std::exp(dot);
     }
@@ -59,7 +63,8 @@ double log_prob_by_hand(Gpt2& model, const std::string& context, const std::stri
     const std::string text = context + ending;
     double sum = 0;
     for (size_t i = context.size(); i < text.size(); ++i)
-        sum += bigram_log_prob(model, static_cast<unsigned char>(text[i - 1]), static_cast<unsigned char>(text[i]));
+        sum += bigram_log_prob(model, static_cast<unsigned char>(text[i - 1]),
+                               static_cast<unsigned char>(text[i]));
     return sum;
 }
 
@@ -67,7 +72,8 @@ Continuation continuation(const std::string& context, const std::string& ending)
     return {bytes().encode(context), bytes().encode(ending)};
 }
 
-HellaswagItem item_of(const std::string& context, const std::array<std::string, 4>& endings, int64_t label) {
+HellaswagItem item_of(const std::string& context, const std::array<std::string, 4>& endings,
+                      int64_t label) {
     return {.line = 1, .context = context, .endings = endings, .label = label};
 }
 
@@ -88,8 +94,10 @@ TEST(Continuations, PaddingAndBatchesDoNotChangeTheScore) {
     std::vector<Continuation> all;
     for (int i = 0; i < 13; ++i) {
         Continuation one;
-        for (size_t n = 1 + random() % 12; n > 0; --n) one.context.push_back(static_cast<int32_t>(random() % 257));
-        for (size_t n = 1 + random() % 9; n > 0; --n) one.ending.push_back(static_cast<int32_t>(random() % 257));
+        for (size_t n = 1 + random() % 12; n > 0; --n)
+            one.context.push_back(static_cast<int32_t>(random() % 257));
+        for (size_t n = 1 + random() % 9; n > 0; --n)
+            one.ending.push_back(static_cast<int32_t>(random() % 257));
         all.push_back(one);
     }
     const auto alone = score_continuations(model, all, 1);
@@ -105,19 +113,22 @@ TEST(Continuations, TooLongLosesContextFromTheLeft) {
     Gpt2 model = toy_model();
     const std::string context = "thirty bytes of some context..";
     const auto scores = score_continuations(
-        model, std::vector{continuation(context, "tail"), continuation(context.substr(10), "tail")}, 1);
+        model, std::vector{continuation(context, "tail"), continuation(context.substr(10), "tail")},
+        1);
     EXPECT_EQ(scores[0].truncated, 10);
     EXPECT_EQ(scores[0].log_prob, scores[1].log_prob);
 }
 
 TEST(Continuations, AnEndingWithoutRoomForContextIsRefused) {
     Gpt2 model = toy_model();
-    EXPECT_NO_THROW(score_continuations(model, std::vector{continuation("c", std::string(23, 'e'))}, 1));
+    EXPECT_NO_THROW(
+        score_continuations(model, std::vector{continuation("c", std::string(23, 'e'))}, 1));
     test::expect_error(kData, {"24 tokens", "context of 24"}, [&] {
         score_continuations(model, std::vector{continuation("c", std::string(24, 'e'))}, 1);
     });
-    test::expect_error(kData, {"context is empty"},
-                       [&] { score_continuations(model, std::vector{Continuation{{}, {1}}}, 1); });
+    test::expect_error(kData, {"context is empty"}, [&] {
+        score_continuations(model, std::vector{Continuation{{}, {1}}}, 1);
+    });
 }
 
 TEST(Hellaswag, ScoresAndChoosesAsComputedByHand) {
@@ -132,10 +143,12 @@ TEST(Hellaswag, ScoresAndChoosesAsComputedByHand) {
             EXPECT_NEAR(scores[0].log_prob[j], by_hand[j], 1e-5);
             // Characters of the ending without the blank; tokens with it (one a byte here).
             const double length = static_cast<double>(item.endings[j].size());
-            EXPECT_EQ(scores[0].normalizer[j], style == HellaswagStyle::kHarness ? length : length + 1);
+            EXPECT_EQ(scores[0].normalizer[j],
+                      style == HellaswagStyle::kHarness ? length : length + 1);
             normalized[j] = by_hand[j] / scores[0].normalizer[j];
         }
-        EXPECT_EQ(scores[0].choice, std::max_element(by_hand.begin(), by_hand.end()) - by_hand.begin());
+        EXPECT_EQ(scores[0].choice,
+                  std::max_element(by_hand.begin(), by_hand.end()) - by_hand.begin());
         EXPECT_EQ(scores[0].choice_normalized,
                   std::max_element(normalized.begin(), normalized.end()) - normalized.begin());
         EXPECT_EQ(scores[0].label, 2);
@@ -144,8 +157,9 @@ TEST(Hellaswag, ScoresAndChoosesAsComputedByHand) {
 
 TEST(Hellaswag, EqualEndingsTieToTheLowestIndex) {
     Gpt2 model = toy_model();
-    const auto scores = score_hellaswag(model, bytes(), std::vector{item_of("it", {"z", "z", "z", "z"}, 3)},
-                                        HellaswagStyle::kHarness, 4);
+    const auto scores =
+        score_hellaswag(model, bytes(), std::vector{item_of("it", {"z", "z", "z", "z"}, 3)},
+                        HellaswagStyle::kHarness, 4);
     EXPECT_EQ(scores[0].choice, 0);
     EXPECT_EQ(scores[0].choice_normalized, 0);
 }
@@ -161,7 +175,7 @@ TEST(Hellaswag, AnEndingThatDoesNotFitNamesItsLine) {
 
 TEST(PerplexityWindows, DisjointOnesScoreAllButTheirFirstToken) {
     const auto windows = perplexity_windows(21, 10, 0);
-    ASSERT_EQ(windows.size(), 2u);                   // the last token is alone: nothing to score
+    ASSERT_EQ(windows.size(), 2u);  // the last token is alone: nothing to score
     EXPECT_EQ(windows[1].begin, 10);
     EXPECT_EQ(windows[1].end, 20);
     EXPECT_EQ(windows[1].first_scored, 11);
@@ -176,11 +190,13 @@ TEST(PerplexityWindows, StridedOnesScoreEveryTokenButTheFirstOnce) {
                 EXPECT_EQ(window.begin, begin);
                 EXPECT_LE(window.end - window.begin, 10);
                 EXPECT_GT(window.first_scored, window.begin);
-                for (int64_t t = window.first_scored; t < window.end; ++t) ++times[static_cast<size_t>(t)];
+                for (int64_t t = window.first_scored; t < window.end; ++t)
+                    ++times[static_cast<size_t>(t)];
                 begin += stride;
             }
             EXPECT_EQ(times[0], 0);
-            for (size_t t = 1; t < times.size(); ++t) EXPECT_EQ(times[t], 1) << "n " << n << " token " << t;
+            for (size_t t = 1; t < times.size(); ++t)
+                EXPECT_EQ(times[t], 1) << "n " << n << " token " << t;
         }
 }
 
@@ -203,7 +219,8 @@ protected:
         return data::TokenFile::open({dir_.file("t.bin")});
     }
     int64_t id(int64_t at) const {
-        return at < std::ssize(text_) ? static_cast<unsigned char>(text_[static_cast<size_t>(at)]) : bytes().eot();
+        return at < std::ssize(text_) ? static_cast<unsigned char>(text_[static_cast<size_t>(at)])
+                                      : bytes().eot();
     }
 };
 
@@ -218,10 +235,11 @@ TEST_F(PerplexityOfText, SumsTheLogProbabilitiesOfItsWindows) {
                 nll -= bigram_log_prob(model, id(t - 1), id(t));
                 text += id(t) < 256;
             }
-        EXPECT_NEAR(result.nll, nll, 1e-4);          // up to 55 terms in fp32
+        EXPECT_NEAR(result.nll, nll, 1e-4);  // up to 55 terms in fp32
         EXPECT_EQ(result.tokens, count);
-        EXPECT_EQ(result.bytes, text);               // end-of-text stands for no byte
-        EXPECT_NEAR(result.bits_per_byte(), nll / (std::numbers::ln2 * static_cast<double>(text)), 1e-6);
+        EXPECT_EQ(result.bytes, text);  // end-of-text stands for no byte
+        EXPECT_NEAR(result.bits_per_byte(), nll / (std::numbers::ln2 * static_cast<double>(text)),
+                    1e-6);
         EXPECT_NEAR(result.perplexity(), std::exp(nll / static_cast<double>(count)), 1e-3);
     }
 }
@@ -235,7 +253,8 @@ TEST_F(PerplexityOfText, DoesNotDependOnTheBatch) {
 }
 
 TEST(PerplexityValue, OverflowIsInfinityNotAClip) {
-    EXPECT_EQ((Perplexity{.nll = 1e6, .tokens = 1}.perplexity()), std::numeric_limits<double>::infinity());
+    EXPECT_EQ((Perplexity{.nll = 1e6, .tokens = 1}.perplexity()),
+              std::numeric_limits<double>::infinity());
 }
 
 TEST(WriteLogits, HasARowATokenAndNoPadding) {

@@ -1,9 +1,9 @@
 #pragma once
 
 #include "knlp/config/model.h"
-#include "knlp/model/parameter.h"
-
-#include <ATen/core/Tensor.h>
+#include "knlp/model/device.h"
+#include "knlp/model/parameter_spec.h"
+#include "knlp/model/tensor_names.h"
 
 #include <cstdint>
 #include <memory>
@@ -14,6 +14,8 @@
 #include <vector>
 
 namespace knlp::model {
+
+struct Parameter;
 
 /// What one layer of an attention variant wants to keep per token: memory is predicted, allocated
 /// and reported from this value alone.
@@ -36,7 +38,9 @@ struct LayerCache {
 class KvCache {
 public:
     KvCache(const std::vector<CacheSpec>& layers, int64_t batch, int64_t capacity,
-            at::Device device);
+            Device device = {});
+    ~KvCache();
+    KvCache(KvCache&&) noexcept;
     LayerCache& layer(int64_t index) { return layers_.at(static_cast<size_t>(index)); }
     int64_t length() const;
     int64_t capacity() const { return capacity_; }

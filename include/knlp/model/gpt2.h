@@ -2,17 +2,24 @@
 
 #include "knlp/config/model.h"
 #include "knlp/model/attention.h"
-#include "knlp/model/parameter.h"
-
-#include <ATen/core/Tensor.h>
+#include "knlp/model/device.h"
+#include "knlp/model/parameter_spec.h"
+#include "knlp/model/tensor_names.h"
 
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <string_view>
 #include <vector>
 
+namespace knlp::data {
+struct Batch;
+}
+
 namespace knlp::model {
+
+struct Parameter;
 
 /// Every parameter of the model, in file order, without allocating any.
 std::vector<ParameterSpec> gpt2_parameters(const config::Model& model);
@@ -22,8 +29,8 @@ std::vector<CacheSpec> cache_specs(const config::Model& model);  // one per laye
 /// Activations that training keeps for the backward pass of one micro-batch (or holds at once
 /// without gradients), logits included: the memory estimate of the trainer. Upper bound, not exact.
 int64_t activation_bytes(const config::Model& model, int64_t batch, int64_t length, bool training);
-/// Bytes of the buffers that our own passes on the CPU keep for micro-batches of this shape, with or
-/// without gradients; 0 where these passes do not serve the model and activation_bytes() holds.
+/// Bytes of the buffers that our own passes on the CPU keep for micro-batches of this shape, with
+/// or without gradients; 0 where these passes do not serve the model and activation_bytes() holds.
 int64_t pass_bytes(const config::Model& model, int64_t batch, int64_t length, bool bf16,
                    bool training, int64_t threads);
 /// Shapes [M, N, K] of the products of one micro-batch, for choose_gemm_route.
@@ -42,12 +49,12 @@ config::Model gpt2_preset(std::string_view size);
 /// Pre-norm decoder (Radford et al. 2019): embeddings, blocks, final norm, tied head.
 class Gpt2 {
 public:
-    Gpt2(const config::Model& model, at::Device device);
+    explicit Gpt2(const config::Model& model, Device device = {});
     ~Gpt2();
     Gpt2(Gpt2&&) noexcept;
 
     const config::Model& config() const;
-    at::Device device() const;
+    Device device() const;
     std::vector<Parameter>& parameters();
     Parameter* find(std::string_view name);
 
@@ -62,15 +69,23 @@ public:
     /// `divisor` > 0 replaces the count of targets (accumulation over micro-batches).
     at::Tensor loss(const at::Tensor& ids, const at::Tensor& targets, ForwardContext& context,
                     double divisor = 0.0);
-    /// The same loss (in double, 0-dim), and its gradients added to .grad of every parameter. On the
-    /// CPU, without dropout and with plain attention, by our own passes: no autograd, and .grad
+    /// The same loss (in double, 0-dim), and its gradients added to .grad of every parameter. On
+    /// the CPU, without dropout and with plain attention, by our own passes: no autograd, and .grad
     /// keeps its memory. After clear_gradients() what .grad holds is replaced.
     at::Tensor loss_and_gradients(const at::Tensor& ids, const at::Tensor& targets,
                                   ForwardContext& context, double divisor = 0.0);
+    /// The same for a micro-batch, when it is known: waits for the device.
+    double loss_and_gradients(const data::Batch& batch, ForwardContext& context,
+                              double divisor = 0.0);
     /// Forgets the gradients: they are undefined or hold anything until the next pass.
     void clear_gradients();
     /// Negative log-likelihood of each target [B, T] (0 where -1), no gradient.
     at::Tensor token_nll(const at::Tensor& ids, const at::Tensor& targets, ForwardContext& context);
+    /// Mean of it over each row.
+    std::vector<double> row_losses(const data::Batch& batch, ForwardContext& context);
+
+    /// Name of the first parameter that holds a value which is not finite, or "".
+    std::string first_bad_parameter() const;
 
     std::unique_ptr<Gpt2> clone() const;  // deep copy of the weights
 

@@ -1,9 +1,10 @@
 #pragma once
 
-#include <ATen/core/Tensor.h>
+#include "knlp/model/device.h"
 
 #include <array>
 #include <cstdint>
+#include <exception>
 #include <string>
 #include <vector>
 
@@ -19,28 +20,29 @@ int64_t runtime_threads();
 
 /// "auto", "cpu", "cuda", "cuda:N". auto: CUDA when a device is usable, else CPU. "cuda" without
 /// one: Error{kNotAvailable} "no CUDA device (driver not found)".
-at::Device resolve_device(const std::string& name);
+Device resolve_device(const std::string& name);
 
 /// Product name of a CUDA device as its driver gives it; "" for the CPU.
-std::string device_name(at::Device device);
+std::string device_name(Device device);
 
 /// Bytes that can be had on a device: free on a CUDA device, 0 where its driver does not tell; what
 /// the machine has available on the CPU.
-int64_t device_free_bytes(at::Device device);
+int64_t device_free_bytes(Device device);
 
 /// Who multiplies matrices on the CPU: "native" (our own kernels), "onednn", "aten", or a list such
-/// as "native;head.weight=onednn". "auto" times them on the given shapes [M, N, K], those of a block
-/// and last the head's, and remembers the answer in the user's cache directory. Returns the choice,
-/// which is in force from then on. Error{kUsage} for an unknown route, Error{kNotAvailable} for one
-/// that this LibTorch lacks.
+/// as "native;head.weight=onednn". "auto" times them on the given shapes [M, N, K], those of a
+/// block and last the head's, and remembers the answer in the user's cache directory. Returns the
+/// choice, which is in force from then on. Error{kUsage} for an unknown route, Error{kNotAvailable}
+/// for one that this LibTorch lacks.
 std::string choose_gemm_route(const std::string& wanted,
-                              const std::vector<std::array<int64_t, 3>>& shapes,
-                              bool bf16 = false);
+                              const std::vector<std::array<int64_t, 3>>& shapes, bool bf16 = false);
 void set_gemm_route(const std::string& route);
 std::string gemm_route();
 
 /// Number of distinct OpenMP runtimes mapped into this process; must be 1.
 int64_t openmp_runtimes();
 std::string torch_version();
+/// What LibTorch says was wrong, without its backtrace; "" for another error than LibTorch's.
+std::string torch_error_text(const std::exception& error);
 
 }  // namespace knlp::model

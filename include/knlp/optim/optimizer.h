@@ -1,9 +1,7 @@
 #pragma once
 
 #include "knlp/config/train.h"
-#include "knlp/model/parameter.h"
-
-#include <ATen/core/Tensor.h>
+#include "knlp/model/gpt2.h"
 
 #include <cstdint>
 #include <memory>
@@ -14,12 +12,7 @@
 
 namespace knlp::optim {
 
-/// State that belongs to one parameter, by the suffix it has in optim.safetensors: "exp_avg",
-/// "exp_avg_sq", "max_exp_avg_sq".
-struct NamedState {
-    std::string parameter, suffix;
-    at::Tensor value;
-};
+struct NamedState;
 
 /// What a step did to the gradients.
 struct StepInfo {
@@ -75,6 +68,8 @@ const OptimizerType& optimizer_type(std::string_view name);
 /// The optimizer of options.name. `queued`: its steps wait for nothing where its type has such.
 std::unique_ptr<Optimizer> make_optimizer(const config::Optimizer& options,
                                           std::span<model::Parameter> parameters, bool queued);
+std::unique_ptr<Optimizer> make_optimizer(const config::Optimizer& options, model::Gpt2& model,
+                                          bool queued);
 
 /// Groups as logged: decayed and not decayed, each tensor once even when two names share its
 /// storage.
@@ -85,5 +80,6 @@ struct Group {
 };
 std::vector<Group> parameter_groups(std::span<const model::Parameter> parameters,
                                     double weight_decay);
+std::vector<Group> parameter_groups(model::Gpt2& model, double weight_decay);
 
 }  // namespace knlp::optim

@@ -1,3 +1,4 @@
+list-y := table.o
 attn-y := causal
 table-y := attn
-torch-y := table.o attend.o $(addsuffix .o,$(attn-y))
+torch-y := attend.o $(addsuffix .o,$(attn-y))

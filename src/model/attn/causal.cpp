@@ -4,6 +4,7 @@
 #include "attend.h"
 
 #include "knlp/core/error.h"
+#include "knlp/model/parameter.h"
 
 namespace knlp::model {
 
