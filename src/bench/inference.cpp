@@ -216,6 +216,7 @@ std::vector<Record> bench_decode(const InferenceRequest& request, const Machine&
             last.results["kv_bytes"] / static_cast<double>(last.shape.at("context"));
         last.results["slope_ns"] = 1e9 * slope_of(records);
         last.results["slope_bytes_ns"] = bytes / last.results["read_gbps"];
+        last.results["slope_ratio"] = last.results["slope_ns"] / last.results["slope_bytes_ns"];
     }
     return records;
 }
