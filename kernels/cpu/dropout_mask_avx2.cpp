@@ -18,7 +18,7 @@ struct Mask2 : Avx2 {
                 _mm256_set1_epi32(static_cast<int>(line)),
                 _mm256_set1_epi32(static_cast<int>(((line >> 32) & 0xFFFFu) | (s.site << 16))),
                 _mm256_set1_epi32(static_cast<int>(s.step))};
-            philox_10(c, s.key[0], s.key[1]);
+            philox_10<Mask2>(c, s.key);
             for (int part = 0; part < 8; ++part) {
                 const __m256i word = c[part / 2];
                 const __m256i u = part % 2 ? _mm256_srli_epi32(word, 16)
@@ -31,7 +31,8 @@ struct Mask2 : Avx2 {
         }
     }
 
-private:
+    using Words = __m256i;
+    static Words all(uint32_t word) { return _mm256_set1_epi32(static_cast<int>(word)); }
     /// 8 products of 32 by 32 bits, as high and low halves.
     static void multiply(__m256i a, __m256i factor, __m256i& high, __m256i& low) {
         const __m256i even = _mm256_mul_epu32(a, factor);
@@ -41,21 +42,6 @@ private:
     }
     static __m256i xor3(__m256i a, __m256i b, __m256i c) {
         return _mm256_xor_si256(_mm256_xor_si256(a, b), c);
-    }
-    static void philox_10(__m256i (&c)[4], uint32_t k0, uint32_t k1) {
-        const __m256i m0 = _mm256_set1_epi32(static_cast<int>(0xD2511F53u));
-        const __m256i m1 = _mm256_set1_epi32(static_cast<int>(0xCD9E8D57u));
-        for (int round = 0; round < 10; ++round) {
-            __m256i high0, low0, high1, low1;
-            multiply(c[0], m0, high0, low0);
-            multiply(c[2], m1, high1, low1);
-            c[0] = xor3(high1, c[1], _mm256_set1_epi32(static_cast<int>(k0)));
-            c[2] = xor3(high0, c[3], _mm256_set1_epi32(static_cast<int>(k1)));
-            c[1] = low1;
-            c[3] = low0;
-            k0 += 0x9E3779B9u;
-            k1 += 0xBB67AE85u;
-        }
     }
 };
 

@@ -16,7 +16,7 @@ struct Mask512 : Avx512 {
             _mm512_set1_epi32(static_cast<int>(line)),
             _mm512_set1_epi32(static_cast<int>(((line >> 32) & 0xFFFFu) | (s.site << 16))),
             _mm512_set1_epi32(static_cast<int>(s.step))};
-        philox_10(c, s.key[0], s.key[1]);
+        philox_10<Mask512>(c, s.key);
         const __m512i threshold = _mm512_set1_epi32(static_cast<int>(s.threshold));
         const __m512i low_half = _mm512_set1_epi32(0xFFFF);
         bits[0] = bits[1] = 0;
@@ -28,7 +28,8 @@ struct Mask512 : Avx512 {
         }
     }
 
-private:
+    using Words = __m512i;
+    static Words all(uint32_t word) { return _mm512_set1_epi32(static_cast<int>(word)); }
     /// 16 products of 32 by 32 bits, as high and low halves.
     static void multiply(__m512i a, __m512i factor, __m512i& high, __m512i& low) {
         const __m512i even = _mm512_mul_epu32(a, factor);
@@ -38,21 +39,6 @@ private:
     }
     static __m512i xor3(__m512i a, __m512i b, __m512i c) {
         return _mm512_ternarylogic_epi32(a, b, c, 0x96);
-    }
-    static void philox_10(__m512i (&c)[4], uint32_t k0, uint32_t k1) {
-        const __m512i m0 = _mm512_set1_epi32(static_cast<int>(0xD2511F53u));
-        const __m512i m1 = _mm512_set1_epi32(static_cast<int>(0xCD9E8D57u));
-        for (int round = 0; round < 10; ++round) {
-            __m512i high0, low0, high1, low1;
-            multiply(c[0], m0, high0, low0);
-            multiply(c[2], m1, high1, low1);
-            c[0] = xor3(high1, c[1], _mm512_set1_epi32(static_cast<int>(k0)));
-            c[2] = xor3(high0, c[3], _mm512_set1_epi32(static_cast<int>(k1)));
-            c[1] = low1;
-            c[3] = low0;
-            k0 += 0x9E3779B9u;
-            k1 += 0xBB67AE85u;
-        }
     }
 };
 

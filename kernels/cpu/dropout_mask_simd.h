@@ -1,7 +1,8 @@
 #pragma once
 
 // Bodies of dropout_mask_avx2.cpp and dropout_mask_avx512.cpp for a vector type V with
-// V::keep_128(stream, line, first, bits): the bits of elements first .. first + 127 of a line.
+// V::keep_128(stream, line, first, bits): the bits of elements first .. first + 127 of a line; and
+// with what philox_10 takes: V::Words of 32 bits each, all(), multiply() and xor3() of them.
 // Internal linkage, as V.
 
 #include "kernels/cpu/simd_math.h"
@@ -9,6 +10,25 @@
 
 namespace knlp::kernels {
 namespace {
+
+/// Philox4x32-10 (Salmon et al., 2011) of the counters in the lanes of c, in place.
+template <class V>
+[[gnu::always_inline]] inline void philox_10(typename V::Words (&c)[4], const uint32_t (&key)[2]) {
+    using Words = typename V::Words;
+    const Words m0 = V::all(0xD2511F53u), m1 = V::all(0xCD9E8D57u);
+    uint32_t k0 = key[0], k1 = key[1];
+    for (int round = 0; round < 10; ++round) {
+        Words high0, low0, high1, low1;
+        V::multiply(c[0], m0, high0, low0);
+        V::multiply(c[2], m1, high1, low1);
+        c[0] = V::xor3(high1, c[1], V::all(k0));
+        c[2] = V::xor3(high0, c[3], V::all(k1));
+        c[1] = low1;
+        c[3] = low0;
+        k0 += 0x9E3779B9u;
+        k1 += 0xBB67AE85u;
+    }
+}
 
 template <class V, bool kAdd, class To>
 void mask_lines(const DropoutMaskArgs& a, To* y) {

@@ -22,14 +22,6 @@ constexpr double kMostSeconds = 1.5;  // of one product by one route
 constexpr int64_t kFewest = 5;        // samples of it all the same
 constexpr double kClearlySlower = 1.2;
 
-/// A product of the step and how often it occurs in one.
-struct Product {
-    LayerProduct kind;
-    int64_t m = 0, n = 0, k = 0, times = 0;
-
-    std::string name() const { return fmt::format("{}x{}x{}.{}", m, n, k, model::name_of(kind)); }
-};
-
 std::vector<Product> products_of(const StepRequest& request,
                                  const std::vector<std::array<int64_t, 3>>& shapes) {
     const int64_t rows = request.batch * request.model.n_ctx;
@@ -77,26 +69,6 @@ std::vector<std::vector<double>> time_product(const Product& product,
         for (size_t r = 0; r < trials.size(); ++r) seconds[r].push_back(seconds_of(trials[r]));
     }
     return seconds;
-}
-
-/// Seconds of one product by the fastest route. Those that two rounds show to be clearly slower are
-/// not measured further: a large product takes seconds.
-double fastest_seconds(const Product& product, const std::vector<std::string>& routes, bool bf16) {
-    std::vector<ProductTrial> trials = make_trials(product, routes, bf16);
-    std::vector<std::vector<double>> seconds(routes.size());
-    for (int round = 0; round < 2; ++round)
-        for (size_t r = 0; r < trials.size(); ++r) seconds[r].push_back(seconds_of(trials[r]));
-    double fastest = std::ranges::min(seconds.front());
-    for (const std::vector<double>& each : seconds)
-        fastest = std::min(fastest, std::ranges::min(each));
-    double least = std::numeric_limits<double>::infinity();
-    for (size_t r = 0; r < trials.size(); ++r) {
-        if (std::ranges::min(seconds[r]) > kClearlySlower * fastest) continue;
-        throw_if_stopped();
-        while (std::ssize(seconds[r]) < kFewest) seconds[r].push_back(seconds_of(trials[r]));
-        least = std::min(least, summarize(seconds[r]).median_s);
-    }
-    return least;
 }
 
 /// Sums up the products of a step for one route.
@@ -156,12 +128,34 @@ void measure_type(const StepRequest& request, const std::vector<Product>& produc
 
 }  // namespace
 
+std::string Product::name() const {
+    return fmt::format("{}x{}x{}.{}", m, n, k, model::name_of(kind));
+}
+
+double fastest_seconds(const Product& product, bool bf16, int64_t samples) {
+    const std::vector<std::string> routes = model::product_routes();
+    std::vector<ProductTrial> trials = make_trials(product, routes, bf16);
+    std::vector<std::vector<double>> seconds(routes.size());
+    for (int round = 0; round < 2; ++round)
+        for (size_t r = 0; r < trials.size(); ++r) seconds[r].push_back(seconds_of(trials[r]));
+    double fastest = std::ranges::min(seconds.front());
+    for (const std::vector<double>& each : seconds)
+        fastest = std::min(fastest, std::ranges::min(each));
+    double least = std::numeric_limits<double>::infinity();
+    for (size_t r = 0; r < trials.size(); ++r) {
+        if (std::ranges::min(seconds[r]) > kClearlySlower * fastest) continue;
+        throw_if_stopped();
+        while (std::ssize(seconds[r]) < samples) seconds[r].push_back(seconds_of(trials[r]));
+        least = std::min(least, summarize(seconds[r]).median_s);
+    }
+    return least;
+}
+
 double fastest_products_s(const StepRequest& request) {
     const bool bf16 = request.precision == config::Precision::kBfloat16;
     double seconds = 0;
     for (const Product& product : products_of(request, start_for_products(request)))
-        seconds += static_cast<double>(product.times) *
-                   fastest_seconds(product, model::product_routes(), bf16);
+        seconds += static_cast<double>(product.times) * fastest_seconds(product, bf16, kFewest);
     return seconds;
 }
 

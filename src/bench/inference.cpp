@@ -1,5 +1,7 @@
 #include "knlp/bench/inference_bench.h"
 
+#include "step_shapes.h"
+
 #include "knlp/core/error.h"
 #include "knlp/core/host.h"
 #include "knlp/core/rng.h"
@@ -7,7 +9,6 @@
 #include "knlp/core/stats.h"
 #include "knlp/model/decoder.h"
 #include "knlp/model/gpt2.h"
-#include "knlp/model/product_trial.h"
 #include "knlp/model/runtime.h"
 
 #include <algorithm>
@@ -221,29 +222,6 @@ std::vector<Record> bench_decode(const InferenceRequest& request, const Machine&
     return records;
 }
 
-namespace {
-
-/// Seconds of y [m, n] = x [m, k] W^T by the fastest of the routes, which take turns.
-double fastest_seconds(int64_t m, int64_t n, int64_t k, bool bf16) {
-    std::vector<model::ProductTrial> trials;
-    for (const std::string& route : model::product_routes())
-        trials.emplace_back(route, model::LayerProduct::kForward, m, n, k, bf16);
-    std::vector<std::vector<double>> seconds(trials.size());
-    for (model::ProductTrial& trial : trials) trial.run();  // libraries prepare themselves
-    for (int64_t round = 0; round < kFewestSamples; ++round)
-        for (size_t i = 0; i < trials.size(); ++i) {
-            const double begin = steady_seconds();
-            trials[i].run();
-            seconds[i].push_back(steady_seconds() - begin);
-        }
-    double fastest = summarize(seconds.front()).median_s;
-    for (const std::vector<double>& each : seconds)
-        fastest = std::min(fastest, summarize(each).median_s);
-    return fastest;
-}
-
-}  // namespace
-
 Record bench_prefill(const InferenceRequest& request) {
     check(request, request.prompt);
     Subject subject(request);
@@ -264,7 +242,8 @@ Record bench_prefill(const InferenceRequest& request) {
     double flops = 0, seconds = 0;
     for (const auto& [n, k] : {std::array{3 * c, c}, {c, c}, {4 * c, c}, {c, 4 * c}}) {
         flops += 2.0 * static_cast<double>(rows) * static_cast<double>(n * k);
-        seconds += fastest_seconds(rows, n, k, request.bf16);
+        seconds += fastest_seconds({model::LayerProduct::kForward, rows, n, k}, request.bf16,
+                                   kFewestSamples);
     }
     const double gemm_gflops = flops / seconds / 1e9;
     const double all = flops * static_cast<double>(m.n_layer) +

@@ -44,7 +44,6 @@ bool is_matrix(const Parameter& parameter) {
 }  // namespace
 
 void prepare_weights(Gpt2& model, bool bf16) {
-    constexpr int64_t kLine = 64;
     const at::NoGradGuard no_grad;
     const auto type_of = [&](const Parameter& p) {
         return bf16 && is_matrix(p) ? at::kBFloat16 : at::kFloat;
@@ -52,7 +51,6 @@ void prepare_weights(Gpt2& model, bool bf16) {
     const auto bytes_of = [&](const Parameter& p) {
         return element_count(p.spec) * (type_of(p) == at::kBFloat16 ? 2 : 4);
     };
-    const auto aligned = [](int64_t bytes) { return (bytes + kLine - 1) / kLine * kLine; };
     int64_t total = 0;
     for (const Parameter& p : model.parameters()) total += aligned(bytes_of(p));
     // One block in the order of use: huge pages reach across the borders of matrices.

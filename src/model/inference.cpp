@@ -53,10 +53,6 @@ InferenceKernels inference_kernels() {
             kernels::cross_entropy_scalar};
 }
 
-int64_t aligned(int64_t bytes) {
-    return (bytes + 63) / 64 * 64;
-}
-
 /// out = row of the token + row of the position.
 void embed_token(const ModelView& model, int64_t id, int64_t position, float* out) {
     const int64_t c = model.d_model;

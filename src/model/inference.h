@@ -70,6 +70,11 @@ struct InferenceKernels {
     kernels::CrossEntropyFn cross_entropy;
 };
 
+/// Bytes of whole cache lines that hold so many.
+constexpr int64_t aligned(int64_t bytes) {
+    return (bytes + 63) / 64 * 64;
+}
+
 /// 64-byte aligned memory that grows and is reused.
 class Scratch {
 public:

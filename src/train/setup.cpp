@@ -23,7 +23,6 @@ constexpr int64_t kMiB = 1 << 20;
 constexpr int64_t kLayerBudget = 64 * kMiB;  // activations of a layer that caches still help with
 constexpr size_t kMaxNamed = 5;              // differences an error lists
 constexpr double kFreeShare = 0.8;           // of free memory, for the automatic micro-batch
-constexpr int64_t kMostKept = 64 * kMiB;     // as keep_freed_memory() says
 constexpr int64_t kFirstOperations = 36 * kMiB;  // what libraries keep from their first use on
 
 void check_budgets(const config::Train& train) {
@@ -147,7 +146,7 @@ std::vector<MemoryTerm> autograd_terms(const Session& s, int64_t micro) {
     if (s.bf16()) terms.push_back({"weights in bfloat16", weights / 2});
     if (s.device.is_cpu())
         terms.push_back(
-            {"freed and kept", std::min(kMostKept, std::max(training, evaluation) / 5)});
+            {"freed and kept", std::min(kMostFreedKept, std::max(training, evaluation) / 5)});
     return terms;
 }
 

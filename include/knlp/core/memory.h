@@ -4,6 +4,9 @@
 
 namespace knlp {
 
+/// Freed memory at the end of the heap that the C library keeps after keep_freed_memory().
+inline constexpr int64_t kMostFreedKept = int64_t{64} << 20;
+
 /// Has the C library keep the blocks below 32 MiB that are given back to it: a training step asks
 /// for the same ones again, and a page that went back to the kernel costs a fault and a clearing.
 void keep_freed_memory();
