@@ -23,17 +23,35 @@ void gemv_scalar(const GemvArgs& args, int64_t first, int64_t last);
 void gemv_avx2(const GemvArgs& args, int64_t first, int64_t last);
 void gemv_avx512(const GemvArgs& args, int64_t first, int64_t last);
 
-/// One query a row and head over its cached keys: y = softmax(softmax_scale q k^T) v over slots
-/// start[b] .. kv_len - 1. Keys and values are read once. Does the pairs (row, head) first..last-1.
+/// Where keys and values lie in a cache: [rows, n_head / group, blocks, group, key or value,
+/// positions of the block, d_head]. The last block has what is left of the capacity. A thread's
+/// heads of a row are read front to back when they are whole groups; `group` divides n_head.
+struct CacheLayout {
+    int64_t capacity = 0, n_head = 0, d_head = 0, group = 1;  // capacity: positions of a row
+    Storage type = Storage::kF32;
+
+    [[gnu::always_inline]] int64_t block() const { return type == Storage::kF32 ? 32 : 64; }
+    [[gnu::always_inline]] int64_t row() const { return capacity * 2 * n_head * d_head; }
+    /// Values between a key of the block at `first` and the value of the same position.
+    [[gnu::always_inline]] int64_t values(int64_t first) const {
+        return (capacity - first < block() ? capacity - first : block()) * d_head;
+    }
+    /// Values from the first key of a row to the head's first one of the block at `first`.
+    [[gnu::always_inline]] int64_t keys(int64_t head, int64_t first) const {
+        return ((head - head % group) * capacity + first * group) * 2 * d_head +
+               head % group * 2 * values(first);
+    }
+};
+
+/// One query a row and head over its cached keys: y = softmax(softmax_scale q k^T) v over positions
+/// 0 .. kv_len - 1. Keys and values are read once. Does the pairs (row, head) first..last-1.
 struct DecodeAttentionArgs {
     const float* q = nullptr;  // [batch, q_stride], head h at h * d_head
-    const void* k = nullptr;   // [batch, capacity, n_head * d_head] of kv_type
-    const void* v = nullptr;
-    float* y = nullptr;              // [batch, n_head * d_head]
-    const int64_t* start = nullptr;  // [batch], or null: 0
-    int64_t batch = 0, n_head = 0, d_head = 0, kv_len = 0, capacity = 0, q_stride = 0;
+    const void* kv = nullptr;  // [batch, cache.row()] of cache.type
+    float* y = nullptr;        // [batch, n_head * d_head]
+    CacheLayout cache;
+    int64_t batch = 0, kv_len = 0, q_stride = 0;
     float softmax_scale = 1.0f;
-    Storage kv_type = Storage::kF32;
 };
 /// workspace: (kv_len + 64) floats, 64-byte aligned, one for each thread
 using DecodeAttentionFn = void (*)(const DecodeAttentionArgs& args, int64_t first, int64_t last,

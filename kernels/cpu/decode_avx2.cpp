@@ -12,7 +12,7 @@ void gemv_avx2(const GemvArgs& args, int64_t first, int64_t last) {
 }
 
 void decode_attention_avx2(const DecodeAttentionArgs& args, int64_t first, int64_t last, float*) {
-    if (args.kv_type == Storage::kF32)
+    if (args.cache.type == Storage::kF32)
         decode_attention<Avx2, float>(args, first, last);
     else
         decode_attention<Avx2, uint16_t>(args, first, last);

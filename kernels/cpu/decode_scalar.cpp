@@ -31,30 +31,34 @@ void gemv_scalar(const GemvArgs& a, int64_t first, int64_t last) {
 
 void decode_attention_scalar(const DecodeAttentionArgs& a, int64_t first, int64_t last,
                              float* workspace) {
-    const int64_t width = a.n_head * a.d_head;
+    const CacheLayout& cache = a.cache;
     for (int64_t pair = first; pair < last; ++pair) {
-        const int64_t row = pair / a.n_head, head = pair % a.n_head * a.d_head;
-        const int64_t start = a.start != nullptr ? a.start[row] : 0;
-        const float* q = a.q + row * a.q_stride + head;
-        float* y = a.y + row * width + head;
-        const auto at = [&](int64_t slot) { return (row * a.capacity + slot) * width + head; };
+        const int64_t row = pair / cache.n_head, head = pair % cache.n_head, d_head = cache.d_head;
+        const float* q = a.q + row * a.q_stride + head * d_head;
+        float* y = a.y + pair * d_head;
+        const auto key = [&](int64_t s, int64_t d) {
+            const int64_t begin = s - s % cache.block();
+            const int64_t at = cache.keys(head, begin) + (s - begin) * d_head;
+            return load(a.kv, cache.type, row * cache.row() + at + d);
+        };
+        const auto value_of = [&](int64_t s, int64_t d) {
+            return key(s, d + cache.values(s - s % cache.block()));
+        };
         double peak = 0.0, sum = 0.0;
-        for (int64_t s = start; s < a.kv_len; ++s) {
+        for (int64_t s = 0; s < a.kv_len; ++s) {
             double score = 0.0;
-            for (int64_t d = 0; d < a.d_head; ++d)
-                score += static_cast<double>(q[d]) * load(a.k, a.kv_type, at(s) + d);
+            for (int64_t d = 0; d < d_head; ++d) score += static_cast<double>(q[d]) * key(s, d);
             workspace[s] = static_cast<float>(score * static_cast<double>(a.softmax_scale));
-            if (s == start || static_cast<double>(workspace[s]) > peak)
+            if (s == 0 || static_cast<double>(workspace[s]) > peak)
                 peak = static_cast<double>(workspace[s]);
         }
-        for (int64_t s = start; s < a.kv_len; ++s)
+        for (int64_t s = 0; s < a.kv_len; ++s)
             sum += std::exp(static_cast<double>(workspace[s]) - peak);
-        for (int64_t d = 0; d < a.d_head; ++d) {
+        for (int64_t d = 0; d < d_head; ++d) {
             double value = 0.0;
-            for (int64_t s = start; s < a.kv_len; ++s)
-                value += std::exp(static_cast<double>(workspace[s]) - peak) *
-                         load(a.v, a.kv_type, at(s) + d);
-            y[d] = start < a.kv_len ? static_cast<float>(value / sum) : 0.0f;
+            for (int64_t s = 0; s < a.kv_len; ++s)
+                value += std::exp(static_cast<double>(workspace[s]) - peak) * value_of(s, d);
+            y[d] = a.kv_len > 0 ? static_cast<float>(value / sum) : 0.0f;
         }
     }
 }

@@ -12,9 +12,11 @@
 // after piece, whatever the tile: hence a row's bits do not depend on what shares its batch.
 //
 // decode_attention reads kv_len d_head keys and values of each pair, 2 operations a value: memory.
-// A token's heads lie side by side in the cache, so the heads of a row go together through chunks
-// of kChunk slots, with running maxima (Milakov and Gimelshein, 2018): memory is read front to
-// back, with few instructions between two lines, so that many reads are under way at once.
+// The heads of a group go together through the blocks of the cache with running maxima (Milakov and
+// Gimelshein, 2018), so that memory is read front to back: a head's keys of a block, its values,
+// those of the next head; what lies a few KiB ahead is asked for meanwhile. A block is 8 KiB of
+// keys and as much of values for heads of 64: few jumps of a row that ends within one, and y, which
+// it takes through registers, is loaded and stored seldom.
 
 #include "kernels/decode.h"
 
@@ -197,43 +199,23 @@ void gemv(const GemvArgs& all, int64_t first, int64_t last) {
     }
 }
 
-constexpr int64_t kChunk = 64;      // slots between two corrections of the running sums
-constexpr int64_t kHeadGroup = 16;  // heads that share a pass over the slots
-// Slots that meet a loaded piece of q or y, while the next ones are asked for.
-constexpr int64_t kTogether = 4;
-constexpr int64_t kSlotsAhead = 8192;  // bytes of keys or values asked for before use, at least
+constexpr int64_t kHeadsAtOnce = 16;    // that go through the blocks together
+constexpr int64_t kMostPositions = 64;  // of a block
+constexpr int kTogether = 4;            // keys that meet a loaded piece of q
+constexpr int kPieces = 4;  // vectors of y held in registers while a block's values go by
 
-/// Asks, while kSlots slots are worked on, for as many that come later: in the order of memory,
-/// which the hardware's own reading ahead follows.
-template <class W, int kSlots>
-struct Ahead {
-    const W* next;            // slot that is asked for
-    int64_t run, stride, at;  // values of a slot that are read, and between slots; next's part
-
-    Ahead(const W* rows, int64_t read, int64_t distance)
-        : next(rows), run(read), stride(distance), at(0) {
-        const int64_t least = kSlotsAhead / static_cast<int64_t>(sizeof(W));
-        const int64_t slots = (least + run - 1) / run;
-        next += (slots > kSlots ? slots : kSlots) * stride;
-    }
-    /// A vector of the slots being worked on, i values into their present heads.
-    template <class V>
-    [[gnu::always_inline]] void ask(int64_t i) const {
-        constexpr int64_t line = 64 / static_cast<int64_t>(sizeof(W)), step = kSlots * V::kLanes;
-        const int64_t from = at + kSlots * i;
-        const W* values = next + from + (from >= run ? stride - run : 0);
-#pragma GCC unroll 8
-        for (int64_t j = 0; j < step; j += line)
-            if (step >= line || kSlots * i % line == 0) __builtin_prefetch(values + j, 0, 3);
-    }
-    /// So many values of each of the slots have been worked on.
-    void advance(int64_t n) {
-        for (at += kSlots * n; at >= run; at -= run) next += stride;
-    }
-};
+constexpr int64_t kBlockAhead = 8192;  // bytes of keys and values asked for before their use
 
 constexpr float kLog2e = 1.44269504f;
 constexpr float kUnseen = -1e30f;  // 2^kUnseen is 0
+
+/// Asks for as much as the n values from here on, some KiB further.
+template <class W>
+[[gnu::always_inline]] inline void ask_ahead(const W* values, int64_t n) {
+    values += kBlockAhead / static_cast<int64_t>(sizeof(W));
+    for (int64_t i = 0; i < n; i += 64 / static_cast<int64_t>(sizeof(W)))
+        __builtin_prefetch(values + i, 0, 3);
+}
 
 /// 2^x for x <= 0.
 template <class V>
@@ -241,150 +223,167 @@ template <class V>
     return exp2_sum<V>(V::max(V::set1(-250.0f), x), V::zero());
 }
 
-/// What a pass over the slots knows of its heads.
-template <class V>
-struct HeadGroup {
-    int64_t n, d;  // heads, d_head
-    alignas(64) float score[kHeadGroup][kChunk];
-    alignas(64) float part[kHeadGroup][V::kLanes][V::kLanes];  // [head, slot]: sums by lane
-    float peak[kHeadGroup], sum[kHeadGroup];                   // of the scores in units of log 2
+/// A head on its way through the blocks.
+struct HeadSums {
+    const float* q;
+    float* y;
+    float peak, sum;  // of the scores in units of log 2, and of their weights
 };
 
-/// part of kSlots slots from `slot` on: products of the heads' q and k, rows of k `stride` apart.
-template <class V, class W, int kSlots>
-[[gnu::always_inline]] inline void slot_products(HeadGroup<V>& g, const float* q, const W* k,
-                                                 int64_t stride, int64_t slot) {
+/// Keys and values of a head in a block.
+template <class W>
+struct BlockOfHead {
+    const W *k, *v;
+    int64_t n, d;  // positions that are read, d_head
+};
+
+/// Products by lane of q and kKeys keys.
+template <class V, class W, int kKeys>
+[[gnu::always_inline]] inline void key_products(const float* q, const W* k, int64_t d,
+                                                typename V::F* products) {
     using F = typename V::F;
-    Ahead<W, kSlots> ahead(k, g.n * g.d, stride);
-    for (int64_t h = 0; h < g.n; ++h, q += g.d, k += g.d, ahead.advance(g.d)) {
-        F sum[kSlots];
+    F sum[kKeys];
 #pragma GCC unroll 4
-        for (int s = 0; s < kSlots; ++s) sum[s] = V::zero();
-        each_vector<V>(0, g.d, [&](int64_t e, auto part) {
-            ahead.template ask<V>(e);
-            const F left = V::load(q + e, part);
+    for (int s = 0; s < kKeys; ++s) sum[s] = V::zero();
+    each_vector<V>(0, d, [&](int64_t e, auto part) {
+        const F left = V::load(q + e, part);
 #pragma GCC unroll 4
-            for (int s = 0; s < kSlots; ++s) {
-                sum[s] = V::fma(left, V::load(k + s * stride + e, part), sum[s]);
-            }
-        });
+        for (int s = 0; s < kKeys; ++s) sum[s] = V::fma(left, V::load(k + s * d + e, part), sum[s]);
+    });
 #pragma GCC unroll 4
-        for (int s = 0; s < kSlots; ++s) V::store(g.part[h][slot + s], typename V::All{}, sum[s]);
-    }
+    for (int s = 0; s < kKeys; ++s) products[s] = sum[s];
 }
 
-/// Scores of n <= kChunk slots of all heads of the group.
+/// Scores of a block's keys; the largest of each lane.
 template <class V, class W>
-void chunk_scores(HeadGroup<V>& g, const float* q, const W* k, int64_t stride, int64_t n,
-                  float scale) {
+[[gnu::always_inline]] inline typename V::F block_scores(const BlockOfHead<W>& b, const float* q,
+                                                         float scale, float* scores) {
     using F = typename V::F;
-    for (int64_t first = 0; first < kChunk; first += V::kLanes) {
-        int64_t slot = 0;
-        const int64_t left = n - first < V::kLanes ? n - first : V::kLanes;
-        const W* row = k + first * stride;
-        for (; slot + kTogether <= left; slot += kTogether)
-            slot_products<V, W, kTogether>(g, q, row + slot * stride, stride, slot);
-        for (; slot < left; ++slot) slot_products<V, W, 1>(g, q, row + slot * stride, stride, slot);
-        const F seen = V::sub(V::set1(static_cast<float>(left) - 0.5f), V::lane_numbers());
-        for (int64_t h = 0; h < g.n; ++h) {
-            F value = V::set1(kUnseen);
-            if (left > 0) {
-                F each[V::kLanes];
-                for (int i = 0; i < V::kLanes; ++i)
-                    each[i] = i < left ? V::load_aligned(g.part[h][i]) : V::zero();
-                value = V::select_positive(seen, V::mul(V::sum_each(each), V::set1(scale)), value);
+    F highest = V::set1(kUnseen);
+    for (int64_t first = 0; first < b.n; first += V::kLanes) {
+        const W* const k = b.k + first * b.d;
+        const int64_t left = b.n - first;
+        F each[V::kLanes];
+        if (left >= V::kLanes) {
+#pragma GCC unroll 4
+            for (int s = 0; s < V::kLanes; s += kTogether) {
+                key_products<V, W, kTogether>(q, k + s * b.d, b.d, each + s);
+                ask_ahead(k + s * b.d, kTogether * b.d);
             }
-            V::store(g.score[h] + first, typename V::All{}, value);
+        } else {
+            for (int s = 0; s < V::kLanes; ++s) each[s] = V::zero();
+            for (int64_t s = 0; s < left; ++s) key_products<V, W, 1>(q, k + s * b.d, b.d, each + s);
+            ask_ahead(k, left * b.d);
         }
+        F score = V::mul(V::sum_each(each), V::set1(scale));
+        if (left < V::kLanes) {
+            const F seen = V::sub(V::set1(static_cast<float>(left) - 0.5f), V::lane_numbers());
+            score = V::select_positive(seen, score, V::set1(kUnseen));
+        }
+        V::store(scores + first, typename V::All{}, score);
+        highest = V::max(highest, score);
     }
+    return highest;
 }
 
-/// Turns a head's scores into weights 2^(score - peak); y, the sum so far, is corrected to the new
-/// peak.
+/// Turns n scores into weights 2^(score - peak); the factor that corrects y, the sum so far, to the
+/// new peak.
 template <class V>
-void chunk_weights(HeadGroup<V>& g, int64_t h, float* y) {
+[[gnu::always_inline]] inline typename V::F block_weights(HeadSums& h, int64_t n,
+                                                          typename V::F highest, float* scores) {
     using F = typename V::F;
-    float* score = g.score[h];
-    F peak = V::load_aligned(score);
-    for (int64_t s = V::kLanes; s < kChunk; s += V::kLanes)
-        peak = V::max(peak, V::load_aligned(score + s));
-    const float chunk_peak = V::largest(peak), before = g.peak[h];
-    const float highest = chunk_peak > before ? chunk_peak : before;
-    const F factor = weight_of<V>(V::set1(before - highest));
+    const float block_peak = V::largest(highest);
+    const float peak = block_peak > h.peak ? block_peak : h.peak;
+    const F factor = weight_of<V>(V::set1(h.peak - peak));
     F sum = V::zero();
-    for (int64_t s = 0; s < kChunk; s += V::kLanes) {
-        const F weight = weight_of<V>(V::sub(V::load_aligned(score + s), V::set1(highest)));
-        V::store(score + s, typename V::All{}, weight);
+    for (int64_t s = 0; s < n; s += V::kLanes) {
+        const F weight = weight_of<V>(V::sub(V::load_aligned(scores + s), V::set1(peak)));
+        V::store(scores + s, typename V::All{}, weight);
         sum = V::add(sum, weight);
     }
-    g.peak[h] = highest;
-    g.sum[h] = g.sum[h] * V::first(factor) + V::sum(sum);
-    each_vector<V>(0, g.d, [&](int64_t e, auto part) {
-        V::store(y + e, part, V::mul(V::load(y + e, part), factor));
+    h.peak = peak;
+    h.sum = h.sum * V::first(factor) + V::sum(sum);
+    return factor;
+}
+
+/// kVectors vectors of y from e on, the last one `part`: y factor + weights times a block's values,
+/// those of even and of odd positions in a chain each.
+template <class V, class W, int kVectors, class Part>
+[[gnu::always_inline]] inline void add_values(const BlockOfHead<W>& b, int64_t e, Part part,
+                                              const float* weights, typename V::F factor,
+                                              float* y) {
+    using F = typename V::F;
+    F even[kVectors], odd[kVectors];
+#pragma GCC unroll 4
+    for (int i = 0; i < kVectors; ++i) {
+        even[i] = V::mul(V::load(y + e + i * V::kLanes, part), factor);
+        odd[i] = V::zero();
+    }
+    const auto add = [&](int64_t s, F(&sum)[kVectors]) {
+        const F weight = V::set1(weights[s]);
+        const int64_t at = s * b.d + e;
+#pragma GCC unroll 4
+        for (int i = 0; i < kVectors; ++i)
+            sum[i] = V::fma(weight, V::load(b.v + at + i * V::kLanes, part), sum[i]);
+        ask_ahead(b.v + at, kVectors * V::kLanes);
+    };
+    int64_t s = 0;
+    for (; s + 2 <= b.n; s += 2) {
+        add(s, even);
+        add(s + 1, odd);
+    }
+    if (s < b.n) add(s, even);
+#pragma GCC unroll 4
+    for (int i = 0; i < kVectors; ++i)
+        V::store(y + e + i * V::kLanes, part, V::add(even[i], odd[i]));
+}
+
+template <class V, class W>
+void attend_block(HeadSums& h, const BlockOfHead<W>& b, float scale) {
+    using F = typename V::F;
+    alignas(64) float scores[kMostPositions];
+    const F highest = block_scores<V, W>(b, h.q, scale, scores);
+    const F factor = block_weights<V>(h, b.n, highest, scores);
+    int64_t e = 0;
+    for (; e + kPieces * V::kLanes <= b.d; e += kPieces * V::kLanes)
+        add_values<V, W, kPieces>(b, e, typename V::All{}, scores, factor, h.y);
+    each_vector<V>(e, b.d, [&](int64_t at, auto part) {
+        add_values<V, W, 1>(b, at, part, scores, factor, h.y);
     });
 }
 
-/// y += weights times values of kSlots slots from `slot` of the chunk on, for all heads.
-template <class V, class W, int kSlots>
-[[gnu::always_inline]] inline void add_values(const HeadGroup<V>& g, float* y, const W* v,
-                                              int64_t stride, int64_t slot) {
-    using F = typename V::F;
-    Ahead<W, kSlots> ahead(v, g.n * g.d, stride);
-    for (int64_t h = 0; h < g.n; ++h, y += g.d, v += g.d, ahead.advance(g.d)) {
-        F weight[kSlots];
-#pragma GCC unroll 4
-        for (int s = 0; s < kSlots; ++s) weight[s] = V::set1(g.score[h][slot + s]);
-        each_vector<V>(0, g.d, [&](int64_t e, auto part) {
-            ahead.template ask<V>(e);
-            F sum = V::load(y + e, part);
-#pragma GCC unroll 4
-            for (int s = 0; s < kSlots; ++s) {
-                sum = V::fma(weight[s], V::load(v + s * stride + e, part), sum);
-            }
-            V::store(y + e, part, sum);
-        });
-    }
-}
-
-/// Heads first .. last - 1 of one row, at most kHeadGroup.
+/// Heads first .. last - 1 of one row and one group of the cache, at most kHeadsAtOnce.
 template <class V, class W>
-void attend_row(const DecodeAttentionArgs& a, int64_t row, int64_t first, int64_t last) {
-    const int64_t width = a.n_head * a.d_head, d = a.d_head;
-    const int64_t start = a.start != nullptr ? a.start[row] : 0;
-    const float* q = a.q + row * a.q_stride + first * d;
-    float* y = a.y + row * width + first * d;
-    HeadGroup<V> g;
-    g.n = last - first;
-    g.d = d;
-    for (int64_t e = 0; e < g.n * d; ++e) y[e] = 0.0f;
-    for (int64_t h = 0; h < g.n; ++h) {
-        g.peak[h] = kUnseen;
-        g.sum[h] = 0.0f;
+void attend_heads(const DecodeAttentionArgs& a, int64_t row, int64_t first, int64_t last) {
+    const CacheLayout& cache = a.cache;
+    const int64_t d = cache.d_head, block = cache.block();
+    HeadSums heads[kHeadsAtOnce];
+    for (int64_t h = first; h < last; ++h) {
+        float* const y = a.y + (row * cache.n_head + h) * d;
+        heads[h - first] = {a.q + row * a.q_stride + h * d, y, kUnseen, 0.0f};
+        for (int64_t e = 0; e < d; ++e) y[e] = 0.0f;
     }
-    for (int64_t s = start; s < a.kv_len; s += kChunk) {
-        const int64_t n = a.kv_len - s < kChunk ? a.kv_len - s : kChunk;
-        const int64_t at = (row * a.capacity + s) * width + first * d;
-        chunk_scores<V>(g, q, static_cast<const W*>(a.k) + at, width, n, a.softmax_scale * kLog2e);
-        for (int64_t h = 0; h < g.n; ++h) chunk_weights<V>(g, h, y + h * d);
-        const W* v = static_cast<const W*>(a.v) + at;
-        int64_t slot = 0;
-        for (; slot + kTogether <= n; slot += kTogether)
-            add_values<V, W, kTogether>(g, y, v + slot * width, width, slot);
-        for (; slot < n; ++slot) add_values<V, W, 1>(g, y, v + slot * width, width, slot);
-    }
-    if (start >= a.kv_len) return;
-    for (int64_t h = 0; h < g.n; ++h)
-        for (int64_t e = h * d; e < (h + 1) * d; ++e) y[e] /= g.sum[h];
+    const W* const kv = static_cast<const W*>(a.kv) + row * cache.row();
+    for (int64_t at = 0; at < a.kv_len; at += block)
+        for (int64_t h = first; h < last; ++h) {
+            const W* const k = kv + cache.keys(h, at);
+            const int64_t n = a.kv_len - at < block ? a.kv_len - at : block;
+            attend_block<V, W>(heads[h - first], {k, k + cache.values(at), n, d},
+                               a.softmax_scale * kLog2e);
+        }
+    if (a.kv_len == 0) return;
+    for (int64_t h = 0; h < last - first; ++h)
+        for (int64_t e = 0; e < d; ++e) heads[h].y[e] /= heads[h].sum;
 }
 
 template <class V, class W>
 void decode_attention(const DecodeAttentionArgs& a, int64_t first, int64_t last) {
     while (first < last) {
-        const int64_t row = first / a.n_head, h = first % a.n_head;
-        int64_t count = a.n_head - h < last - first ? a.n_head - h : last - first;
-        if (count > kHeadGroup) count = kHeadGroup;
-        attend_row<V, W>(a, row, h, h + count);
-        first += count;
+        const int64_t head = first % a.cache.n_head, left = a.cache.group - head % a.cache.group;
+        int64_t n = left < last - first ? left : last - first;
+        if (n > kHeadsAtOnce) n = kHeadsAtOnce;
+        attend_heads<V, W>(a, first / a.cache.n_head, head, head + n);
+        first += n;
     }
 }
 

@@ -134,8 +134,7 @@ CacheView Decoder::State::cache_view(KvCache& cache) const {
     for (size_t layer = 0; layer < model.blocks.size(); ++layer) {
         const LayerCache& own = cache.layer(static_cast<int64_t>(layer));
         KNLP_CHECK(own.lanes[0].scalar_type() == scalar_type_of(model.kv_type));
-        view.k.push_back(own.lanes[0].mutable_data_ptr());
-        view.v.push_back(own.lanes[1].mutable_data_ptr());
+        view.kv.push_back(own.lanes[0].mutable_data_ptr());
     }
     return view;
 }
@@ -184,8 +183,7 @@ void Decoder::read(std::span<const int32_t> ids, int64_t rows, KvCache& cache, f
         const int64_t skipped = std::clamp<int64_t>(start - before, 0, q_len);
         const auto own = ids.subspan(static_cast<size_t>(row * q_len + skipped),
                                      static_cast<size_t>(q_len - skipped));
-        if (!own.empty())
-            segments.push_back({own, before + skipped - start, row, before + skipped});
+        if (!own.empty()) segments.push_back({own, before + skipped - start, row});
         tokens += std::ssize(own);
         const bool full = tokens + q_len > kTokensAtOnce && q_len > 1;
         if (!full && row + 1 < rows) continue;
@@ -272,9 +270,12 @@ void Decoder::token_nll(std::span<const int64_t> ids, std::span<const int64_t> t
 
 std::vector<CacheSpec> Decoder::cache_specs() const {
     std::vector<CacheSpec> specs = model::cache_specs(state_->gpt2.config());
-    for (CacheSpec& spec : specs)
-        for (CacheLane& lane : spec)
-            lane.value_bytes = state_->model.kv_type == kernels::Storage::kBf16 ? 2 : 4;
+    for (CacheSpec& spec : specs) {
+        CacheLane both{.name = "kv",
+                       .value_bytes = state_->model.kv_type == kernels::Storage::kBf16 ? 2 : 4};
+        for (const CacheLane& lane : spec) both.values_per_token += lane.values_per_token;
+        spec = {both};
+    }
     return specs;
 }
 

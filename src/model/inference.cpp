@@ -2,6 +2,7 @@
 
 #include "knlp/core/error.h"
 #include "knlp/core/host.h"
+#include "knlp/core/profile.h"
 
 #include <algorithm>
 #include <cmath>
@@ -220,46 +221,53 @@ void Inference::attend_whole(const Worker& worker, const Own& own) {
                               own.first_head, own.last_head, own_workspace(worker));
 }
 
-int64_t Inference::slot_of(const Segment& segment, int64_t i) const {
-    return (segment.row * capacity_ + segment.slot + i) * model_.d_model;
+kernels::CacheLayout Inference::cache_layout() const {
+    // At least two groups: two threads that share the heads of one row read each its own memory.
+    int64_t group = std::max<int64_t>(model_.n_head / 2, 1);
+    while (model_.n_head % group != 0) --group;
+    return {.capacity = capacity_,
+            .n_head = model_.n_head,
+            .d_head = model_.d_model / model_.n_head,
+            .group = group,
+            .type = model_.kv_type};
 }
 
-void Inference::attend_cached(const Worker& worker, const Own& own, const void* k, const void* v) {
+void Inference::attend_cached(const Worker& worker, const Own& own, const void* kv) {
     const int64_t c = model_.d_model;
     const Segment& segment = own.segment;
-    const int64_t start = slot_of(segment, -segment.position) * kv_bytes();
+    const kernels::CacheLayout cache = cache_layout();
     for (int64_t i = 0; i < std::ssize(segment.ids); ++i)
-        kernels_.decode_attention({.q = qkv_.floats() + (own.first_token + i) * 3 * c,
-                                   .k = static_cast<const char*>(k) + start,
-                                   .v = static_cast<const char*>(v) + start,
-                                   .y = y_.floats() + (own.first_token + i) * c,
-                                   .batch = 1,
-                                   .n_head = model_.n_head,
-                                   .d_head = c / model_.n_head,
-                                   .kv_len = segment.position + i + 1,
-                                   .capacity = capacity_,
-                                   .q_stride = 3 * c,
-                                   .softmax_scale = softmax_scale(),
-                                   .kv_type = model_.kv_type},
-                                  own.first_head, own.last_head,
-                                  static_cast<float*>(own_workspace(worker)));
+        kernels_.decode_attention(
+            {.q = qkv_.floats() + (own.first_token + i) * 3 * c,
+             .kv = static_cast<const char*>(kv) + segment.row * cache.row() * kv_bytes(),
+             .y = y_.floats() + (own.first_token + i) * c,
+             .cache = cache,
+             .batch = 1,
+             .kv_len = segment.position + i + 1,
+             .q_stride = 3 * c,
+             .softmax_scale = softmax_scale()},
+            own.first_head, own.last_head, static_cast<float*>(own_workspace(worker)));
 }
 
-void Inference::store(const Own& own, void* k, void* v) const {
-    const int64_t c = model_.d_model, d = c / model_.n_head, at = own.first_head * d;
-    const int64_t n = (own.last_head - own.first_head) * d;
-    const auto put = [&](const float* from, void* to, int64_t first) {
-        void* const out = static_cast<char*>(to) + first * kv_bytes();
+void Inference::store(const Own& own, void* kv) const {
+    const kernels::CacheLayout cache = cache_layout();
+    const int64_t c = model_.d_model, d = cache.d_head;
+    const auto put = [&](const float* from, int64_t to) {
+        void* const out =
+            static_cast<char*>(kv) + (own.segment.row * cache.row() + to) * kv_bytes();
         if (model_.kv_type == Storage::kF32)
-            std::memcpy(out, from, static_cast<size_t>(n) * sizeof(float));
+            std::memcpy(out, from, static_cast<size_t>(d) * sizeof(float));
         else
-            kernels_.convert({.from = from, .to = out, .n = n, .to_bf16 = true});
+            kernels_.convert({.from = from, .to = out, .n = d, .to_bf16 = true});
     };
     for (int64_t i = 0; i < std::ssize(own.segment.ids); ++i) {
-        const float* key = qkv_.floats() + (own.first_token + i) * 3 * c + c + at;
-        const int64_t to = slot_of(own.segment, i) + at;
-        put(key, k, to);
-        put(key + c, v, to);
+        const float* keys = qkv_.floats() + (own.first_token + i) * 3 * c + c;
+        const int64_t position = own.segment.position + i, in_block = position % cache.block();
+        for (int64_t head = own.first_head; head < own.last_head; ++head) {
+            const int64_t to = cache.keys(head, position - in_block) + in_block * d;
+            put(keys + head * d, to);
+            put(keys + c + head * d, to + cache.values(position - in_block));
+        }
     }
 }
 
@@ -277,7 +285,7 @@ void Inference::round_keys_and_values(const Worker& worker, const Own& own) {
         }
 }
 
-void Inference::attend(const Worker& worker, void* k, void* v) {
+void Inference::attend(const Worker& worker, void* kv) {
     const int64_t n = std::ssize(segments_), n_head = model_.n_head;
     const Worker::Range range = worker.share(n * n_head);
     // Decoding goes through whole rows of the cache. Otherwise a worker has the same heads of all
@@ -292,24 +300,27 @@ void Inference::attend(const Worker& worker, void* k, void* v) {
                       first_head(range.first), first_head(range.last)};
         if (own.first_head == own.last_head) continue;
         // Nobody else needs these heads of this row: no meeting between storing and reading.
-        if (k != nullptr) store(own, k, v);
-        if (k == nullptr || (own.segment.position == 0 && own.segment.ids.size() > 1)) {
+        if (kv != nullptr) store(own, kv);
+        if (kv == nullptr || (own.segment.position == 0 && own.segment.ids.size() > 1)) {
             round_keys_and_values(worker, own);
             attend_whole(worker, own);
         } else {
-            attend_cached(worker, own, k, v);
+            attend_cached(worker, own, kv);
         }
     }
 }
 
-void Inference::block(const Worker& worker, const BlockView& block, void* k, void* v) {
+void Inference::block(const Worker& worker, const BlockView& block, void* kv) {
     const int64_t c = model_.d_model;
     const Output x{x_.floats(), c}, qkv{qkv_.floats(), 3 * c};
     const Output hidden{hidden_.floats(), hidden_stride()};
     product(worker, block.qkv, {norm(worker, block.ln_1, x.y, rows_), c}, qkv, rows_, Then::kStore);
     worker.meet();
-    attend(worker, k, v);
-    worker.meet();
+    {
+        const profile::Scope scope(profile::Group::kAttention);
+        attend(worker, kv);
+        worker.meet();
+    }
     product(worker, block.out, {y_.floats(), c}, x, rows_, Then::kAdd);
     worker.meet();
     product(worker, block.fc, {norm(worker, block.ln_2, x.y, rows_), c}, hidden, rows_,
@@ -326,8 +337,7 @@ void Inference::run(std::span<const Segment> segments, const CacheView* cache) {
         embed(worker);
         worker.meet();
         for (size_t layer = 0; layer < model_.blocks.size(); ++layer)
-            block(worker, model_.blocks[layer], cache != nullptr ? cache->k[layer] : nullptr,
-                  cache != nullptr ? cache->v[layer] : nullptr);
+            block(worker, model_.blocks[layer], cache != nullptr ? cache->kv[layer] : nullptr);
     });
 }
 

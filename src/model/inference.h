@@ -45,9 +45,9 @@ struct ModelView {
     MatrixView head;  // n = vocab_size
 };
 
-/// Keys and values of every layer, [rows, capacity, C] of the model's kv_type each.
+/// Keys and values of every layer, as Inference::cache_layout says.
 struct CacheView {
-    std::vector<void*> k, v;  // one a layer
+    std::vector<void*> kv;  // one a layer
     int64_t capacity = 0;
 };
 
@@ -55,7 +55,7 @@ struct CacheView {
 struct Segment {
     std::span<const int32_t> ids;
     int64_t position = 0;
-    int64_t row = 0, slot = 0;  // of the first token in the cache; position 0 is at slot - position
+    int64_t row = 0;  // in the cache, where tokens lie at their positions
 };
 
 /// Kernels of the instruction set in force.
@@ -123,7 +123,7 @@ private:
     /// Memory for norms and products of `rows` rows, and `kernel_bytes` of workspace a worker.
     void reserve(int64_t rows, int64_t kernel_bytes);
     void embed(const Worker& worker);
-    void block(const Worker& worker, const BlockView& block, void* k, void* v);
+    void block(const Worker& worker, const BlockView& block, void* kv);
     /// Normalized rows of x [rows, C]; each worker has its own when they are few.
     const float* norm(const Worker& worker, const NormView& norm, const float* x, int64_t rows);
     /// y [rows, n] from x [rows, k], rows `stride` values apart; the caller lets the workers meet.
@@ -138,15 +138,14 @@ private:
     void product(const Worker& worker, const MatrixView& matrix, Input input, Output output,
                  int64_t rows, Then then);
     int64_t hidden_stride() const;
-    void attend(const Worker& worker, void* k, void* v);
-    void attend_cached(const Worker& worker, const Own& own, const void* k, const void* v);
+    void attend(const Worker& worker, void* kv);
+    void attend_cached(const Worker& worker, const Own& own, const void* kv);
     void attend_whole(const Worker& worker, const Own& own);
-    /// Keys and values of the segment to their slots, in kv_type.
-    void store(const Own& own, void* k, void* v) const;
+    /// Keys and values of the segment to their places, in kv_type.
+    void store(const Own& own, void* kv) const;
     /// What attend_whole reads becomes what the cache has, or would have.
     void round_keys_and_values(const Worker& worker, const Own& own);
-    /// Values from the first key of the cache to the slot of the segment's token i.
-    int64_t slot_of(const Segment& segment, int64_t i) const;
+    kernels::CacheLayout cache_layout() const;
     int64_t kv_bytes() const { return model_.kv_type == kernels::Storage::kF32 ? 4 : 2; }
     /// Hidden states of these tokens side by side.
     const float* choose(std::span<const int64_t> tokens);

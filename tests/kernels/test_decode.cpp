@@ -6,6 +6,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <new>
@@ -159,71 +160,111 @@ TEST(Gemv, BitsOfARowDependNeitherOnRowsNorOnTheRange) {
 struct AttentionCase {
     int64_t batch, n_head, d_head, kv_len;
     Storage type = Storage::kF32;
-    bool with_start = false;
+    int64_t group = 1, spare = 3;  // positions of the capacity that are not filled
     float spread = 1.0f;
+
+    CacheLayout cache() const {
+        return {.capacity = kv_len + spare,
+                .n_head = n_head,
+                .d_head = d_head,
+                .group = group,
+                .type = type};
+    }
+    /// Key (0) or value (1) d of a position; every other place of the cache is NaN.
+    double get(const Values& values, int64_t b, int64_t h, int64_t s, int64_t key_or_value,
+               int64_t d) const {
+        return values.get((((b * n_head + h) * kv_len + s) * 2 + key_or_value) * d_head + d);
+    }
 };
 
+/// The cache of a case, built by the words of CacheLayout.
+struct Cache {
+    std::vector<float> f32;
+    std::vector<uint16_t> bf16;
+    const Storage type;
+
+    Cache(const AttentionCase& c, const Values& values) : type(c.type) {
+        const auto place = [&](bool seen, double value) {
+            const float single = seen ? static_cast<float>(value) : std::nanf("");
+            uint32_t bits;
+            std::memcpy(&bits, &single, sizeof bits);
+            f32.push_back(single);
+            bf16.push_back(static_cast<uint16_t>(bits >> 16));
+        };
+        place(false, 0);  // so that nothing is aligned
+        const int64_t capacity = c.kv_len + c.spare, block = type == Storage::kF32 ? 32 : 64;
+        for (int64_t b = 0; b < c.batch; ++b)
+            for (int64_t h0 = 0; h0 < c.n_head; h0 += c.group)
+                for (int64_t s0 = 0; s0 < capacity; s0 += block)
+                    for (int64_t h = h0; h < h0 + c.group; ++h)
+                        for (int64_t part : {0, 1})
+                            for (int64_t s = s0; s < std::min(s0 + block, capacity); ++s)
+                                for (int64_t d = 0; d < c.d_head; ++d)
+                                    place(s < c.kv_len,
+                                          s < c.kv_len ? c.get(values, b, h, s, part, d) : 0);
+    }
+    const void* data() const {
+        if (type == Storage::kF32) return f32.data() + 1;
+        return bf16.data() + 1;
+    }
+};
+
+Values keys_and_values(const AttentionCase& c) {
+    return Values(c.type, c.batch * c.n_head * c.kv_len * 2 * c.d_head, 0.271f, 1);
+}
+
 std::vector<float> run(DecodeAttentionFn fn, const AttentionCase& c, int64_t first, int64_t last) {
-    const int64_t width = c.n_head * c.d_head, capacity = c.kv_len + 3, q_stride = 3 * width + 1;
+    const int64_t width = c.n_head * c.d_head, q_stride = 3 * width + 1;
     Values q(Storage::kF32, c.batch * q_stride, 0.613f, 1);
     for (float& value : q.f32) value *= c.spread;
-    const Values k(c.type, c.batch * capacity * width, 0.271f, 1);
-    const Values v(c.type, c.batch * capacity * width, 0.839f, 3);
-    std::vector<int64_t> start;
-    for (int64_t b = 0; b < c.batch; ++b) start.push_back(b == 0 ? 0 : (c.kv_len * b) / c.batch);
+    const Cache cache(c, keys_and_values(c));
     std::vector<float> y(static_cast<size_t>(c.batch * width + 8), kCanary);
     auto* workspace = static_cast<float*>(
         ::operator new (static_cast<size_t>(c.kv_len + 64) * sizeof(float), std::align_val_t{64}));
     std::memset(workspace, 0xFF, static_cast<size_t>(c.kv_len + 64) * sizeof(float));
     fn({.q = static_cast<const float*>(q.data()),
-        .k = k.data(),
-        .v = v.data(),
+        .kv = cache.data(),
         .y = y.data(),
-        .start = c.with_start ? start.data() : nullptr,
+        .cache = c.cache(),
         .batch = c.batch,
-        .n_head = c.n_head,
-        .d_head = c.d_head,
         .kv_len = c.kv_len,
-        .capacity = capacity,
         .q_stride = q_stride,
-        .softmax_scale = 1.0f / std::sqrt(static_cast<float>(c.d_head)),
-        .kv_type = c.type},
+        .softmax_scale = 1.0f / std::sqrt(static_cast<float>(c.d_head))},
        first, last, workspace);
     ::operator delete (workspace, std::align_val_t{64});
     return y;
 }
 
 TEST(DecodeAttention, ScalarIsTheFormula) {
-    const AttentionCase c = {.batch = 2, .n_head = 2, .d_head = 3, .kv_len = 7, .with_start = true};
-    const std::vector<float> y = run(decode_attention_scalar, c, 0, 4);
-    const Values q(Storage::kF32, 2 * 19, 0.613f, 1), k(c.type, 120, 0.271f, 1),
-        v(c.type, 120, 0.839f, 3);
+    const AttentionCase c = {
+        .batch = 2, .n_head = 4, .d_head = 3, .kv_len = 71, .type = Storage::kBf16, .group = 2};
+    const std::vector<float> y = run(decode_attention_scalar, c, 0, 8);
+    const Values q(Storage::kF32, 2 * 37, 0.613f, 1), kv = keys_and_values(c);
     for (int64_t b = 0; b < 2; ++b)
-        for (int64_t h = 0; h < 2; ++h) {
+        for (int64_t h = 0; h < 4; ++h) {
             double sum = 0.0, value[3] = {0.0, 0.0, 0.0};
-            for (int64_t s = b == 0 ? 0 : 3; s < 7; ++s) {
+            for (int64_t s = 0; s < 71; ++s) {
                 double dot = 0.0;
                 for (int64_t d = 0; d < 3; ++d)
-                    dot += q.get(b * 19 + h * 3 + d) * k.get((b * 10 + s) * 6 + h * 3 + d);
+                    dot += q.get(b * 37 + h * 3 + d) * c.get(kv, b, h, s, 0, d);
                 const double weight = std::exp(dot / std::sqrt(3.0));
                 sum += weight;
-                for (int64_t d = 0; d < 3; ++d)
-                    value[d] += weight * v.get((b * 10 + s) * 6 + h * 3 + d);
+                for (int64_t d = 0; d < 3; ++d) value[d] += weight * c.get(kv, b, h, s, 1, d);
             }
             for (int64_t d = 0; d < 3; ++d)
-                EXPECT_NEAR(y[static_cast<size_t>(b * 6 + h * 3 + d)], value[d] / sum, 1e-6);
+                EXPECT_NEAR(y[static_cast<size_t>(b * 12 + h * 3 + d)], value[d] / sum, 1e-6);
         }
 }
 
 TEST(DecodeAttention, EveryBackendAgreesWithScalar) {
     std::vector<AttentionCase> cases;
     for (const Storage type : {Storage::kF32, Storage::kBf16}) {
-        for (const int64_t kv_len : {0, 1, 2, 15, 16, 17, 63, 64, 65, 130, 300})
+        for (const int64_t kv_len : {0, 1, 2, 15, 16, 17, 31, 32, 33, 63, 64, 65, 130, 300})
             for (const int64_t d_head : {1, 16, 20, 64, 96})
-                cases.push_back({2, 3, d_head, kv_len, type, true});
+                cases.push_back({2, 3, d_head, kv_len, type, kv_len % 2 == 0 ? 3 : 1, kv_len % 5});
         for (const int64_t d_head : {32, 80, 128, 256}) cases.push_back({1, 2, d_head, 77, type});
-        cases.push_back({1, 1, 64, 200, type, false, 60.0f});
-        cases.push_back({1, 25, 32, 70, type, false});
+        cases.push_back({1, 1, 64, 200, type, 1, 100, 60.0f});
+        cases.push_back({1, 36, 32, 70, type, 18});
     }
     for (const AttentionCase& c : cases) {
         const std::vector<float> wanted = run(decode_attention_scalar, c, 0, c.batch * c.n_head);
@@ -239,25 +280,28 @@ TEST(DecodeAttention, EveryBackendAgreesWithScalar) {
     }
 }
 
-TEST(DecodeAttention, BitsOfAPairDependNeitherOnTheBatchNorOnTheRange) {
+TEST(DecodeAttention, BitsOfAPairDependNeitherOnTheBatchNorOnTheRangeNorOnTheGroup) {
     for (const Storage type : {Storage::kF32, Storage::kBf16})
         for (const Backend& backend : runnable(true)) {
             const AttentionCase c = {
-                .batch = 3, .n_head = 5, .d_head = 20, .kv_len = 150, .type = type};
-            const std::vector<float> whole = run(backend.attention, c, 0, 15);
+                .batch = 3, .n_head = 6, .d_head = 20, .kv_len = 150, .type = type, .group = 3};
+            const std::vector<float> whole = run(backend.attention, c, 0, 18);
             for (const int64_t first : {0, 1, 4, 7}) {
-                const std::vector<float> part = run(backend.attention, c, first, 12);
-                for (int64_t i = 0; i < 15 * 20; ++i)
-                    ASSERT_EQ(part[static_cast<size_t>(i)], i / 20 >= first && i / 20 < 12
+                const std::vector<float> part = run(backend.attention, c, first, 14);
+                for (int64_t i = 0; i < 18 * 20; ++i)
+                    ASSERT_EQ(part[static_cast<size_t>(i)], i / 20 >= first && i / 20 < 14
                                                                 ? whole[static_cast<size_t>(i)]
                                                                 : kCanary)
                         << backend.name << " at " << i;
             }
             AttentionCase alone = c;
             alone.batch = 1;
-            const std::vector<float> first_row = run(backend.attention, alone, 0, 5);
-            EXPECT_EQ(std::memcmp(first_row.data(), whole.data(), 100 * sizeof(float)), 0)
+            const std::vector<float> first_row = run(backend.attention, alone, 0, 6);
+            EXPECT_EQ(std::memcmp(first_row.data(), whole.data(), 120 * sizeof(float)), 0)
                 << backend.name;
+            AttentionCase regrouped = c;
+            regrouped.group = 2;
+            EXPECT_EQ(run(backend.attention, regrouped, 0, 18), whole) << backend.name;
         }
 }
 

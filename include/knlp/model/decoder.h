@@ -34,7 +34,8 @@ public:
     ~Decoder();
     Decoder(Decoder&&) noexcept;
 
-    /// What a cache for read() is to be made of.
+    /// What a cache for read() is to be made of: one lane, within which read() alone knows where a
+    /// key or a value is.
     std::vector<CacheSpec> cache_specs() const;
     /// Appends ids [rows, q_len] to the cache, made of cache_specs(); slots before a row's start
     /// are skipped. logits [rows, vocab_size] take what follows the last token of each row; null:
