@@ -4,6 +4,7 @@
 
 #include "knlp/core/error.h"
 #include "knlp/core/host.h"
+#include "knlp/core/profile.h"
 #include "knlp/core/rng.h"
 #include "knlp/core/signals.h"
 #include "knlp/core/stats.h"
@@ -13,6 +14,7 @@
 
 #include <algorithm>
 #include <array>
+#include <span>
 
 namespace knlp::bench {
 namespace {
@@ -69,10 +71,10 @@ int64_t kv_bytes_of(const std::vector<model::CacheSpec>& specs) {
     return bytes;
 }
 
-/// Seconds of one token, and the bandwidth of the memory around each.
+/// Seconds of one token, those in attention, and the bandwidth of the memory around each.
 struct Samples {
     int64_t repeats = 0;  // of the token within a sample
-    std::vector<double> seconds, gbps;
+    std::vector<double> seconds, attention, gbps;
 
     /// Share of the bandwidth around it that moving so many bytes takes: median of the samples.
     double share(int64_t bytes) const {
@@ -109,12 +111,13 @@ public:
         Samples& own = samples_[index];
         const bool first = own.repeats == 0;
         const int64_t repeats = first ? 2 : own.repeats;
-        const double start = steady_seconds();
+        profile::start();
         for (int64_t i = 0; i < repeats; ++i) {
             set_length(cache_, n_layer_, context - 1);
             decoder_.read(ids_, batch_, cache_, logits_.data());
         }
-        const double each = (steady_seconds() - start) / static_cast<double>(repeats);
+        const profile::Totals booked = profile::stop();
+        const double each = booked.seconds / static_cast<double>(repeats);
         const double before = gbps;
         gbps = memory.gbps(least_s / 2);
         if (first) {
@@ -122,6 +125,8 @@ public:
             return;
         }
         own.seconds.push_back(each);
+        own.attention.push_back(booked.of(profile::Group::kAttention).seconds /
+                                static_cast<double>(repeats));
         own.gbps.push_back((before + gbps) / 2);
     }
 
@@ -149,6 +154,7 @@ Record decode_record(const InferenceRequest& request, const Subject& subject,
     record.bytes_moved = weight_bytes + kv_bytes;
     record.results["tokens_per_s"] =
         static_cast<double>(sequences.batch()) / record.timing.median_s;
+    record.results["attention_ms"] = 1e3 * median(samples.attention);
     record.results["weight_bytes"] = static_cast<double>(weight_bytes);
     record.results["kv_bytes"] = static_cast<double>(kv_bytes);
     record.results["read_gbps"] = median(samples.gbps);
@@ -156,18 +162,34 @@ Record decode_record(const InferenceRequest& request, const Subject& subject,
     return record;
 }
 
-/// Slope of the median over the contexts by least squares, seconds a token.
-double slope_of(const std::vector<Record>& records) {
-    double n = 0, x = 0, y = 0, xx = 0, xy = 0;
-    for (const Record& record : records) {
-        const auto context = static_cast<double>(record.shape.at("context"));
+/// Slope of y over x by least squares.
+double slope_of(std::span<const int64_t> x, std::span<const double> y) {
+    double n = 0, sum_x = 0, sum_y = 0, xx = 0, xy = 0;
+    for (size_t i = 0; i < x.size(); ++i) {
+        const auto at = static_cast<double>(x[i]);
         n += 1;
-        x += context;
-        y += record.timing.median_s;
-        xx += context * context;
-        xy += context * record.timing.median_s;
+        sum_x += at;
+        sum_y += y[i];
+        xx += at * at;
+        xy += at * y[i];
     }
-    return (n * xy - x * y) / (n * xx - x * x);
+    return (n * xy - sum_x * sum_y) / (n * xx - sum_x * sum_x);
+}
+
+/// How the time grows with the context, as results of the last record.
+void add_slopes(const InferenceRequest& request, const Sequences& sequences, Record& last) {
+    std::vector<double> whole, attention;
+    for (size_t i = 0; i < request.contexts.size(); ++i) {
+        whole.push_back(median(sequences.samples(i).seconds));
+        attention.push_back(median(sequences.samples(i).attention));
+    }
+    const double bytes = last.results["kv_bytes"] / static_cast<double>(last.shape.at("context"));
+    auto& results = last.results;
+    results["slope_ns"] = 1e9 * slope_of(request.contexts, whole);
+    results["slope_attention_ns"] = 1e9 * slope_of(request.contexts, attention);
+    results["slope_attention_share"] = results["slope_attention_ns"] / results["slope_ns"];
+    results["slope_bytes_ns"] = bytes / results["read_gbps"];
+    results["slope_ratio"] = results["slope_ns"] / results["slope_bytes_ns"];
 }
 
 void check(const InferenceRequest& request, int64_t length) {
@@ -211,14 +233,7 @@ std::vector<Record> bench_decode(const InferenceRequest& request, const Machine&
         }
         records.push_back(std::move(record));
     }
-    if (records.size() > 1) {
-        Record& last = records.back();
-        const double bytes =
-            last.results["kv_bytes"] / static_cast<double>(last.shape.at("context"));
-        last.results["slope_ns"] = 1e9 * slope_of(records);
-        last.results["slope_bytes_ns"] = bytes / last.results["read_gbps"];
-        last.results["slope_ratio"] = last.results["slope_ns"] / last.results["slope_bytes_ns"];
-    }
+    if (records.size() > 1) add_slopes(request, all.back(), records.back());
     return records;
 }
 

@@ -50,6 +50,16 @@ TEST(DecodeBench, CountsTheBytesOfWeightsAndCache) {
                      static_cast<double>(kv_token) / records[1].results.at("read_gbps"));
     EXPECT_NEAR(records[1].results.at("slope_ns"),
                 1e9 * (records[1].timing.median_s - records[0].timing.median_s) / 56, 1e-3);
+    for (const Record& record : records) {
+        EXPECT_GT(record.results.at("attention_ms"), 0);
+        EXPECT_LT(record.results.at("attention_ms"), 1e3 * record.timing.median_s);
+    }
+    const double grows =
+        1e6 * (records[1].results.at("attention_ms") - records[0].results.at("attention_ms")) / 56;
+    EXPECT_NEAR(records[1].results.at("slope_attention_ns"), grows, 1e-3);
+    EXPECT_DOUBLE_EQ(
+        records[1].results.at("slope_attention_share"),
+        records[1].results.at("slope_attention_ns") / records[1].results.at("slope_ns"));
 }
 
 TEST(DecodeBench, Bf16WeightsAreHalfTheBytes) {
