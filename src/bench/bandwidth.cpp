@@ -155,6 +155,9 @@ struct Array {
         each([&](Part& part) { read_part(part, kernel); });
         for (const Part& part : parts) KNLP_CHECK(part.sum != 0);  // the loops cannot be left out
     }
+    void copy(int kernel) {
+        each([&](Part& part) { copy_part(part, kernel); });
+    }
 };
 
 int64_t checked_bytes(int64_t threads, int64_t bytes) {
@@ -178,9 +181,8 @@ Bandwidth measure_bandwidth(int64_t threads, int64_t bytes, int64_t samples) {
     if (samples == 0) samples = kDefaultSamples;
     const Choice read =
         best_of(kernels::kStreamPatterns, moved, samples, [&](int kernel) { array.read(kernel); });
-    const Choice copy = best_of(kernels::kStreamPatterns + 1, moved, samples, [&](int kernel) {
-        array.each([&](Part& part) { copy_part(part, kernel); });
-    });
+    const Choice copy = best_of(kernels::kStreamPatterns + 1, moved, samples,
+                                [&](int kernel) { array.copy(kernel); });
     for (const Part& part : array.parts) KNLP_CHECK(copied(part));
     const auto gbps = [&](const Choice& choice) {
         return static_cast<double>(moved) / choice.timing.median_s / 1e9;
@@ -197,29 +199,40 @@ Bandwidth measure_bandwidth(int64_t threads, int64_t bytes, int64_t samples) {
             .copy_by_kernel = copy.by_kernel};
 }
 
-struct MemoryReader::State {
+struct MemoryMeter::State {
     Array array;
-    int kernel = 0;
+    int read = -1, copy = -1;  // kernel; -1 until it is chosen
+
+    /// Passes of one kernel until they have lasted so long; `kernel` is chosen by the first call.
+    double gbps(int& kernel, int kernels, double least_s, const std::function<void(int)>& pass) {
+        if (kernel < 0) {
+            const std::vector<double> seconds = fastest_passes(kernels, pass);
+            kernel = static_cast<int>(std::ranges::min_element(seconds) - seconds.begin());
+        }
+        const double start = steady_seconds();
+        double bytes = 0, took = 0;
+        while (bytes == 0 || took < least_s) {
+            pass(kernel);
+            bytes += static_cast<double>(array.bytes());
+            took = steady_seconds() - start;
+        }
+        return bytes / took / 1e9;
+    }
 };
 
-MemoryReader::MemoryReader(int64_t threads, int64_t bytes)
-    : state_(new State{.array = Array(threads, checked_bytes(threads, bytes))}) {
-    const std::vector<double> seconds =
-        fastest_passes(kernels::kStreamPatterns, [&](int kernel) { state_->array.read(kernel); });
-    state_->kernel = static_cast<int>(std::ranges::min_element(seconds) - seconds.begin());
+MemoryMeter::MemoryMeter(int64_t threads, int64_t bytes)
+    : state_(new State{.array = Array(threads, checked_bytes(threads, bytes))}) {}
+
+MemoryMeter::~MemoryMeter() = default;
+
+double MemoryMeter::read_gbps(double least_s) {
+    return state_->gbps(state_->read, kernels::kStreamPatterns, least_s,
+                        [&](int kernel) { state_->array.read(kernel); });
 }
 
-MemoryReader::~MemoryReader() = default;
-
-double MemoryReader::gbps(double least_s) {
-    const double start = steady_seconds();
-    double bytes = 0, took = 0;
-    while (bytes == 0 || took < least_s) {
-        state_->array.read(state_->kernel);
-        bytes += static_cast<double>(state_->array.bytes());
-        took = steady_seconds() - start;
-    }
-    return bytes / took / 1e9;
+double MemoryMeter::copy_gbps(double least_s) {
+    return state_->gbps(state_->copy, kernels::kStreamPatterns + 1, least_s,
+                        [&](int kernel) { state_->array.copy(kernel); });
 }
 
 }  // namespace knlp::bench

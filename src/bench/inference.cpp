@@ -107,7 +107,7 @@ public:
 
     /// One token of each, over and over for so long; the first call only looks how often that is.
     /// Then the memory is read: its bandwidth before is `gbps`, which becomes the one afterwards.
-    void sample(size_t index, int64_t context, double least_s, MemoryReader& memory, double& gbps) {
+    void sample(size_t index, int64_t context, double least_s, MemoryMeter& memory, double& gbps) {
         Samples& own = samples_[index];
         const bool first = own.repeats == 0;
         const int64_t repeats = first ? 2 : own.repeats;
@@ -119,7 +119,7 @@ public:
         const profile::Totals booked = profile::stop();
         const double each = booked.seconds / static_cast<double>(repeats);
         const double before = gbps;
-        gbps = memory.gbps(least_s / 2);
+        gbps = memory.read_gbps(least_s / 2);
         if (first) {
             own.repeats = std::max<int64_t>(1, static_cast<int64_t>(least_s / each));
             return;
@@ -208,8 +208,8 @@ std::vector<Record> bench_decode(const InferenceRequest& request, const Machine&
     std::vector<Sequences> all;
     if (request.batch > 1) all.emplace_back(subject, request, 1);
     all.emplace_back(subject, request, request.batch);
-    MemoryReader memory(request.threads, request.read_bytes);
-    double gbps = memory.gbps(request.min_sample_s / 2);
+    MemoryMeter memory(request.threads, request.read_bytes);
+    double gbps = memory.read_gbps(request.min_sample_s / 2);
     // Contexts, batches and the memory take turns: slope, ratio and share are of the same moments.
     for (int64_t round = 0; round <= std::max(kFewestSamples, request.samples); ++round)
         for (size_t i = 0; i < request.contexts.size(); ++i)

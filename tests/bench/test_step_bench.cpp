@@ -75,6 +75,18 @@ TEST(StepBench, RatiosAreThoseToTheProductsAndTheBytesOfTheUpdate) {
                 1e3 * record.timing.median_s, 1e-9);
 }
 
+TEST(StepBench, TheUpdateIsJudgedByTheCopiesBetweenTheSteps) {
+    const Machine machine{.memory = {.threads = 1, .read_gbps = 1e-3, .copy_gbps = 1e-3},
+                          .peak = {.threads = 1, .fma_gflops = 100}};
+    StepRequest request = small_request();
+    request.copy_bytes = 1 << 20;
+    const Record record = bench_step(request, &machine);
+    const auto& results = record.results;
+    EXPECT_GT(results.at("copy_gbps"), 10 * machine.memory.copy_gbps);
+    const auto bytes = 28 * static_cast<double>(record.shape.at("parameters"));
+    EXPECT_LT(results.at("update_bytes_ms"), 1e3 * bytes / 1e6 / 10);
+}
+
 TEST(StepBench, KnowsTheSizesByName) {
     EXPECT_EQ(model_of_size("124M").d_model, 768);
     test::expect_error(kUsage, {"12M"}, [] { model_of_size("12M"); });

@@ -24,13 +24,17 @@ struct StepRequest {
     int64_t threads = 0;               // 0 = usable cores
     int64_t samples = 9, warm_up = 3;  // steps
     std::filesystem::path tokens;      // token file (uint16); "" = random ids in a temporary file
+    int64_t copy_bytes = 0;  // with a roof: the array copied in turns with the steps; 0 = 256 MiB
+                             // where the update moves more than that, else none
 };
 /// "step": seconds of one step; results tokens_per_s, data_ms, forward_ms, backward_ms,
 /// optimizer_ms (medians), data_share (of the step, waiting for the loader), gflops, and the loss
 /// before and after. With a roof every other step is booked by region (core/profile.h), and
-/// `details` is the breakdown of src/bench/breakdown.h against it; results products_ms (all products
-/// of a step, each alone by its fastest route, measured afterwards) and update_bytes_ms (what the
-/// update moves, at the roof's bandwidth), step_ratio (the step over both) and optimizer_ratio.
+/// `details` is the breakdown of src/bench/breakdown.h against it; results products_ms (all
+/// products of a step, each alone by its fastest route, measured afterwards) and update_bytes_ms
+/// (what the update moves, at the bandwidth of a copy after each step, or at the roof's where
+/// nothing is copied), copy_gbps, step_ratio (the step over both) and optimizer_ratio. Without a
+/// roof: peak_rss_mib.
 Record bench_step(const StepRequest& request, const Machine* roof = nullptr);
 
 /// A model by the name of its size, without dropout: nano, tiny, 124M, … Error{kUsage} for another.
@@ -50,8 +54,8 @@ struct TokenizerRequest {
     std::filesystem::path tokenizer;        // use this one instead of training
 };
 /// "bpe.train" (one execution; absent with a given tokenizer), "bpe.encode" and "bpe.decode" (one
-/// thread, MB/s of source text; first_pass_s: encoding before any word is cached). Error{kData} when
-/// no text is found.
+/// thread, MB/s of source text; first_pass_s: encoding before any word is cached). Error{kData}
+/// when no text is found.
 std::vector<Record> bench_tokenizer(const TokenizerRequest& request);
 
 }  // namespace knlp::bench

@@ -29,15 +29,19 @@ struct Bandwidth {
 /// where that is less; samples 0 = 9.
 Bandwidth measure_bandwidth(int64_t threads, int64_t bytes = 0, int64_t samples = 0);
 
-/// An array as measure_bandwidth reads it, for work that takes turns with reading: where the memory
-/// of a machine gets fast and slow by the minute, only neighbours in time can be compared.
-class MemoryReader {
+/// An array as measure_bandwidth has it, for work that takes turns with reading or copying: where
+/// the memory of a machine gets fast and slow by the minute, only neighbours in time can be
+/// compared.
+class MemoryMeter {
 public:
-    /// Chooses the fastest kernel. bytes 0 as for measure_bandwidth.
-    explicit MemoryReader(int64_t threads, int64_t bytes = 0);
-    ~MemoryReader();
-    /// 1e9 bytes a second of passes over all of it that together last at least so long.
-    double gbps(double least_s);
+    /// bytes 0 as for measure_bandwidth.
+    explicit MemoryMeter(int64_t threads, int64_t bytes = 0);
+    ~MemoryMeter();
+    /// 1e9 bytes a second of passes over all of it that together last at least so long, by the
+    /// kernel that was fastest before the first of them. A copy's bytes are those read and those
+    /// written.
+    double read_gbps(double least_s);
+    double copy_gbps(double least_s);
 
 private:
     struct State;
