@@ -122,10 +122,11 @@ IndexedRun read_row(const fs::path& output_dir, const fs::path& directory) {
     const json manifest = object_of(directory / "manifest.json"),
                summary = object_of(directory / "summary.json");
     IndexedRun run;
+    // One row a directory, however it was named.
+    const fs::path whole = fs::absolute(directory).lexically_normal();
+    const fs::path relative = whole.lexically_relative(fs::absolute(output_dir).lexically_normal());
     run.run_id = directory.filename().string();
-    const fs::path relative = directory.lexically_relative(output_dir);
-    run.path = relative.empty() || *relative.begin() == ".." ? fs::absolute(directory).string()
-                                                             : relative.string();
+    run.path = (relative.empty() || *relative.begin() == ".." ? whole : relative).string();
     try {
         run.state = text_at(read_status(RunDir::open(directory)), "/state");
     } catch (const Error&) {
@@ -263,10 +264,9 @@ void rebuild_index(const fs::path& output_dir) {
     fill(db.get(), output_dir, known_paths(db.get()));
 }
 
-std::vector<IndexedRun> list_runs(const fs::path& output_dir) {
-    const fs::path path = output_dir / "index.sqlite";
-    if (!fs::exists(path)) return {};
-    const Database db = open_index(output_dir);
+namespace {
+
+std::vector<IndexedRun> read_table(const Database& db, const fs::path& path) {
     sqlite3_stmt* raw = nullptr;
     if (sqlite3_prepare_v2(db.get(), "SELECT * FROM run ORDER BY started DESC, run_id DESC", -1,
                            &raw, nullptr) != SQLITE_OK)
@@ -293,6 +293,26 @@ std::vector<IndexedRun> list_runs(const fs::path& output_dir) {
                         .synthetic = sqlite3_column_int(raw, 15) != 0});
     }
     if (result != SQLITE_DONE) refuse(db.get(), path);
+    return runs;
+}
+
+}  // namespace
+
+std::vector<IndexedRun> list_runs(const fs::path& output_dir) {
+    const fs::path path = output_dir / "index.sqlite";
+    if (!fs::exists(path)) return {};
+    const Database db = open_index(output_dir);
+    std::vector<IndexedRun> runs;
+    for (IndexedRun& run : read_table(db, path)) {
+        const fs::path directory = output_dir / run.path;
+        if (!is_run(directory)) continue;  // removed, or on a disk that is not there now
+        if (run.state == "running" || run.state == "pending") {
+            // It goes on without the index, and a kill does not tell it.
+            run = read_row(output_dir, directory);
+            if (run.state != "running" && run.state != "pending") store(db.get(), path, run);
+        }
+        runs.push_back(std::move(run));
+    }
     return runs;
 }
 

@@ -10,6 +10,7 @@
 
 #include <cerrno>
 #include <csignal>
+#include <ctime>
 
 namespace knlp::track {
 
@@ -17,8 +18,20 @@ using nlohmann::json;
 
 namespace {
 
+// Twenty heartbeats of a run: clocks of two machines may differ by some of them.
+constexpr double kSilence_s = 600;
+
 json or_null(const std::string& text) {
     return text.empty() ? json(nullptr) : json(text);
+}
+
+/// The time so many seconds ago as utc_now() writes it; such texts compare as the times do.
+std::string utc_before(double seconds) {
+    const auto then = static_cast<time_t>(wall_seconds() - seconds);
+    struct tm fields {};
+    char text[32];
+    gmtime_r(&then, &fields);
+    return {text, strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &fields)};
 }
 
 /// The whole number at `name`, 0 when it is absent or something else: a damaged file stops no run.
@@ -63,17 +76,23 @@ json read_status(const RunDir& run) {
     json status = read_json(run.file("status.json"), 1 << 20);
     if (!status.is_object() || !status.contains("state") || !status["state"].is_string())
         fail(kData, "{}: an object with \"state\" is wanted", run.file("status.json").string());
-    if (status["state"] != "running") return status;
+    if (status["state"] != "running" && status["state"] != "pending") return status;
     // A process that was killed could not say so: it is dead when its pid is gone or belongs to
-    // another boot.
+    // another boot. One of another machine cannot be asked, but it renews its heartbeat.
     const bool here = status.contains("boot_id") && status["boot_id"] == host().boot_id;
     const int64_t pid = whole_at(status, "pid");
     const bool other_host =
         status.contains("host") && status["host"].is_string() && status["host"] != host().hostname;
     const bool alive = here && pid > 0 && (kill(static_cast<pid_t>(pid), 0) == 0 || errno == EPERM);
-    if (!alive && !other_host) {
+    const auto beat = status.find("heartbeat");
+    const bool silent = beat != status.end() && beat->is_string() &&
+                        beat->get<std::string>() < utc_before(kSilence_s);
+    if (other_host ? silent : !alive) {
         status["state"] = "failed";
-        status["reason"] = "the process ended without a word (killed, or the machine stopped)";
+        status["reason"] =
+            other_host ? fmt::format("no sign of life on {} since {}",
+                                     status["host"].get<std::string>(), beat->get<std::string>())
+                       : "the process ended without a word (killed, or the machine stopped)";
     }
     return status;
 }

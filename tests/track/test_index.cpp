@@ -201,6 +201,55 @@ TEST(Index, ProcessesThatWriteTogetherLoseNothing) {
     EXPECT_EQ(list_runs(dir.path()).size(), 6u);
 }
 
+TEST(Index, ARunThatWasKilledIsNotListedAsRunning) {
+    const TempDir dir;
+    const RunDir run = RunDir::create(dir.path(), "x", dir.file("runs/x"));
+    const pid_t child = ::fork();
+    if (child == 0) {
+        write_status(run, "running");
+        index_run(dir.path(), run.path());
+        ::_exit(0);
+    }
+    ::waitpid(child, nullptr, 0);
+    MetricsLog(run).append("train", {{"step", 6}, {"tokens", 600}});
+    for (int times = 0; times < 2; ++times) {
+        EXPECT_EQ(list_runs(dir.path()).at(0).state, "failed");
+        EXPECT_EQ(list_runs(dir.path()).at(0).step, 7);
+    }
+}
+
+TEST(Index, ARunningRunIsListedAsFarAsItIs) {
+    const TempDir dir;
+    const RunDir run = RunDir::create(dir.path(), "x", dir.file("runs/x"));
+    write_status(run, "running");
+    index_run(dir.path(), run.path());
+    EXPECT_EQ(list_runs(dir.path()).at(0).step, 0);
+    MetricsLog(run).append("train", {{"step", 6}, {"tokens", 600}});
+    EXPECT_EQ(list_runs(dir.path()).at(0).step, 7);
+    EXPECT_EQ(list_runs(dir.path()).at(0).state, "running");
+}
+
+TEST(Index, ARunWhoseDirectoryIsGoneIsNotListed) {
+    const TempDir dir;
+    for (const char* name : {"a", "b"})
+        index_run(dir.path(), make_run(dir, name, 2.5, "2026-01-01T00:00:00Z").path());
+    fs::remove_all(dir.file("runs/a"));
+    const std::vector<IndexedRun> runs = list_runs(dir.path());
+    ASSERT_EQ(runs.size(), 1u);
+    EXPECT_EQ(runs[0].run_id, "b");
+}
+
+TEST(Index, ADirectoryIsOneRowHoweverItIsNamed) {
+    const TempDir dir;
+    const fs::path run = make_run(dir, "a", 2.5, "2026-01-01T00:00:00Z").path();
+    for (const fs::path& name :
+         {run, dir.file("runs/./a"), dir.file("runs/../runs/a"), fs::relative(run)})
+        index_run(dir.path(), name);
+    index_run(fs::relative(dir.path()), run);
+    ASSERT_EQ(list_runs(dir.path()).size(), 1u);
+    EXPECT_EQ(list_runs(dir.path())[0].path, "runs/a");
+}
+
 TEST(Index, ADamagedFileWarnsOnWritingAndNamesItselfOnReading) {
     const TempDir dir;
     const RunDir run = make_run(dir, "a", 2.5, "2026-01-01T00:00:00Z");

@@ -76,6 +76,23 @@ TEST(Status, ARunOfAnotherBootIsNotRunning) {
     EXPECT_EQ(read_status(run)["state"], "running") << "other machines cannot be asked";
 }
 
+TEST(Status, AnotherMachineIsAliveWhileItsHeartbeatIsFresh) {
+    const TempDir dir;
+    const RunDir run = RunDir::create(dir.path(), "x");
+    for (const char* state : {"running", "pending"}) {
+        write_status(run, state);
+        json status = read_json(run.file("status.json"));
+        status["host"] = "another-machine";
+        write_file_atomic(run.file("status.json"), pretty_json(status));
+        EXPECT_EQ(read_status(run)["state"], state);
+        status["heartbeat"] = "2026-01-02T03:04:05Z";
+        write_file_atomic(run.file("status.json"), pretty_json(status));
+        EXPECT_EQ(read_status(run)["state"], "failed");
+        EXPECT_EQ(read_status(run)["reason"],
+                  "no sign of life on another-machine since 2026-01-02T03:04:05Z");
+    }
+}
+
 TEST(Status, DamageIsAnErrorThatNamesTheFile) {
     const TempDir dir;
     const RunDir run = RunDir::create(dir.path(), "x");

@@ -24,6 +24,7 @@ struct IndexedRun {
 void index_run(const std::filesystem::path& output_dir, const std::filesystem::path& run_directory);
 /// Makes the index anew from the runs below output_dir/runs and those it knows of elsewhere.
 void rebuild_index(const std::filesystem::path& output_dir);
+/// Runs whose directories are there. Those that the index has as running are looked up in them.
 std::vector<IndexedRun> list_runs(const std::filesystem::path& output_dir);
 
 }  // namespace knlp::track
