@@ -3,6 +3,7 @@ list-y += dropout_mask_scalar.o dropout_mask_avx2.o dropout_mask_avx512.o
 list-y += gemm_scalar.o gemm_avx2.o gemm_avx512.o gemm_avx512_bf16.o
 list-y += causal_attention_scalar.o causal_attention_avx2.o causal_attention_avx512.o causal_attention_avx512_bf16.o
 list-y += decode_scalar.o decode_avx2.o decode_avx512.o
+list-y += chunk_attention_scalar.o chunk_attention_avx2.o chunk_attention_avx512.o
 list-y += peak_rate_scalar.o peak_rate_avx2.o peak_rate_avx512.o memory_stream_scalar.o memory_stream_avx2.o memory_stream_avx512.o
 list-y += layer_norm_scalar.o layer_norm_avx2.o layer_norm_avx512.o
 list-y += cross_entropy_scalar.o cross_entropy_avx2.o cross_entropy_avx512.o

@@ -48,8 +48,8 @@ struct Blocks {
     Operand p_words, ds_words;      // rows along queries; lines of keys, [.., kBlock]
     float *peak, *sum, *factor, *lse, *dy_y;  // [kBlock]
 
-    Blocks(const CausalAttentionArgs& a, void* workspace)
-        : t(a.t), d(a.d_head), next_(static_cast<float*>(workspace)) {
+    Blocks(int64_t n_tokens, int64_t d_head, void* workspace)
+        : t(n_tokens), d(d_head), next_(static_cast<float*>(workspace)) {
         width = (d + 15) / 16 * 16;
         words = (d + 16 * V::kPerWord - 1) / (16 * V::kPerWord) * 16;
         depth = (d + V::kPerWord - 1) / V::kPerWord;
@@ -126,8 +126,7 @@ void pack(const Operand& to, const T* from, int64_t stride, int64_t n, const Blo
 /// keys past the last are masked.
 template <class V>
 int64_t seen_rows(const Meeting& m, int64_t v) {
-    const int64_t end = (v + 1) * V::kLanes;
-    return ((m.diagonal && end < m.n_keys ? end : m.n_keys) + 3) / 4 * 4;
+    return (m.keys_before((v + 1) * V::kLanes) + 3) / 4 * 4;
 }
 
 /// Scores of a block, in units of log 2, to p; their maxima over keys to lse.
@@ -136,6 +135,7 @@ void block_scores(const Meeting& m, const Blocks<V>& b, const float* k, float sc
     using F = typename V::F;
     constexpr typename V::All all{};
     const F unit = V::set1(scale);
+    const bool masked = m.masked();
     for (int64_t query = 0; query < m.n_queries; query += V::kLanes)
         V::store(b.lse + query, all, V::set1(kMasked));
     key_query_products<V>(m, k, b.words, b.q_columns, b.depth,
@@ -145,8 +145,8 @@ void block_scores(const Meeting& m, const Blocks<V>& b, const float* k, float sc
                                   F peak = V::load_aligned(b.lse + query);
                                   for (int r = 0; r < tile.rows; ++r) {
                                       F s = V::mul(tile.sum[r][v], unit);
-                                      if (m.diagonal)
-                                          s = where_seen<V>(j + r, query, s, V::set1(kMasked));
+                                      if (masked)
+                                          s = where_seen<V>(m, j + r, query, s, V::set1(kMasked));
                                       peak = V::max(peak, s);
                                       V::store(b.p + (j + r) * kBlock + query, all, s);
                                   }
@@ -209,6 +209,21 @@ void finish_queries(const Blocks<V>& b, float* lse, int64_t n, float unit) {
     }
 }
 
+/// The n queries in q_columns, the first of them at `position` among the keys: y / factor to out.
+/// keep: words of the meeting with the first block of keys.
+template <class V, bool kDrop>
+void forward_queries(const Blocks<V>& b, int64_t position, int64_t n, float softmax_scale,
+                     const uint64_t* keep) {
+    for (int64_t j = 0; j < position + n; j += kBlock) {
+        const int64_t left = position + n - j;
+        const Meeting m = {n, left < kBlock ? left : kBlock, position - j};
+        block_scores(m, b, b.k.rows + j * b.words, softmax_scale * kLog2e);
+        block_weights<V, kDrop>(m, b, j == 0, kDrop ? keep + j : nullptr);
+        add_product<V, true>(m, b.out, b.p_words.lines, b.v.lines + j / V::kPerWord * b.width,
+                             b.width, j == 0, b.factor);
+    }
+}
+
 /// Words of the meeting of the blocks that start at query i and key j.
 inline const uint64_t* keep_at(const CausalAttentionArgs& a, int64_t i, int64_t j) {
     return a.keep + i / kBlock * ((a.t + kBlock - 1) / kBlock * kBlock) + j;
@@ -216,7 +231,7 @@ inline const uint64_t* keep_at(const CausalAttentionArgs& a, int64_t i, int64_t 
 
 template <class V, class T, bool kDrop>
 void forward_pair_of(const CausalAttentionArgs& a, int64_t pair, void* workspace) {
-    const Blocks<V> b(a, workspace);
+    const Blocks<V> b(a.t, a.d_head, workspace);
     const int64_t row = pair / a.n_head * a.t, head = pair % a.n_head * a.d_head;
     const int64_t at = row * a.qkv_stride + head;
     pack(b.k, static_cast<const T*>(a.k) + at, a.qkv_stride, a.t, b, true, false);
@@ -226,13 +241,7 @@ void forward_pair_of(const CausalAttentionArgs& a, int64_t pair, void* workspace
         pack(b.q, static_cast<const T*>(a.q) + at + i * a.qkv_stride, a.qkv_stride, n, b, true,
              false);
         transpose_block<V>(b.q_columns, b.q.rows, n, b.words);
-        for (int64_t j = 0; j <= i; j += kBlock) {
-            const Meeting m = {n, i == j ? n : kBlock, i == j};
-            block_scores(m, b, b.k.rows + j * b.words, a.softmax_scale * kLog2e);
-            block_weights<V, kDrop>(m, b, j == 0, kDrop ? keep_at(a, i, j) : nullptr);
-            add_product<V, true>(m, b.out, b.p_words.lines, b.v.lines + j / V::kPerWord * b.width,
-                                 b.width, j == 0, b.factor);
-        }
+        forward_queries<V, kDrop>(b, i, n, a.softmax_scale, kDrop ? keep_at(a, i, 0) : nullptr);
         finish_queries(b, a.lse + pair * a.t + i, n, a.keep_scale);
         write_rows<V>(static_cast<T*>(a.y) + (row + i) * a.y_stride + head, a.y_stride, b.out, n,
                       b.d, b.width, 1.0f, b.factor);
@@ -289,6 +298,7 @@ void block_gradients(const Meeting& m, const Blocks<V>& b, const float* k, const
     constexpr typename V::All all{};
     constexpr int64_t row_words = kBlock / V::kPerWord;
     const F unit = V::set1(scale);
+    const bool masked = m.masked();
     key_query_products<V>(
         m, k, b.words, b.q_columns, b.depth, [&](int64_t j, int64_t first, auto& tile) {
             for (int c = 0; c < tile.vectors; ++c) {
@@ -296,7 +306,7 @@ void block_gradients(const Meeting& m, const Blocks<V>& b, const float* k, const
                 const F lse = V::load_aligned(b.lse + query);
                 for (int r = 0; r < tile.rows; ++r) {
                     F p = exp2<V>(V::fms(tile.sum[r][c], unit, lse));
-                    if (m.diagonal) p = where_seen<V>(j + r, query, p, V::zero());
+                    if (masked) p = where_seen<V>(m, j + r, query, p, V::zero());
                     V::store(b.p + (j + r) * kBlock + query, all, p);
                     if constexpr (V::kPerWord == 2) {
                         if constexpr (kDrop) p = V::keep_bits(p, keep.words[j + r] >> query);
@@ -337,7 +347,7 @@ void block_gradients(const Meeting& m, const Blocks<V>& b, const float* k, const
 
 template <class V, class T, bool kDrop>
 void backward_pair_of(const CausalAttentionArgs& a, int64_t pair, void* workspace) {
-    const Blocks<V> b(a, workspace);
+    const Blocks<V> b(a.t, a.d_head, workspace);
     const int64_t row = pair / a.n_head * a.t, head = pair % a.n_head * a.d_head;
     const int64_t at = row * a.qkv_stride + head, w = b.width;
     pack(b.k, static_cast<const T*>(a.k) + at, a.qkv_stride, a.t, b, true, true);
@@ -352,7 +362,7 @@ void backward_pair_of(const CausalAttentionArgs& a, int64_t pair, void* workspac
         transpose_block<V>(b.dy_columns, b.dy.rows, n, b.words);
         query_sums(b, dy, static_cast<const T*>(a.y) + y_at, a.y_stride, a.lse + pair * a.t + i, n);
         for (int64_t j = 0; j <= i; j += kBlock) {
-            const Meeting m = {n, i == j ? n : kBlock, i == j};
+            const Meeting m = {n, i == j ? n : kBlock, i - j};
             block_gradients<V, kDrop>(m, b, b.k.rows + j * b.words, b.v.rows + j * b.words,
                                       a.softmax_scale * kLog2e,
                                       {kDrop ? keep_at(a, i, j) : nullptr, a.keep_scale});

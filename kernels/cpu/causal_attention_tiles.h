@@ -90,16 +90,26 @@ template <class V, class Body>
     }
 }
 
-/// One meeting of a block of queries with a block of keys.
+/// One meeting of a block of queries with a block of keys: query i sees the keys up to i + ahead.
 struct Meeting {
     int64_t n_queries, n_keys;
-    bool diagonal;  // both blocks start at the same token: key j sees no query before j
+    int64_t ahead;  // of the first key the first query is
+    /// Not every query sees all keys, of which there may be fewer than a block only then.
+    bool masked() const { return ahead < kBlock - 1; }
+    /// The first query that sees key j.
+    int64_t first_query(int64_t j) const { return masked() && j > ahead ? j - ahead : 0; }
+    /// Number of keys that one of the queries before `end` sees.
+    int64_t keys_before(int64_t end) const {
+        const int64_t keys = end + ahead > 0 ? end + ahead : 0;
+        return masked() && keys < n_keys ? keys : n_keys;
+    }
     int64_t query_rows() const { return (n_queries + 7) / 8 * 8; }
     int64_t key_rows() const { return (n_keys + 7) / 8 * 8; }
 };
 
 /// finish(key row, vector of queries, tile) for every tile of left . right_columns over `depth`
-/// words: scores, or the products of dy with values. Tiles wholly above the diagonal are left out.
+/// words: scores, or the products of dy with values. Tiles of queries that see none of their keys
+/// are left out.
 template <class V, class Finish>
 [[gnu::always_inline]] inline void key_query_products(const Meeting& m, const float* left,
                                                       int64_t lda, const float* right_columns,
@@ -107,7 +117,7 @@ template <class V, class Finish>
     const int64_t vectors = (m.n_queries + V::kLanes - 1) / V::kLanes;
     for (int64_t band = 0; band < m.key_rows(); band += 8)
         each_tile_column<V>(
-            m.diagonal ? band / V::kLanes : 0, vectors, [&](int64_t first, auto tile) {
+            m.first_query(band) / V::kLanes, vectors, [&](int64_t first, auto tile) {
                 for (int64_t j = band; j < band + 8; j += tile.rows) {
                     tile.clear();
                     tile.template multiply<false>(left + j * lda, lda,
@@ -119,11 +129,12 @@ template <class V, class Finish>
 
 /// Lanes of `x` whose query sees key j, `other` elsewhere; first_query is that of lane 0.
 template <class V>
-[[gnu::always_inline]] inline typename V::F where_seen(int64_t j, int64_t first_query,
-                                                       typename V::F x, typename V::F other) {
-    const typename V::F ahead =
-        V::add(V::lane_numbers(), V::set1(static_cast<float>(first_query - j) + 0.5f));
-    return V::select_positive(ahead, x, other);
+[[gnu::always_inline]] inline typename V::F where_seen(const Meeting& m, int64_t j,
+                                                       int64_t first_query, typename V::F x,
+                                                       typename V::F other) {
+    const typename V::F after =
+        V::add(V::lane_numbers(), V::set1(static_cast<float>(first_query + m.ahead - j) + 0.5f));
+    return V::select_positive(after, x, other);
 }
 
 /// out [rows, width] (start: =, else: row_factor * out +=) A B. by_column: A is weights transposed,
@@ -139,10 +150,9 @@ void add_product(const Meeting& m, float* out, const float* weights, const float
         float* to = out + first * V::kLanes;
         const float* b = right + first * V::kLanes;
         for (int64_t r = 0; r < rows; r += tile.rows) {
-            // On the diagonal query r + rows - 1 sees keys up to itself, key r is seen from r on.
             int64_t from = 0, end = depth;
-            if (m.diagonal && by_column && r + tile.rows < end) end = r + tile.rows;
-            if (m.diagonal && !by_column) from = r < end ? r : end;
+            if (by_column) end = m.keys_before(r + tile.rows);
+            if (!by_column) from = m.first_query(r) < end ? m.first_query(r) : end;
             from /= V::kPerWord;
             end = (end + V::kPerWord - 1) / V::kPerWord;
             for (int i = 0; i < tile.rows; ++i)

@@ -52,12 +52,14 @@ void decode_attention_scalar(const DecodeAttentionArgs& a, int64_t first, int64_
             if (s == 0 || static_cast<double>(workspace[s]) > peak)
                 peak = static_cast<double>(workspace[s]);
         }
-        for (int64_t s = 0; s < a.kv_len; ++s)
-            sum += std::exp(static_cast<double>(workspace[s]) - peak);
+        for (int64_t s = 0; s < a.kv_len; ++s) {
+            workspace[s] = static_cast<float>(std::exp(static_cast<double>(workspace[s]) - peak));
+            sum += static_cast<double>(workspace[s]);
+        }
         for (int64_t d = 0; d < d_head; ++d) {
             double value = 0.0;
             for (int64_t s = 0; s < a.kv_len; ++s)
-                value += std::exp(static_cast<double>(workspace[s]) - peak) * value_of(s, d);
+                value += static_cast<double>(workspace[s]) * value_of(s, d);
             y[d] = a.kv_len > 0 ? static_cast<float>(value / sum) : 0.0f;
         }
     }

@@ -20,6 +20,9 @@ using kernels::Storage;
 constexpr int64_t kOutputGrain = 16;
 // Rows of logits held at once while scoring.
 constexpr int64_t kScoredRows = 128;
+// Queries of a segment that are done sooner one by one than as a chunk: a chunk copies keys and
+// values, and takes a vector of queries at least.
+constexpr int64_t kFewQueries = 7;
 
 InferenceKernels inference_kernels() {
     switch (isa()) {
@@ -27,6 +30,7 @@ InferenceKernels inference_kernels() {
             return {kernels::gemv_avx512,
                     has_avx512_bf16() ? kernels::gemm_avx512_bf16 : kernels::gemm_avx512,
                     kernels::decode_attention_avx512,
+                    kernels::chunk_attention_avx512,
                     kernels::causal_attention_forward_avx512,
                     kernels::layer_norm_forward_avx512,
                     kernels::gelu_avx512,
@@ -36,6 +40,7 @@ InferenceKernels inference_kernels() {
             return {kernels::gemv_avx2,
                     kernels::gemm_avx2,
                     kernels::decode_attention_avx2,
+                    kernels::chunk_attention_avx2,
                     kernels::causal_attention_forward_avx2,
                     kernels::layer_norm_forward_avx2,
                     kernels::gelu_avx2,
@@ -47,6 +52,7 @@ InferenceKernels inference_kernels() {
     return {kernels::gemv_scalar,
             kernels::gemm_scalar,
             kernels::decode_attention_scalar,
+            kernels::chunk_attention_scalar,
             kernels::causal_attention_forward_scalar,
             kernels::layer_norm_forward_scalar,
             kernels::gelu_scalar,
@@ -106,10 +112,16 @@ void Inference::prepare(std::span<const Segment> segments, const CacheView* cach
     qkv_.floats(rows_ * 3 * c);
     y_.floats(rows_ * c);
     hidden_.floats(rows_ * hidden_stride());
+    const int64_t d = c / model_.n_head;
+    if (cache != nullptr) {
+        reserve(rows_,
+                std::max((longest + 64) * 4, kernels::chunk_attention_workspace_bytes(longest, d)));
+        return;
+    }
     lse_.floats(rows_ * model_.n_head);
     const int64_t whole = kernels::causal_attention_workspace_bytes(
-        {.batch = 1, .n_head = model_.n_head, .t = longest, .d_head = c / model_.n_head});
-    reserve(rows_, std::max({(longest + 64) * 4, whole, c * 2}));
+        {.batch = 1, .n_head = model_.n_head, .t = longest, .d_head = d});
+    reserve(rows_, std::max(whole, c * 2));
 }
 
 void Inference::reserve(int64_t rows, int64_t kernel_bytes) {
@@ -233,20 +245,32 @@ kernels::CacheLayout Inference::cache_layout() const {
 }
 
 void Inference::attend_cached(const Worker& worker, const Own& own, const void* kv) {
-    const int64_t c = model_.d_model;
     const Segment& segment = own.segment;
+    const int64_t c = model_.d_model, n = std::ssize(segment.ids);
     const kernels::CacheLayout cache = cache_layout();
-    for (int64_t i = 0; i < std::ssize(segment.ids); ++i)
-        kernels_.decode_attention(
-            {.q = qkv_.floats() + (own.first_token + i) * 3 * c,
-             .kv = static_cast<const char*>(kv) + segment.row * cache.row() * kv_bytes(),
-             .y = y_.floats() + (own.first_token + i) * c,
-             .cache = cache,
-             .batch = 1,
-             .kv_len = segment.position + i + 1,
-             .q_stride = 3 * c,
-             .softmax_scale = softmax_scale()},
-            own.first_head, own.last_head, static_cast<float*>(own_workspace(worker)));
+    const kernels::ChunkAttentionArgs chunk{
+        .q = qkv_.floats() + own.first_token * 3 * c,
+        .kv = static_cast<const char*>(kv) + segment.row * cache.row() * kv_bytes(),
+        .y = y_.floats() + own.first_token * c,
+        .cache = cache,
+        .q_len = n,
+        .kv_len = segment.position + n,
+        .q_stride = 3 * c,
+        .softmax_scale = softmax_scale()};
+    if (n > kFewQueries)
+        return kernels_.chunk_attention(chunk, own.first_head, own.last_head,
+                                        own_workspace(worker));
+    for (int64_t i = 0; i < n; ++i)
+        kernels_.decode_attention({.q = chunk.q + i * chunk.q_stride,
+                                   .kv = chunk.kv,
+                                   .y = chunk.y + i * c,
+                                   .cache = cache,
+                                   .batch = 1,
+                                   .kv_len = segment.position + i + 1,
+                                   .q_stride = chunk.q_stride,
+                                   .softmax_scale = chunk.softmax_scale},
+                                  own.first_head, own.last_head,
+                                  static_cast<float*>(own_workspace(worker)));
 }
 
 void Inference::store(const Own& own, void* kv) const {
@@ -301,7 +325,7 @@ void Inference::attend(const Worker& worker, void* kv) {
         if (own.first_head == own.last_head) continue;
         // Nobody else needs these heads of this row: no meeting between storing and reading.
         if (kv != nullptr) store(own, kv);
-        if (kv == nullptr || (own.segment.position == 0 && own.segment.ids.size() > 1)) {
+        if (kv == nullptr) {
             round_keys_and_values(worker, own);
             attend_whole(worker, own);
         } else {

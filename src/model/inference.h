@@ -3,6 +3,7 @@
 #include "team.h"
 
 #include "kernels/causal_attention.h"
+#include "kernels/chunk_attention.h"
 #include "kernels/cross_entropy.h"
 #include "kernels/decode.h"
 #include "kernels/elementwise.h"
@@ -63,6 +64,7 @@ struct InferenceKernels {
     kernels::GemvFn gemv;
     kernels::GemmFn gemm;
     kernels::DecodeAttentionFn decode_attention;
+    kernels::ChunkAttentionFn chunk_attention;
     kernels::CausalAttentionFn causal_attention;
     kernels::LayerNormFn layer_norm;
     kernels::GeluFn gelu;
@@ -143,7 +145,7 @@ private:
     void attend_whole(const Worker& worker, const Own& own);
     /// Keys and values of the segment to their places, in kv_type.
     void store(const Own& own, void* kv) const;
-    /// What attend_whole reads becomes what the cache has, or would have.
+    /// What attend_whole reads becomes what a cache would have.
     void round_keys_and_values(const Worker& worker, const Own& own);
     kernels::CacheLayout cache_layout() const;
     int64_t kv_bytes() const { return model_.kv_type == kernels::Storage::kF32 ? 4 : 2; }

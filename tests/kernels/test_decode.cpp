@@ -1,6 +1,7 @@
 // Kernels of decoding: the scalar ones against sums in double, the vector ones against scalar, and
-// the law that a row's bits do not depend on what shares its batch.
+// the law that a row's bits do not depend on what shares its batch, nor a query's on its chunk.
 
+#include "kernels/chunk_attention.h"
 #include "kernels/decode.h"
 #include "knlp/core/host.h"
 
@@ -10,6 +11,7 @@
 #include <cmath>
 #include <cstring>
 #include <new>
+#include <utility>
 #include <vector>
 
 namespace knlp::kernels {
@@ -20,10 +22,13 @@ struct Backend {
     Isa needs;
     GemvFn gemv;
     DecodeAttentionFn attention;
+    ChunkAttentionFn chunk;
 };
-constexpr Backend kScalar = {"scalar", Isa::kScalar, gemv_scalar, decode_attention_scalar};
-constexpr Backend kVector[] = {{"avx2", Isa::kAvx2, gemv_avx2, decode_attention_avx2},
-                               {"avx512", Isa::kAvx512, gemv_avx512, decode_attention_avx512}};
+constexpr Backend kScalar = {"scalar", Isa::kScalar, gemv_scalar, decode_attention_scalar,
+                             chunk_attention_scalar};
+constexpr Backend kVector[] = {
+    {"avx2", Isa::kAvx2, gemv_avx2, decode_attention_avx2, chunk_attention_avx2},
+    {"avx512", Isa::kAvx512, gemv_avx512, decode_attention_avx512, chunk_attention_avx512}};
 
 std::vector<Backend> runnable(bool with_scalar) {
     std::vector<Backend> found;
@@ -302,6 +307,115 @@ TEST(DecodeAttention, BitsOfAPairDependNeitherOnTheBatchNorOnTheRangeNorOnTheGro
             AttentionCase regrouped = c;
             regrouped.group = 2;
             EXPECT_EQ(run(backend.attention, regrouped, 0, 18), whole) << backend.name;
+        }
+}
+
+/// A row of kv_len tokens whose queries are read in chunks: first head .. last - 1 of tokens from
+/// .. to - 1 are written to y [kv_len, width], what follows them is in the cache already.
+class Row {
+public:
+    explicit Row(const AttentionCase& c)
+        : c_(c),
+          width_(c.n_head * c.d_head),
+          q_(Storage::kF32, c.kv_len * (3 * width_ + 1), 0.613f, 1),
+          cache_(c, keys_and_values(c)) {
+        for (float& value : q_.f32) value *= c.spread;
+    }
+    std::vector<float> nothing() const {
+        return std::vector<float>(static_cast<size_t>(c_.kv_len * width_ + 8), kCanary);
+    }
+    void read(ChunkAttentionFn fn, int64_t from, int64_t to, int64_t first, int64_t last,
+              std::vector<float>& y) const {
+        const auto bytes = static_cast<size_t>(chunk_attention_workspace_bytes(to, c_.d_head));
+        auto* workspace =
+            static_cast<unsigned char*>(::operator new (bytes + 64, std::align_val_t{64}));
+        std::memset(workspace, 0xFF, bytes + 64);  // NaN
+        fn({.q = query(from),
+            .kv = cache_.data(),
+            .y = y.data() + from * width_,
+            .cache = c_.cache(),
+            .q_len = to - from,
+            .kv_len = to,
+            .q_stride = 3 * width_ + 1,
+            .softmax_scale = scale()},
+           first, last, workspace);
+        EXPECT_TRUE(std::all_of(workspace + bytes, workspace + bytes + 64, [](unsigned char byte) {
+            return byte == 0xFF;
+        })) << "written past the workspace";
+        ::operator delete (workspace, std::align_val_t{64});
+    }
+    /// All tokens from `from` on, one at a time by the definition of decoding.
+    std::vector<float> one_by_one(int64_t from) const {
+        std::vector<float> y = nothing(), workspace(static_cast<size_t>(c_.kv_len + 64));
+        for (int64_t i = from; i < c_.kv_len; ++i)
+            decode_attention_scalar({.q = query(i),
+                                     .kv = cache_.data(),
+                                     .y = y.data() + i * width_,
+                                     .cache = c_.cache(),
+                                     .batch = 1,
+                                     .kv_len = i + 1,
+                                     .q_stride = 3 * width_ + 1,
+                                     .softmax_scale = scale()},
+                                    0, c_.n_head, workspace.data());
+        return y;
+    }
+
+private:
+    const float* query(int64_t i) const {
+        return static_cast<const float*>(q_.data()) + i * (3 * width_ + 1);
+    }
+    float scale() const { return 1.0f / std::sqrt(static_cast<float>(c_.d_head)); }
+
+    const AttentionCase& c_;
+    int64_t width_;
+    Values q_;
+    Cache cache_;
+};
+
+TEST(ChunkAttention, EveryQueryIsADecodedToken) {
+    std::vector<AttentionCase> cases;
+    for (const Storage type : {Storage::kF32, Storage::kBf16}) {
+        for (const int64_t kv_len : {0, 1, 2, 15, 16, 17, 31, 32, 33, 63, 64, 65, 130, 200})
+            for (const int64_t d_head : {1, 16, 20, 64, 96})
+                cases.push_back({1, 3, d_head, kv_len, type, kv_len % 2 == 0 ? 3 : 1, kv_len % 5});
+        cases.push_back({1, 2, 128, 77, type});
+        cases.push_back({1, 1, 64, 200, type, 1, 100, 60.0f});
+    }
+    for (const AttentionCase& c : cases) {
+        const Row row(c);
+        for (const int64_t from : {int64_t{0}, c.kv_len / 3, c.kv_len - 2, c.kv_len - 1}) {
+            if (from < 0) continue;
+            const std::vector<float> wanted = row.one_by_one(from);
+            for (const Backend& backend : runnable(true)) {
+                std::vector<float> got = row.nothing();
+                row.read(backend.chunk, from, c.kv_len, 0, c.n_head, got);
+                // As of DecodeAttention above.
+                const double tolerance = 2e-6 + 6e-8 * c.spread * static_cast<double>(c.d_head);
+                for (size_t i = 0; i < got.size(); ++i)
+                    ASSERT_NEAR(got[i], wanted[i], tolerance)
+                        << backend.name << " D " << c.d_head << " S " << c.kv_len << " from "
+                        << from << " at " << i;
+            }
+        }
+    }
+}
+
+TEST(ChunkAttention, BitsOfAQueryDependNeitherOnItsChunkNorOnTheRangeOfHeads) {
+    for (const Storage type : {Storage::kF32, Storage::kBf16})
+        for (const Backend& backend : runnable(true)) {
+            const AttentionCase c = {
+                .batch = 1, .n_head = 6, .d_head = 20, .kv_len = 210, .type = type, .group = 3};
+            const Row row(c);
+            std::vector<float> whole = row.nothing();
+            row.read(backend.chunk, 0, c.kv_len, 0, 6, whole);
+            for (const int64_t chunk : {1, 5, 48, 64, 97, 128}) {
+                std::vector<float> parts = row.nothing();
+                for (int64_t from = 0; from < c.kv_len; from += chunk)
+                    for (const auto& [first, last] : {std::pair<int64_t, int64_t>{0, 1}, {1, 6}})
+                        row.read(backend.chunk, from, std::min(c.kv_len, from + chunk), first, last,
+                                 parts);
+                EXPECT_EQ(parts, whole) << backend.name << ", chunks of " << chunk;
+            }
         }
 }
 

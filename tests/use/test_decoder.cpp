@@ -96,7 +96,7 @@ void compare(Gpt2& model, Decoder& decoder, Gpt2& reference) {
             wanted.push_back(generic_logits(reference, texts.back()));
         }
         const int64_t longest = *std::max_element(lengths.begin(), lengths.end());
-        for (int64_t chunk : {1, 7, 64}) {
+        for (int64_t chunk : {1, 7, 20, 64}) {
             const Reading reading = read_all(decoder, model.config(), texts, 68, chunk);
             for (size_t call = 0; call < reading.read.size(); ++call)
                 for (size_t row = 0; row < texts.size(); ++row) {
@@ -173,7 +173,7 @@ TEST(Decoder, ABf16CacheHoldsWhatATextWithoutOneSees) {
     for (bool weights : {false, true}) {
         Decoder decoder(model, weights, true);
         const Ids text = some_ids(16);  // few enough for products with fp32 activations
-        for (int64_t chunk : {1, 5, 16}) {
+        for (int64_t chunk : {1, 5, 8, 16}) {
             const Reading reading = read_all(decoder, model.config(), {text}, 16, chunk);
             for (size_t call = 0; call < reading.read.size(); ++call) {
                 const at::Tensor whole = at::empty({131});
@@ -235,6 +235,23 @@ TEST(Decoder, ThreadsChangeNoBit) {
             EXPECT_TRUE(at::equal(one.logits[i], many.logits[i])) << threads << " threads";
     }
     at::set_num_threads(1);
+}
+
+TEST(Decoder, AChunkHasTheSameBitsWhateverSharesItsBatch) {
+    Gpt2 model = toy_model(3, 6, middle());
+    for (bool bf16_cache : {false, true}) {
+        Decoder decoder(model, false, bf16_cache);
+        std::vector<Ids> texts;
+        for (uint32_t row = 0; row < 3; ++row) texts.push_back(some_ids(75, row));
+        const Reading together = read_all(decoder, model.config(), texts, 75, 25);
+        for (int64_t row = 0; row < 3; ++row) {
+            const Reading alone =
+                read_all(decoder, model.config(), {texts[static_cast<size_t>(row)]}, 75, 25);
+            for (size_t i = 0; i < alone.logits.size(); ++i)
+                EXPECT_TRUE(at::equal(alone.logits[i][0], together.logits[i][row]))
+                    << "row " << row << ", call " << i;
+        }
+    }
 }
 
 TEST(Decoder, MoreRowsThanFitTheFewGiveTheSameLogits) {

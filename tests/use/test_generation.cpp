@@ -55,7 +55,7 @@ TEST(Generate, ChunkSizesOfThePromptChangeNothing) {
     Gpt2 model = toy_model();
     const std::vector<int32_t> prompt = bytes().encode("a prompt of 19 byte");
     const auto expected = greedy_by_hand(model, prompt, 6);
-    for (int64_t chunk : {1, 7, 19, 64}) {
+    for (int64_t chunk : {1, 7, 9, 19, 64}) {
         GenerationOptions options = greedy(6);
         options.prefill_chunk = chunk;
         EXPECT_EQ(ids_after(model, prompt, options), expected) << "chunk " << chunk;
