@@ -1,6 +1,7 @@
 #include "key_figures.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cmath>
@@ -10,19 +11,27 @@
 #include "knlp/core/stats.h"
 
 namespace knlp::report {
+
+using nlohmann::json;
+
 namespace {
 
 bool is_yes(const RunData& run, std::initializer_list<const char*> pointers) {
     return run.text(pointers) == "yes";
 }
 
-/// `text` as one word of a shell command.
-std::string quoted(const std::string& text) {
+/// True when a shell and make take `text` as one word that stands for itself.
+bool is_plain(const std::string& text) {
     const auto plain = [](char c) {
         return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
                std::string_view("_-+=./,:@%").find(c) != std::string_view::npos;
     };
-    if (!text.empty() && std::all_of(text.begin(), text.end(), plain)) return text;
+    return !text.empty() && std::all_of(text.begin(), text.end(), plain);
+}
+
+/// `text` as one word of a shell command.
+std::string shell_word(const std::string& text) {
+    if (is_plain(text)) return text;
     std::string out = "'";
     for (char c : text) c == '\'' ? out += "'\\''" : out += c;
     return out + "'";
@@ -55,7 +64,99 @@ double median_speed(const RunData& run) {
     return speeds.empty() ? run.number({"/tokens_per_s"}) : median(speeds);
 }
 
+/// `text` as the value of a variable of make, which reads `$` itself.
+std::string make_word(const std::string& text) {
+    std::string out;
+    for (const char c : text) c == '$' ? out += "$$" : out += c;
+    return shell_word(out);
+}
+
+/// "--init-from DIR" of a run that did not begin with random weights, else "".
+std::string init_from_option(const RunData& run) {
+    const std::string from = started_from(run);
+    return from.empty() ? "" : "--init-from " + shell_word(from);
+}
+
+/// Overrides of the first attempt, so that the preset leads to the same configuration. What make
+/// cannot split at blanks goes to knlp as it is.
+std::string make_arguments(const RunData& run) {
+    std::string set, extra = init_from_option(run);
+    for (const Setting& s : run.settings) {
+        if (s.origin != "make" && s.origin != "cli" && s.origin != "flag" && s.origin != "env")
+            continue;
+        const std::string assignment = fmt::format("{}={}", s.name, s.value);
+        std::string& to = is_plain(assignment) ? set : extra;
+        if (!to.empty()) to += " ";
+        to += &to == &set ? assignment : "--set " + shell_word(assignment);
+    }
+    return (set.empty() ? "" : " SET=" + shell_word(set)) +
+           (extra.empty() ? "" : " EXTRA_ARGS=" + make_word(extra));
+}
+
+const json& attempts_of(const RunData& run) {
+    static const json none = json::array();
+    const json* attempts = run.find("/attempts");
+    return attempts != nullptr && attempts->is_array() ? *attempts : none;
+}
+
+std::string text_at(const json& object, const char* name, const char* absent) {
+    const auto found = object.find(name);
+    return found != object.end() && found->is_string() ? found->get<std::string>() : absent;
+}
+
+/// What an attempt changed: "LEARNING_RATE=5e-3 (was 1e-2), …".
+std::string changes_of(const json& attempt, const json& before) {
+    std::string out;
+    const auto add = [&out](const std::string& part) { out += (out.empty() ? "" : ", ") + part; };
+    if (const auto changed = attempt.find("changed_symbols");
+        changed != attempt.end() && changed->is_array())
+        for (const json& change : *changed)
+            if (change.is_object())
+                add(fmt::format("{}={} (was {})", text_at(change, "name", "?"),
+                                text_at(change, "new", "off"), text_at(change, "old", "off")));
+    if (const auto data = attempt.find("replaced_data");
+        data != attempt.end() && data->is_array() && !data->empty())
+        add("other data");
+    const auto budgets = attempt.find("budgets"), earlier = before.find("budgets");
+    if (budgets != attempt.end() && earlier != before.end() && *budgets != *earlier)
+        add("another budget, which the schedule follows");
+    return out;
+}
+
+/// Lines of what each attempt changed in the run.
+std::vector<std::string> changes(const RunData& run) {
+    std::vector<std::string> out;
+    const json* before = nullptr;
+    for (const json& attempt : attempts_of(run)) {
+        if (!attempt.is_object()) continue;
+        const std::string text = before != nullptr ? changes_of(attempt, *before) : "";
+        const auto step = attempt.find("from_step");
+        if (!text.empty())
+            out.push_back(fmt::format("from step {} on: {}",
+                                      step != attempt.end() ? step->dump() : "?", text));
+        before = &attempt;
+    }
+    return out;
+}
+
 }  // namespace
+
+std::string started_from(const RunData& run) {
+    const json* parents = run.find("/parents");
+    if (parents == nullptr || !parents->is_array()) return "";
+    for (const json& parent : *parents) {
+        if (!parent.is_object() || text_at(parent, "kind", "") != "init_from") continue;
+        const std::filesystem::path path = text_at(parent, "path", "");
+        // Short below the tree, where commands are pasted: <tree>/results/runs/<run>.
+        const std::filesystem::path tree = run.directory.parent_path().parent_path().parent_path();
+        const std::filesystem::path near = path.lexically_relative(tree);
+        const bool below = run.directory.string().ends_with(run.display_path) &&
+                           run.display_path != run.directory.string() && !near.empty() &&
+                           *near.begin() != "..";
+        return below ? near.string() : path.string();
+    }
+    return "";
+}
 
 KeyFigures key_figures(const RunData& run) {
     KeyFigures key;
@@ -104,6 +205,9 @@ std::vector<std::string> caveats(const RunData& run) {
         out.emplace_back("Synthetic data: the text was generated, its losses say nothing about language.");
     if (is_yes(run, {"/git_dirty"}))
         out.emplace_back("The source tree had uncommitted changes: the revision alone does not repeat this run.");
+    if (const std::vector<std::string> changed = changes(run); !changed.empty())
+        out.push_back(fmt::format("Trained under more than one configuration: {}.",
+                                  fmt::join(changed, "; ")));
     return out;
 }
 
@@ -132,22 +236,20 @@ std::string subject_line(const RunData& run) {
 }
 
 std::vector<Command> commands_of(const RunData& run) {
-    const std::string dir = quoted(run.display_path);
+    const std::string dir = shell_word(run.display_path);
     std::vector<Command> out;
     const std::string revision = run.text({"/git_commit"});
-    if (!revision.empty()) out.push_back({"the same source", "git checkout " + quoted(revision)});
-    out.push_back({"the same run again", fmt::format("make build && ./knlp train --config {}/config", dir)});
+    if (!revision.empty()) out.push_back({"the same source", "git checkout " + shell_word(revision)});
+    const std::string start = init_from_option(run);
+    out.push_back({changes(run).empty() ? "the same run again"
+                                        : "a run under its last configuration alone; this one was "
+                                          "trained under more than one",
+                   fmt::format("make build && ./knlp train --config {}/config{}{}", dir,
+                               start.empty() ? "" : " ", start)});
     const std::string preset = run.text({"/preset"});
-    if (!preset.empty()) {
-        // Overrides of the first run, so that the preset leads to the same configuration.
-        std::string set;
-        for (const Setting& s : run.settings)
-            if (s.origin == "make" || s.origin == "cli" || s.origin == "flag" || s.origin == "env")
-                set += fmt::format(" {}={}", s.name, s.value);
+    if (!preset.empty())
         out.push_back({"the same from its preset",
-                       fmt::format("make defconfig-{} && make{}", quoted(preset),
-                                   set.empty() ? "" : " SET=" + quoted(set.substr(1)))});
-    }
+                       fmt::format("make defconfig-{} && make{}", shell_word(preset), make_arguments(run))});
     const std::string state = key_figures(run).state;
     if (state == "preempted" || state == "failed" || state == "running")
         out.push_back({"go on with it", "./knlp train --resume " + dir});

@@ -27,7 +27,7 @@ struct KeyFigures {
 KeyFigures key_figures(const RunData& run);
 
 /// One line of text each for what makes this run something else than what was asked for: substituted or
-/// synthetic data, uncommitted changes of the source.
+/// synthetic data, uncommitted changes of the source, a resume that changed something.
 std::vector<std::string> caveats(const RunData& run);
 
 /// Why a failed run failed; "" for every other run.
@@ -38,6 +38,9 @@ std::string watermark(const RunData& run);
 
 /// Model, data and tokenizer in one line: "gpt2 · linuxdoc · byte tokenizer".
 std::string subject_line(const RunData& run);
+
+/// Where its first weights came from (--init-from), as a path for commands; "" = from the seed.
+std::string started_from(const RunData& run);
 
 struct Command {
     std::string purpose, line;

@@ -93,6 +93,7 @@ std::string provenance_section(const RunData& run) {
     fact(out, "Ended", run.text({"/ended"}));
     if (const json* attempts = run.find("/attempts"); attempts != nullptr && attempts->size() > 1)
         fact(out, "Attempts", fmt::format("{}, each going on where the one before stopped", attempts->size()));
+    fact(out, "Started from", started_from(run));
     fact(out, "Command", run.text({"/command_line"}), true);
     const std::string revision = run.text({"/git_commit"});
     const std::string dirty = run.text({"/git_dirty"});

@@ -79,13 +79,17 @@ json libraries_json(const Manifest& m) {
         {"sqlite", sqlite3_libversion()}};
 }
 
-json data_json(const Manifest& m) {
+json files_json(const std::vector<Manifest::File>& from) {
     json files = json::array();
-    for (const Manifest::File& f : m.data.files)
+    for (const Manifest::File& f : from)
         files.push_back({{"role", f.role},
                          {"path", f.path},
                          {"sha256", known(f.sha256)},
                          {"bytes", known(f.bytes)}});
+    return files;
+}
+
+json data_json(const Manifest& m) {
     return {{"wanted", known(m.data.wanted)},
             {"name", known(m.data.name)},
             {"directory", known(m.data.directory)},
@@ -93,7 +97,7 @@ json data_json(const Manifest& m) {
             {"synthetic", m.data.synthetic},
             {"entropy_nats", known(m.data.entropy_nats)},
             {"package_version", known(m.data.package_version)},
-            {"files", files},
+            {"files", files_json(m.data.files)},
             {"train_tokens", known(m.data.train_tokens)},
             {"val_tokens", known(m.data.val_tokens)}};
 }
@@ -171,12 +175,18 @@ std::optional<double> perplexity(std::optional<double> loss) {
     return std::exp(std::min(*loss, 20.0));
 }
 
-/// One entry for each process that worked on the run; the last one is this one's.
+/// True when the last of them is the one that writes now.
+bool is_current(const json& attempts, const std::string& process, const Manifest& m) {
+    if (attempts.empty() || !attempts.back().is_object()) return false;
+    const json& last = attempts.back();
+    const bool ended = last.contains("ended") && !last["ended"].is_null();
+    return last.value("process", json()) == process && !(ended && m.ended.empty());
+}
+
+/// One entry for each attempt at the run; the last one is this one's.
 void add_attempt(json& attempts, const json& whole, const Manifest& m) {
     const std::string me = host().boot_id + "/" + std::to_string(getpid());
-    const bool mine = !attempts.empty() && attempts.back().is_object() &&
-                      attempts.back().contains("process") && attempts.back()["process"] == me;
-    if (!mine)
+    if (!is_current(attempts, me, m))
         attempts.push_back({{"process", me},
                             {"pid", getpid()},
                             {"boot_id", known(host().boot_id)},
@@ -187,9 +197,27 @@ void add_attempt(json& attempts, const json& whole, const Manifest& m) {
                             {"libraries", whole["libraries"]},
                             {"started", utc_now()}});
     json& attempt = attempts.back();
+    json changed = json::array();
+    for (const Manifest::Change& change : m.attempt.changed_symbols)
+        changed.push_back(
+            {{"name", change.name}, {"old", known(change.before)}, {"new", known(change.now)}});
+    attempt["from_step"] = m.attempt.from_step;
+    attempt["config_sha256"] = whole["config_sha256"];
+    attempt["budgets"] = whole["budgets"];
+    attempt["changed_symbols"] = std::move(changed);
+    attempt["replaced_data"] = files_json(m.attempt.replaced_data);
     attempt["startup_s"] = known(m.startup_s);
     attempt["ended"] = known(m.ended);
     attempt["exit_code"] = known(m.exit_code);
+}
+
+/// What earlier attempts were warned of comes first; nothing twice.
+json all_warnings(const json& before, const std::vector<std::string>& now) {
+    json all = json::array();
+    if (before.is_array()) all = before;
+    for (const std::string& text : now)
+        if (std::find(all.begin(), all.end(), text) == all.end()) all.push_back(text);
+    return all;
 }
 
 }  // namespace
@@ -204,6 +232,7 @@ void write_manifest(const RunDir& run, const Manifest& manifest) {
             started = before["started"];
         if (before.contains("attempts") && before["attempts"].is_array())
             attempts = before["attempts"];
+        whole["warnings"] = all_warnings(before.value("warnings", json()), manifest.warnings);
     }
     add_attempt(attempts, whole, manifest);
     whole["attempts"] = std::move(attempts);

@@ -6,7 +6,6 @@
 #include "knlp/core/file.h"
 #include "knlp/core/hash.h"
 #include "knlp/core/json.h"
-#include "knlp/core/log.h"
 
 #include <nlohmann/json.hpp>
 
@@ -143,7 +142,8 @@ std::string verify_checkpoint(const fs::path& checkpoint) {
     }
 }
 
-std::optional<CheckpointInfo> newest_checkpoint(const fs::path& run_directory) {
+std::optional<CheckpointInfo> newest_checkpoint(const fs::path& run_directory,
+                                                std::vector<std::string>& damaged) {
     std::error_code error;
     std::vector<CheckpointInfo> all;
     for (const auto& entry : fs::directory_iterator(run_directory / "checkpoints", error))
@@ -158,8 +158,8 @@ std::optional<CheckpointInfo> newest_checkpoint(const fs::path& run_directory) {
                 if (listed.step == info.step) info.best = listed.best;
             return info;
         }
-        log::warn("checkpoint {} is damaged, going back to the one before: {}",
-                  info.path.filename().string(), wrong);
+        damaged.push_back(fmt::format("checkpoint {} is damaged, going back to the one before: {}",
+                                      info.path.filename().string(), wrong));
     }
     return std::nullopt;
 }

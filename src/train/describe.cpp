@@ -171,23 +171,34 @@ track::Manifest describe(const Session& s, const TrainRequest& request,
     return m;
 }
 
-std::string changed_data(const Session& s, const std::filesystem::path& run_directory) {
-    if (!std::filesystem::exists(run_directory / "manifest.json")) return "";
+std::vector<track::Manifest::File> recorded_data(const std::filesystem::path& run_directory) {
+    if (!std::filesystem::exists(run_directory / "manifest.json")) return {};
     const nlohmann::json before = track::read_manifest(run_directory);
-    const track::Manifest::Data now = describe_data(s);
-    const auto was = before.find("data");
-    if (was == before.end() || !was->is_object() || !was->contains("files")) return "";
-    for (const nlohmann::json& file : was->at("files")) {
-        if (!file.is_object() || !file.contains("role") || !file.contains("sha256")) continue;
-        const nlohmann::json &role = file["role"], &sha256 = file["sha256"];
-        if ((role != "train" && role != "val") || !sha256.is_string()) continue;
-        const auto same = [&](const auto& other) {
-            return role == other.role && sha256 == other.sha256;
+    const auto data = before.find("data");
+    if (data == before.end() || !data->is_object() || !data->contains("files")) return {};
+    std::vector<track::Manifest::File> files;
+    for (const nlohmann::json& file : data->at("files")) {
+        const auto text = [&file](const char* name) {
+            const auto found = file.find(name);
+            return found != file.end() && found->is_string() ? found->get<std::string>() : "";
         };
-        if (std::any_of(now.files.begin(), now.files.end(), same)) continue;
+        if (!file.is_object() || (text("role") != "train" && text("role") != "val")) continue;
+        files.push_back({.role = text("role"), .path = text("path"), .sha256 = text("sha256")});
+        if (file.contains("bytes") && file["bytes"].is_number_integer())
+            files.back().bytes = file["bytes"].get<int64_t>();
+    }
+    return files;
+}
+
+std::string changed_data(const Session& s, const std::filesystem::path& run_directory) {
+    const track::Manifest::Data now = describe_data(s);
+    for (const track::Manifest::File& was : recorded_data(run_directory)) {
+        const auto same = [&was](const track::Manifest::File& other) {
+            return was.role == other.role && was.sha256 == other.sha256;
+        };
+        if (was.sha256.empty() || std::any_of(now.files.begin(), now.files.end(), same)) continue;
         return fmt::format("the {} tokens in {} are not those the run began with (SHA-256 {}…)",
-                           role.get<std::string>(), now.directory,
-                           sha256.get<std::string>().substr(0, 12));
+                           was.role, now.directory, was.sha256.substr(0, 12));
     }
     return "";
 }

@@ -4,7 +4,9 @@
 
 #include "knlp/track/manifest.h"
 
+#include <filesystem>
 #include <string>
+#include <vector>
 
 namespace knlp::train {
 
@@ -18,6 +20,9 @@ track::Manifest describe(const Session& session, const TrainRequest& request,
 /// What the manifest's own fields do not hold, as a JSON object: model_config, optimizer_config,
 /// schedule, eval, memory, estimate.
 std::string describe_details(const Session& session);
+
+/// The token files that the manifest of a run names.
+std::vector<track::Manifest::File> recorded_data(const std::filesystem::path& run_directory);
 
 /// How the data differs from what the manifest of the run says it began with; "" when it does not,
 /// or when the manifest does not say.

@@ -60,8 +60,9 @@ int64_t Loop::planned_steps() const {
     if (train.max_time_s > 0) return 0;
     int64_t steps = train.max_iters;
     if (train.max_tokens > 0) {
-        const int64_t a_step = session_.tokens_per_step(),
-                      by_tokens = (train.max_tokens + a_step - 1) / a_step;
+        // Earlier attempts may have had another batch.
+        const int64_t a_step = session_.tokens_per_step(), left = train.max_tokens - state_.tokens,
+                      by_tokens = state_.step + std::max<int64_t>(0, left + a_step - 1) / a_step;
         steps = steps > 0 ? std::min(steps, by_tokens) : by_tokens;
     }
     return steps;

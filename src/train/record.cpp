@@ -80,7 +80,7 @@ int64_t Recorder::metrics_bytes() const {
     return state_->metrics->bytes();
 }
 
-void Recorder::begin(int64_t metrics_offset) {
+void Recorder::begin(int64_t metrics_offset, const std::vector<std::string>& notes) {
     State& s = *state_;
     // A file that is gone is refused like one that was cut: the curve would begin in the middle.
     if (metrics_offset > 0 || std::filesystem::exists(s.run.file("metrics.jsonl")))
@@ -91,6 +91,7 @@ void Recorder::begin(int64_t metrics_offset) {
     std::error_code absent;
     std::filesystem::remove(s.run.file("summary.json"), absent);
     s.manifest.state = "running";
+    for (const std::string& note : notes) warn(s.manifest.attempt.from_step, note);
     s.write_manifest();
     track::write_status(s.run, "running");
     s.last_heartbeat = steady_seconds();

@@ -62,8 +62,9 @@ public:
     ~Recorder();
 
     const track::RunDir& run() const;
-    /// State "running". Metrics are cut to `metrics_offset` bytes first.
-    void begin(int64_t metrics_offset);
+    /// State "running". Metrics are cut to `metrics_offset` bytes first; `notes`, what a resume
+    /// changed, are warned of and stand in the manifest from then on.
+    void begin(int64_t metrics_offset, const std::vector<std::string>& notes = {});
     /// Process start to the beginning of the first step, for the manifest when it is written next.
     void started_after(double seconds);
     void train(const TrainEvent& event);

@@ -159,39 +159,59 @@ TrainOutcome start_run(config::Symbols& symbols, const TrainRequest& request) {
     return run_recorded(s, state, recorder, request, hash);
 }
 
+/// What a resume changes in a run: for its manifest, and as lines to warn with.
+struct Changes {
+    track::Manifest::Attempt attempt;
+    std::vector<std::string> notes;
+};
+
 /// Error{kConfig, "E_RESUME_MISMATCH"} unless the configuration is that of the run, or may differ.
-void compare_configuration(const config::Symbols& symbols, const config::Symbols& before,
-                           const TrainRequest& request) {
-    const std::vector<std::string> names = symbols.differences(before);
-    if (names.empty()) return;
-    std::vector<std::string> changes;
+void compare_configuration(Changes& changes, const config::Symbols& symbols,
+                           const config::Symbols& before, const TrainRequest& request) {
     const auto value = [](const config::Symbols& from, const std::string& name) {
         const auto found = from.values().find(name);
-        return found == from.values().end() ? std::string("off") : found->second;
+        return found == from.values().end() ? std::nullopt : std::optional(found->second);
     };
-    for (const std::string& name : names)
-        changes.push_back(
-            fmt::format("{}={} (was {})", name, value(symbols, name), value(before, name)));
-    const std::string list = fmt::format("{}", fmt::join(changes, ", "));
+    std::vector<std::string> texts;
+    for (const std::string& name : symbols.differences(before)) {
+        const track::Manifest::Change change{name, value(before, name), value(symbols, name)};
+        texts.push_back(fmt::format("{}={} (was {})", name, change.now.value_or("off"),
+                                    change.before.value_or("off")));
+        changes.attempt.changed_symbols.push_back(change);
+    }
+    if (texts.empty()) return;
+    const std::string list = fmt::format("{}", fmt::join(texts, ", "));
     if (!request.allow_config_change)
         fail_code(kConfig, "E_RESUME_MISMATCH",
                   "{}: the configuration differs from the run's: {}; undo it, or "
                   "give --allow-config-change to go on with it",
                   request.resume.string(), list);
-    log::warn("going on with a changed configuration: {}", list);
+    changes.notes.push_back("going on with a changed configuration: " + list);
 }
 
 /// Error{kData} unless the tokens are those the run began with, or may differ.
-void compare_data(const Session& s, const track::RunDir& run, const TrainRequest& request) {
+void compare_data(Changes& changes, const Session& s, const track::RunDir& run,
+                  const TrainRequest& request) {
     const std::string change = changed_data(s, run.path());
     if (change.empty()) return;
     if (!request.allow_config_change)
         fail(kData, "{}: {}; put them back, or give --allow-config-change to go on with these",
              request.resume.string(), change);
-    log::warn("going on with other data: {}", change);
+    changes.notes.push_back("going on with other data: " + change);
+    changes.attempt.replaced_data = recorded_data(run.path());
 }
 
-/// The parent a run was started from, so that one without a checkpoint can begin again.
+/// Says so when a step is no longer what it was.
+void note_batch(Changes& changes, const Session& s, const StateFile& file) {
+    const int64_t before = file.choices.micro * file.choices.accumulation;
+    if (before == s.batch.effective()) return;
+    changes.notes.push_back(
+        fmt::format("a step takes {} sequences from step {} on, {} before; {} tokens were seen",
+                    s.batch.effective(), file.resume.step, before, file.resume.tokens));
+}
+
+/// The parent a run was started from: its record keeps it, and without a checkpoint the run begins
+/// there again.
 fs::path initial_weights_of(const track::RunDir& run) {
     if (!fs::exists(run.file("manifest.json"))) return {};
     return manifest_parent(run.path(), "init_from");
@@ -202,21 +222,20 @@ TrainOutcome go_on(config::Symbols& symbols, const TrainRequest& request) {
     run.lock();
     require_writable(run.path());
     const config::Symbols before = config::Symbols::load(run.file("config"), {});
-    compare_configuration(symbols, before, request);
-    const std::optional<CheckpointInfo> checkpoint = newest_checkpoint(run.path());
+    Changes changes;
+    compare_configuration(changes, symbols, before, request);
+    const std::optional<CheckpointInfo> checkpoint = newest_checkpoint(run.path(), changes.notes);
     StateFile file;
     TrainRequest asked = request;
-    if (checkpoint)
-        file = read_state_file(checkpoint->path / "state.json");
-    else
-        asked.init_from = initial_weights_of(run);
+    asked.init_from = initial_weights_of(run);
+    if (checkpoint) file = read_state_file(checkpoint->path / "state.json");
     Choices forced = file.choices;
     if (!symbols.differences(before).empty()) forced.micro = forced.accumulation = 0;
     if (config::read_general(symbols).num_threads != config::read_general(before).num_threads)
         forced.threads = 0;
 
     Session s = prepare_session(symbols, asked, forced);
-    compare_data(s, run, request);
+    compare_data(changes, s, run, request);
     plan_resources(s, asked, run.path());
     build_model(s);
     if (checkpoint) {
@@ -232,10 +251,11 @@ TrainOutcome go_on(config::Symbols& symbols, const TrainRequest& request) {
         load_initial_weights(s, asked.init_from);
     }
     RunState state = file.resume;
+    if (checkpoint) note_batch(changes, s, file);
     measure_time(s, asked, state.step, state.elapsed_s);
 
-    clean_checkpoints(run.path(), checkpoint ? checkpoint->step : -1);
     log::open_run_log(run.file("output.log"));
+    clean_checkpoints(run.path(), checkpoint ? checkpoint->step : -1);
     if (!checkpoint)
         log::warn("{}: no checkpoint to go on from; beginning again", run.path().string());
     write_configuration(run, symbols, s.choices);
@@ -243,8 +263,12 @@ TrainOutcome go_on(config::Symbols& symbols, const TrainRequest& request) {
     print_substitute(s);
     print_banner(s, run.path().string(), state.step);
     const std::string hash = symbols.hash();
-    Recorder recorder(run, describe(s, asked, hash), describe_details(s), s.train.tensorboard);
-    recorder.begin(state.metrics_offset);
+    track::Manifest manifest = describe(s, asked, hash);
+    changes.attempt.from_step = state.step;
+    manifest.attempt = std::move(changes.attempt);
+    Recorder recorder(run, std::move(manifest), describe_details(s), s.train.tensorboard);
+    recorder.begin(state.metrics_offset, changes.notes);
+    track::index_run(s.general.output_dir, run.path());
     return run_recorded(s, state, recorder, asked, hash);
 }
 

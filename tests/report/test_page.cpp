@@ -6,6 +6,7 @@
 #include <fstream>
 
 #include "knlp/core/file.h"
+#include "src/report/key_figures.h"
 #include "tests/report/fake_run.h"
 #include "tests/report/xml_check.h"
 #include "tests/support/expect_error.h"
@@ -31,6 +32,20 @@ std::string page_of(const fs::path& run) {
     for (const char* outside : {"http:", "https:", "<script", "<link", "<img", "@import", "url(", " src="})
         EXPECT_FALSE(has(page, outside));
     return page;
+}
+
+/// The command of this purpose.
+std::string command(const fs::path& run, const std::string& purpose) {
+    for (const Command& one : commands_of(read_run(run)))
+        if (one.purpose == purpose) return one.line;
+    return "";
+}
+
+/// Changes one field of a JSON file of a run.
+void change(const fs::path& file, const char* pointer, const nlohmann::json& value) {
+    nlohmann::json whole = nlohmann::json::parse(read_file(file));
+    whole[nlohmann::json::json_pointer(pointer)] = value;
+    std::ofstream(file) << whole.dump();
 }
 
 void append(const fs::path& file, const std::string& text) { std::ofstream(file, std::ios::app) << text; }
@@ -92,6 +107,60 @@ TEST(Page, WarnsOfChangesThatWereNotCommitted) {
     manifest["git_dirty"] = true;
     std::ofstream(run / "manifest.json") << manifest.dump();
     EXPECT_TRUE(has(page_of(run), "uncommitted changes:"));
+}
+
+TEST(Commands, OfAFineTunedRunNameItsFirstWeights) {
+    test::TempDir dir;
+    const fs::path run = test::write_fake_run(dir.path());
+    const auto from = [&](const fs::path& path) {
+        change(run / "manifest.json", "/parents",
+               nlohmann::json::array({{{"kind", "init_from"}, {"path", path.string()}}}));
+    };
+    const std::string again = "make build && ./knlp train --config results/runs/" +
+                              run.filename().string() + "/config",
+                      preset = "make defconfig-gpt2-nano-cpu && make SET=ZEBRA_LAST=12";
+    EXPECT_EQ(command(run, "the same run again"), again);
+    EXPECT_EQ(command(run, "the same from its preset"), preset);
+    EXPECT_FALSE(has(page_of(run), "<dt>Started from</dt>"));
+    // Below the tree as it is typed there, whatever the current directory of the report is.
+    from(fs::canonical(dir.path()) / "results/runs/base");
+    EXPECT_EQ(command(run, "the same run again"), again + " --init-from results/runs/base");
+    EXPECT_EQ(command(run, "the same from its preset"),
+              preset + " EXTRA_ARGS='--init-from results/runs/base'");
+    EXPECT_TRUE(has(page_of(run), "<dt>Started from</dt><dd>results/runs/base</dd>"));
+    from("/models/my $gpt2");
+    EXPECT_EQ(command(run, "the same run again"), again + " --init-from '/models/my $gpt2'");
+    EXPECT_EQ(command(run, "the same from its preset"),
+              preset + R"( EXTRA_ARGS='--init-from '\''/models/my $$gpt2'\''')");
+}
+
+TEST(Commands, KeepTheBlanksOfAValue) {
+    test::TempDir dir;
+    const fs::path run = test::write_fake_run(dir.path());
+    change(run / "config.resolved.json", "/TEXT", {{"value", "my book.txt"}, {"origin", "cli"}});
+    EXPECT_EQ(command(run, "the same from its preset"),
+              R"(make defconfig-gpt2-nano-cpu && make SET=ZEBRA_LAST=12 )"
+              R"(EXTRA_ARGS='--set '\''TEXT=my book.txt'\''')");
+}
+
+TEST(Page, SaysThatAResumeChangedSomething) {
+    test::TempDir dir;
+    const fs::path run = test::write_fake_run(dir.path());
+    EXPECT_FALSE(has(page_of(run), "more than one"));
+    change(run / "manifest.json", "/attempts", nlohmann::json::parse(R"([
+        {"from_step":0,"changed_symbols":[],"replaced_data":[],"budgets":{"max_iters":10}},
+        {"from_step":5,"changed_symbols":[{"name":"LEARNING_RATE","old":"1e-2","new":"5e-3"},
+                                          {"name":"LOSS_CHUNK","old":"8","new":null}],
+         "replaced_data":[],"budgets":{"max_iters":10}},
+        {"from_step":7,"changed_symbols":[],"replaced_data":[{"role":"train"}],"budgets":{"max_iters":10}},
+        {"from_step":9,"changed_symbols":[],"replaced_data":[],"budgets":{"max_iters":20}}])"));
+    const std::string said = "Trained under more than one configuration: from step 5 on: "
+                             "LEARNING_RATE=5e-3 (was 1e-2), LOSS_CHUNK=off (was 8); from step 7 on: "
+                             "other data; from step 9 on: another budget, which the schedule follows.";
+    EXPECT_EQ(caveats(read_run(run)), std::vector<std::string>{said});
+    EXPECT_TRUE(has(page_of(run), "class=\"banner\""));
+    EXPECT_TRUE(has(page_of(run), "this one was trained under more than one"));
+    EXPECT_EQ(command(run, "the same run again"), "");
 }
 
 TEST(Page, MarksSyntheticData) {
@@ -175,7 +244,8 @@ TEST(Page, SurvivesMissingAndDamagedFiles) {
 TEST(Page, SurvivesFieldsOfTheWrongType) {
     test::TempDir dir;
     const fs::path run = test::write_fake_run(dir.path());
-    std::ofstream(run / "manifest.json") << R"({"data":[1],"tokenizer":"x","warnings":{"a":1},"parameters":{"total":"many"}})";
+    std::ofstream(run / "manifest.json") << R"({"data":[1],"tokenizer":"x","warnings":{"a":1},"parameters":{"total":"many"},"parents":[3,{"kind":4}],)"
+        R"("attempts":[1,{"budgets":2},{"from_step":{},"changed_symbols":[5,{"name":6}],"replaced_data":{},"budgets":3}]})";
     std::ofstream(run / "status.json") << R"({"state":7})";
     append(run / "metrics.jsonl", "[1]\n{\"event\":5}\n{\"event\":\"train\",\"step\":\"x\",\"loss\":{}}\n{\"event\":\"eval\",\"step\":1e300}\n");
     EXPECT_TRUE(has(page_of(run), "2.073"));

@@ -54,8 +54,10 @@ TEST(CheckpointStore, CompleteOnesAreListedByStepWithTheBestMarked) {
     EXPECT_EQ(steps(run.path()), (std::vector<int64_t>{3, 10, 20}));
     EXPECT_TRUE(list_checkpoints(run.path())[1].best);
     EXPECT_FALSE(list_checkpoints(run.path())[2].best);
-    EXPECT_EQ(newest_checkpoint(run.path())->step, 20);
-    EXPECT_TRUE(newest_checkpoint("/nonexistent") == std::nullopt);
+    std::vector<std::string> damaged;
+    EXPECT_EQ(newest_checkpoint(run.path(), damaged)->step, 20);
+    EXPECT_TRUE(newest_checkpoint("/nonexistent", damaged) == std::nullopt);
+    EXPECT_TRUE(damaged.empty());
 }
 
 TEST(CheckpointStore, EveryFlippedByteIsFound) {
@@ -123,7 +125,10 @@ TEST(CheckpointStore, DamagedNewestFallsBackToTheOneBefore) {
     save(run.path(), 5);
     save(run.path(), 10);
     flip(run.path() / "checkpoints" / "step-00000010" / "model.safetensors", 2);
-    EXPECT_EQ(newest_checkpoint(run.path())->step, 5);
+    std::vector<std::string> damaged;
+    EXPECT_EQ(newest_checkpoint(run.path(), damaged)->step, 5);
+    ASSERT_EQ(damaged.size(), 1u);
+    EXPECT_NE(damaged[0].find("step-00000010 is damaged"), std::string::npos);
     clean_checkpoints(run.path(), 5);
     EXPECT_EQ(steps(run.path()), (std::vector<int64_t>{5}));
     EXPECT_TRUE(fs::exists(run.path() / "checkpoints" / "damaged-step-00000010"));

@@ -2,6 +2,9 @@
 
 #include "knlp/config/build_info.h"
 #include "knlp/core/json.h"
+#include "knlp/data/batches.h"
+#include "knlp/model/loaded_model.h"
+#include "knlp/train/evaluator.h"
 #include "tests/support/expect_error.h"
 
 #include <gmock/gmock.h>
@@ -15,8 +18,18 @@ using namespace knlp;
 using namespace knlp::test;
 namespace fs = std::filesystem;
 
-void expect_same_run(const fs::path& straight, const fs::path& resumed) {
-    EXPECT_EQ(events(straight), events(resumed));
+/// All but the kind of event that says what a resume changed.
+std::vector<nlohmann::json> without_warnings(std::vector<nlohmann::json> all) {
+    std::erase_if(all, [](const nlohmann::json& event) { return event["event"] == "warn"; });
+    return all;
+}
+
+std::vector<std::string> warnings_of(const fs::path& run) {
+    return read_json(run / "manifest.json")["warnings"].get<std::vector<std::string>>();
+}
+
+void expect_same_run(const fs::path& straight, const fs::path& resumed, bool warned = false) {
+    EXPECT_EQ(events(straight), warned ? without_warnings(events(resumed)) : events(resumed));
     for (const char* name : {"model.safetensors", "optim.safetensors"})
         EXPECT_TRUE(same_bytes(newest(straight) / name, newest(resumed) / name)) << name;
     EXPECT_TRUE(same_bytes(straight / "eval_windows.f32", resumed / "eval_windows.f32"));
@@ -117,7 +130,12 @@ TEST(Resume, DamagedNewestCheckpointFallsBackAndEndsTheSame) {
     bytes[bytes.size() / 2] ^= 1;
     std::ofstream(damaged, std::ios::binary) << bytes;
     EXPECT_EQ(runs.resume("stopped").status, 0);
-    expect_same_run(runs.run("straight"), runs.run("stopped"));
+    expect_same_run(runs.run("straight"), runs.run("stopped"), true);
+    const std::string said = "checkpoint step-00000008 is damaged";
+    EXPECT_THAT(warnings_of(runs.run("stopped")), testing::Contains(testing::HasSubstr(said)));
+    EXPECT_THAT(bytes_of(runs.run("stopped") / "output.log"), testing::HasSubstr(said));
+    EXPECT_THAT(events(runs.run("stopped"), "warn").at(0)["text"].get<std::string>(),
+                testing::HasSubstr(said));
 }
 
 TEST(Resume, FinishedRunStaysFinished) {
@@ -139,9 +157,70 @@ TEST(Resume, ChangedSymbolsAreListedAndRefused) {
             runs.resume("a", {{"LEARNING_RATE", "5e-3"}, {"GPT2_DROPOUT", "0.2"}});
         });
     EXPECT_EQ(events(runs.run("a")), before);
+}
+
+TEST(Resume, WhatItChangedStaysInTheRecord) {
+    TinyRuns runs;
+    runs.train_until("a", 5, 0);
     train::TrainRequest allow;
     allow.allow_config_change = true;
-    EXPECT_EQ(runs.resume("a", {{"LEARNING_RATE", "5e-3"}}, allow).status, 0);
+    // Twice: what the first said must outlive the second.
+    for (const auto& [rate, iters] : {std::pair("5e-3", "7"), std::pair("4e-3", "10")})
+        EXPECT_EQ(
+            runs.resume("a", {{"LEARNING_RATE", rate}, {"GPT2_MAX_ITERS", iters}}, allow).status,
+            0);
+    const std::string first =
+                          "going on with a changed configuration: LEARNING_RATE=5e-3 (was 1e-2)",
+                      second =
+                          "going on with a changed configuration: LEARNING_RATE=4e-3 (was 5e-3)";
+    EXPECT_EQ(warnings_of(runs.run("a")), (std::vector<std::string>{first, second}));
+    const auto warned = events(runs.run("a"), "warn");
+    ASSERT_EQ(warned.size(), 2u);
+    EXPECT_EQ(warned[0], nlohmann::json({{"event", "warn"}, {"step", 5}, {"text", first}}));
+    EXPECT_EQ(warned[1], nlohmann::json({{"event", "warn"}, {"step", 7}, {"text", second}}));
+    EXPECT_THAT(bytes_of(runs.run("a") / "output.log"), testing::HasSubstr(first));
+    const auto attempts = read_json(runs.run("a") / "manifest.json")["attempts"];
+    ASSERT_EQ(attempts.size(), 3u);
+    EXPECT_TRUE(attempts[0]["changed_symbols"].empty());
+    EXPECT_EQ(attempts[1]["changed_symbols"],
+              nlohmann::json::parse(R"([{"name":"LEARNING_RATE","old":"1e-2","new":"5e-3"}])"));
+    EXPECT_EQ(attempts[2]["from_step"], 7);
+    EXPECT_EQ(attempts[1]["budgets"]["max_iters"], 7);
+    EXPECT_NE(attempts[0]["config_sha256"], attempts[1]["config_sha256"]);
+    for (const auto& attempt : attempts) EXPECT_TRUE(attempt["ended"].is_string());
+}
+
+TEST(Resume, AnotherBatchIsRefusedOrGoesOnWhereTheTokensEnded) {
+    TinyRuns runs;
+    const Values changes = {{"GPT2_DROPOUT", "0"}, {"GPT2_LOG_INTERVAL", "1"}};
+    runs.train_until("a", 5, 0, changes);
+    expect_error(kConfig, {"BATCH_SIZE=4 (was 2)", "--allow-config-change"}, [&] {
+        runs.resume("a", {{"BATCH_SIZE", "4"}});
+    });
+    const fs::path checkpoint = newest(runs.run("a"));
+    model::LoadedModel before({.path = checkpoint, .device = "cpu", .threads = 1});
+    const data::Dataset dataset = data::open_dataset(runs.data());
+    std::vector<int64_t> starts;  // of rows 0 to 11 of step 5
+    for (uint64_t row = 0; row < 12; ++row)
+        starts.push_back(data::window_start(1, "train", 5, row, dataset.train.size(), 16));
+    const double expected = train::evaluate_windows(before.gpt2(), dataset.train, starts, 4,
+                                                    config::Precision::kFloat32)
+                                .loss;
+    train::TrainRequest allow;
+    allow.allow_config_change = true;
+    EXPECT_EQ(runs.resume("a", {{"BATCH_SIZE", "4"}}, allow).status, 0);
+    EXPECT_THAT(warnings_of(runs.run("a")),
+                testing::ElementsAre(testing::HasSubstr("BATCH_SIZE=4 (was 2)"),
+                                     "a step takes 12 sequences from step 5 on, 6 before; 480 "
+                                     "tokens were seen"));
+    const auto steps = events(runs.run("a"), "train");
+    ASSERT_EQ(steps.size(), 10u);
+    for (int64_t step = 0; step < 10; ++step)
+        EXPECT_EQ(steps[static_cast<size_t>(step)]["tokens"],
+                  96 * std::min<int64_t>(step, 5) + 192 * std::max<int64_t>(step - 5, 0));
+    // Means of the same 192 float32 losses in another order.
+    EXPECT_NEAR(steps[5]["loss"].get<double>(), expected, 1e-5);
+    EXPECT_EQ(read_json(newest(runs.run("a")) / "state.json")["tokens_seen"], 5 * 96 + 5 * 192);
 }
 
 TEST(Resume, BudgetAndLoggingMayChange) {
@@ -155,6 +234,7 @@ TEST(Resume, OtherTokensThanTheRunBeganWithAreRefused) {
     TinyRuns runs;
     runs.train_until("a", 5, 0);
     const auto before = events(runs.run("a"));
+    const auto files = read_json(runs.run("a") / "manifest.json")["data"]["files"];
     fs::remove_all(runs.data());
     data::make_synthetic("markov", 20000, 2, {.name = "tiny"}, runs.data());
     expect_error(kData, {"train tokens", runs.data().string(), "SHA-256", "--allow-config-change"},
@@ -163,6 +243,28 @@ TEST(Resume, OtherTokensThanTheRunBeganWithAreRefused) {
     train::TrainRequest allow;
     allow.allow_config_change = true;
     EXPECT_EQ(runs.resume("a", {}, allow).status, 0);
+    EXPECT_THAT(warnings_of(runs.run("a")),
+                testing::ElementsAre(testing::HasSubstr("going on with other data")));
+    EXPECT_EQ(events(runs.run("a"), "warn").size(), 1u);
+    const auto attempt = read_json(runs.run("a") / "manifest.json")["attempts"].back();
+    for (const auto& was : attempt["replaced_data"]) EXPECT_THAT(files, testing::Contains(was));
+    EXPECT_EQ(attempt["replaced_data"].size(), 2u);
+}
+
+TEST(Resume, AFineTunedRunKeepsItsParent) {
+    TinyRuns runs;
+    runs.train("base", {{"GPT2_MAX_ITERS", "2"}});
+    train::TrainRequest request;
+    request.init_from = runs.run("base");
+    request.on_micro_batch = [](int64_t step, int64_t) {
+        if (step == 5) request_stop(15);
+    };
+    EXPECT_EQ(runs.train("a", {}, request).status, 75);
+    clear_stop();
+    const auto parents = read_json(runs.run("a") / "manifest.json")["parents"];
+    EXPECT_EQ(parents.at(0)["path"], runs.run("base").string());
+    EXPECT_EQ(runs.resume("a").status, 0);
+    EXPECT_EQ(read_json(runs.run("a") / "manifest.json")["parents"], parents);
 }
 
 TEST(Resume, LostMetricsAreRefused) {

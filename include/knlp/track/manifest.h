@@ -16,8 +16,9 @@ namespace knlp::track {
 ///
 /// Use: fill, write_manifest(run, m) before the first step (state "running"); at the end set state,
 /// ended, the measured fields and the result, and write again: the file is replaced atomically. On
-/// resume do the same: `started` and the earlier attempts are taken over from the file already
-/// there. Each attempt has its own start, end and exit status; one that was killed has no end.
+/// resume do the same: `started`, the warnings and the attempts so far are taken over from the file
+/// already there. Each attempt has its own start, end and exit status; one that was killed has no
+/// end. A write without an end after one with an end begins another attempt.
 struct Manifest {
     struct File {
         std::string role;  // train, val, source, tokenizer
@@ -53,6 +54,15 @@ struct Manifest {
     struct Parent {
         std::string kind, path, sha256;  // kind: init_from, resume, baseline
     };
+    struct Change {
+        std::string name;                        // of a symbol
+        std::optional<std::string> before, now;  // nullopt = switched off
+    };
+    struct Attempt {  // where this attempt went on, and what it changed in the run
+        int64_t from_step = 0;
+        std::vector<Change> changed_symbols;
+        std::vector<File> replaced_data;  // the token files before
+    };
 
     std::string state = "running";     // running done failed preempted
     std::string command_line, preset;  // preset: name of the defconfig
@@ -68,6 +78,7 @@ struct Manifest {
     Budgets budgets;
     std::vector<Parent> parents;
     std::vector<std::string> warnings;
+    Attempt attempt;
     std::string started, ended;  // UTC; started "" = now, or what the file says
     std::optional<double> wall_s, startup_s, tokens_per_s, energy_j;
     std::optional<int64_t> peak_rss_bytes, peak_gpu_bytes;

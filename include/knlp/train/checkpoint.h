@@ -18,7 +18,8 @@ struct CheckpointInfo {
 std::vector<CheckpointInfo> list_checkpoints(const std::filesystem::path& run_directory);
 /// Compares sizes and hashes with MANIFEST.json; returns "" or what is wrong.
 std::string verify_checkpoint(const std::filesystem::path& checkpoint);
-/// Newest whose hashes verify; damaged newer ones are warned about.
-std::optional<CheckpointInfo> newest_checkpoint(const std::filesystem::path& run_directory);
+/// Newest whose hashes verify. What is wrong with newer ones is a line each in `damaged`.
+std::optional<CheckpointInfo> newest_checkpoint(const std::filesystem::path& run_directory,
+                                                std::vector<std::string>& damaged);
 
 }  // namespace knlp::train
