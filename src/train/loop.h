@@ -24,9 +24,13 @@ public:
     Loop(Session& session, RunState& state, Recorder& recorder, const TrainRequest& request,
          std::string config_sha256);
 
-    /// Exit status: 0 finished, 75 or 130 stopped.
+    /// Exit status: 0 when a budget is used up, 75 or 130 stopped. What the run came to is recorded
+    /// by the caller once all it leaves is written: final_eval(), final_event().
     int run();
     const EvalResult& final_eval() const { return *last_eval_; }
+    const FinalEvent& final_event() const { return *final_; }
+    /// Ends the run as the signal that came says, to be gone on with. Returns the exit status.
+    int stop();
 
 private:
     enum class StepEnd { kDone, kSignal, kTimeUp };
@@ -66,7 +70,6 @@ private:
     std::string reached() const;  // budget used up, or ""
     double elapsed() const;
     Cost cost() const;
-    int stop();
     int finish(const std::string& reason);
     bool out_of_time() const;
     int64_t planned_steps() const;
@@ -85,6 +88,7 @@ private:
     PeakMemory peak_;
     Saver saver_;
     std::optional<EvalResult> last_eval_;
+    std::optional<FinalEvent> final_;
     // Since the last "train" event; times only, so an interruption may lose them.
     Phases spent_;
     int64_t timed_steps_ = 0;

@@ -136,20 +136,20 @@ int Loop::finish(const std::string& reason) {
     int64_t cache_bytes = 0;
     for (const model::CacheSpec& spec : model::cache_specs(session_.model))
         cache_bytes += model::cache_bytes_per_token(spec);
-    recorder_.finish(
-        {.step = state_.step,
-         .tokens = state_.tokens,
-         .parameters = model::parameter_count(session_.model),
-         .cache_bytes_per_token = cache_bytes,
-         .train_loss = before.since_log.steps > 0 ? before.since_log.mean() : last_train_loss_,
-         .val_loss = last_eval_->loss,
-         .val_se = last_eval_->standard_error,
-         .bits_per_byte = bytes_per_token > 0
-                              ? last_eval_->loss / std::numbers::ln2 / bytes_per_token
-                              : std::nan(""),
-         .best = state_.best,
-         .cost = cost(),
-         .exit = reason});
+    final_ = FinalEvent{
+        .step = state_.step,
+        .tokens = state_.tokens,
+        .parameters = model::parameter_count(session_.model),
+        .cache_bytes_per_token = cache_bytes,
+        .train_loss = before.since_log.steps > 0 ? before.since_log.mean() : last_train_loss_,
+        .val_loss = last_eval_->loss,
+        .val_se = last_eval_->standard_error,
+        .bits_per_byte = bytes_per_token > 0
+                             ? last_eval_->loss / std::numbers::ln2 / bytes_per_token
+                             : std::nan(""),
+        .best = state_.best,
+        .cost = cost(),
+        .exit = reason};
     return 0;
 }
 

@@ -21,8 +21,8 @@ std::string printable(const std::string& line) {
 
 }  // namespace
 
-void write_sample(Session& s, const std::filesystem::path& run_directory) {
-    if (!s.tokenizer || s.train.sample_tokens <= 0) return;
+bool write_sample(Session& s, const std::filesystem::path& run_directory) {
+    if (!s.tokenizer || s.train.sample_tokens <= 0) return true;
     model::GenerationOptions options;
     options.sampling = {.temperature = s.train.sample_temperature,
                         .top_k = s.train.sample_top_k,
@@ -35,10 +35,12 @@ void write_sample(Session& s, const std::filesystem::path& run_directory) {
     // An empty prompt starts from end-of-text; a tokenizer without one starts from a new line.
     const std::string prompt = s.tokenizer->eot() >= 0 ? "" : "\n";
     const std::string text = model::generate_text(*s.gpt2, *s.tokenizer, prompt, options);
+    if (stop_signal() != 0) return false;
     write_file_atomic(run_directory / "samples.txt", prompt + text + "\n");
     log::info("sample");
     std::istringstream lines(prompt + text);
     for (std::string line; std::getline(lines, line);) log::info("  | {}", printable(line));
+    return true;
 }
 
 }  // namespace knlp::train

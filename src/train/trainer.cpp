@@ -105,7 +105,11 @@ TrainOutcome run_recorded(Session& s, RunState& state, Recorder& recorder,
         outcome.status = loop.run();
         if (outcome.status == 0) {
             write_eval_windows(recorder.run(), loop.final_eval());
-            write_sample(s, path);
+            // Done is said last: a run that is killed before goes on and writes the rest.
+            if (write_sample(s, path))
+                recorder.finish(loop.final_event());
+            else
+                outcome.status = loop.stop();
         }
     } catch (const Error& error) {
         record(exit_status(error.kind()), error.what());

@@ -107,6 +107,47 @@ TEST(TrainCommand, ResumeWithoutADirectoryTakesTheNewestInterruptedRun) {
     EXPECT_EQ(train({"--resume"}).status, 2);
 }
 
+TEST(TrainCommand, KilledBetweenTrainingAndItsEndTheRunIsNotDoneAndGoesOn) {
+    NEEDS_BINARY();
+    const fs::path shim = binary_directory() / "crash_shim.so";
+    if (!fs::exists(shim)) GTEST_SKIP() << shim << " is not built";
+    const Command train;
+    EXPECT_EQ(train({"--out", "straight"}).status, 0);
+    for (const std::string file : {"eval_windows.f32", "samples.txt", "summary.json"}) {
+        const fs::path run = train.runs.run("killed-" + file);
+        const Finished killed = train({"--out", run.filename().string()},
+                                      {{"LD_PRELOAD", shim.string()},
+                                       {"KNLP_CRASH_AT", "1"},
+                                       {"KNLP_CRASH_BELOW", (run / ("." + file)).string()}});
+        EXPECT_EQ(killed.status, 137) << file << killed.err;
+        EXPECT_EQ(read_json(run / "status.json")["state"], "running");
+        const Finished resumed = train({"--resume"});  // the newest that can go on
+        EXPECT_EQ(resumed.status, 0) << resumed.err;
+        EXPECT_EQ(read_json(run / "status.json")["state"], "done");
+        EXPECT_EQ(events(train.runs.run("straight")), events(run)) << file;
+        for (const char* name : {"eval_windows.f32", "samples.txt"})
+            EXPECT_TRUE(same_bytes(train.runs.run("straight") / name, run / name)) << name;
+        EXPECT_TRUE(fs::exists(run / "report.html"));
+    }
+}
+
+TEST(TrainCommand, ASignalWhileItWritesTheSampleLeavesARunThatGoesOn) {
+    NEEDS_BINARY();
+    const Command train;
+    const Finished stopped = run_shell(
+        "\"$KNLP\" train --out a --set GPT2_GENERATION_MAX_TOKENS=1000000 & pid=$!; "
+        "until [ -e a/eval_windows.f32 ]; do kill -0 $pid 2>/dev/null || break; done; "
+        "kill -INT $pid; wait $pid",
+        train.runs.path());
+    EXPECT_EQ(stopped.status, 130) << stopped.err;
+    EXPECT_EQ(read_json(train.runs.run("a") / "status.json")["state"], "preempted");
+    EXPECT_FALSE(fs::exists(train.runs.run("a") / "samples.txt"));
+    const Finished resumed = train({"--resume", "--set", "GPT2_GENERATION_MAX_TOKENS=8"});
+    EXPECT_EQ(resumed.status, 0) << resumed.err;
+    EXPECT_EQ(read_json(train.runs.run("a") / "status.json")["state"], "done");
+    EXPECT_TRUE(fs::exists(train.runs.run("a") / "samples.txt"));
+}
+
 TEST(TrainCommand, DryRunSaysWhatWouldBeDoneAndStartsAtTheLossOfGuessing) {
     NEEDS_BINARY();
     const Command train;
