@@ -2,16 +2,14 @@
 
 #include "knlp/config/symbols.h"
 #include "knlp/core/error.h"
-#include "knlp/core/hash.h"
 #include "knlp/core/host.h"
 #include "knlp/core/log.h"
 #include "knlp/core/memory.h"
 #include "knlp/data/batches.h"
 #include "knlp/model/runtime.h"
 #include "knlp/model/weights.h"
+#include "shape.h"
 #include "text.h"
-
-#include <fmt/ranges.h>
 
 #include <algorithm>
 
@@ -21,7 +19,6 @@ namespace {
 
 constexpr int64_t kMiB = 1 << 20;
 constexpr int64_t kLayerBudget = 64 * kMiB;  // activations of a layer that caches still help with
-constexpr size_t kMaxNamed = 5;              // differences an error lists
 constexpr double kFreeShare = 0.8;           // of free memory, for the automatic micro-batch
 constexpr int64_t kFirstOperations = 36 * kMiB;  // what libraries keep from their first use on
 
@@ -181,31 +178,6 @@ void choose_micro_batch(Session& s, int64_t held, int64_t available) {
               s.batch.effective());
 }
 
-/// Error{kData} with the first five fields that differ and the hashes of both models.
-void require_same_shape(const std::filesystem::path& path, const config::Model& have,
-                        const config::Model& want) {
-    std::vector<std::string> differences;
-    const auto same = [&](const char* field, int64_t found, int64_t expected) {
-        if (found != expected && differences.size() < kMaxNamed)
-            differences.push_back(
-                fmt::format("{} is {} there and {} here", field, found, expected));
-    };
-    same("n_layer", have.n_layer, want.n_layer);
-    same("n_head", have.n_head, want.n_head);
-    same("d_model", have.d_model, want.d_model);
-    same("n_ctx", have.n_ctx, want.n_ctx);
-    same("vocab_size", have.vocab_size, want.vocab_size);
-    same("GELU in tanh form", have.gelu == config::Gelu::kTanh, want.gelu == config::Gelu::kTanh);
-    if (differences.empty()) return;
-    const auto hash = [](const config::Model& m) {
-        return sha256_hex(model_text(m)).substr(0, 12);
-    };
-    fail(kData,
-         "{}: {}; model configuration {} there and {} here; a model starts from one of its own "
-         "shape",
-         path.string(), fmt::join(differences, ", "), hash(have), hash(want));
-}
-
 }  // namespace
 
 Session prepare_session(const config::Symbols& symbols, const TrainRequest& request,
@@ -284,8 +256,7 @@ void build_model(Session& s) {
 
 void load_initial_weights(Session& s, const std::filesystem::path& path) {
     const model::ModelSource source = model::find_model(path);
-    const config::Model &have = source.model, &want = s.model;
-    require_same_shape(path, have, want);
+    require_same_shape(path, source.model, s.model, Head::kAny);
     if (!source.tokenizer.empty() && s.tokenizer) {
         const auto theirs = data::load_tokenizer(source.tokenizer);
         if (theirs->sha256() != s.tokenizer->sha256())
@@ -296,7 +267,7 @@ void load_initial_weights(Session& s, const std::filesystem::path& path) {
                  path.string(), theirs->kind(), theirs->vocab_size(), s.tokenizer->kind(),
                  s.tokenizer->vocab_size());
     }
-    model::load_weights(source.weights, *s.gpt2, !want.weight_tying, true);
+    model::load_weights(source.weights, *s.gpt2, !s.model.weight_tying, true);
 }
 
 }  // namespace knlp::train

@@ -7,6 +7,7 @@
 #include "sample.h"
 #include "sanity.h"
 #include "session.h"
+#include "shape.h"
 #include "tensors.h"
 #include "text.h"
 
@@ -239,6 +240,7 @@ TrainOutcome go_on(config::Symbols& symbols, const TrainRequest& request) {
         forced.threads = 0;
 
     Session s = prepare_session(symbols, asked, forced);
+    if (checkpoint) require_same_shape(checkpoint->path, file.model, s.model, Head::kSame);
     compare_data(changes, s, run, request);
     plan_resources(s, asked, run.path());
     build_model(s);

@@ -223,6 +223,31 @@ TEST(Resume, AnotherBatchIsRefusedOrGoesOnWhereTheTokensEnded) {
     EXPECT_EQ(read_json(newest(runs.run("a")) / "state.json")["tokens_seen"], 5 * 96 + 5 * 192);
 }
 
+TEST(Resume, AnotherModelIsRefusedWithTheTensorsThatDiffer) {
+    TinyRuns runs;
+    runs.train_until("a", 5, 0);
+    const auto before = events(runs.run("a"));
+    expect_error(kConfig, {"GPT2_N_LAYER=2 (was 1)"}, [&] {
+        runs.resume("a", {{"GPT2_N_LAYER", "2"}});
+    });
+    train::TrainRequest allow;
+    allow.allow_config_change = true;
+    const auto refused = [&](const Values& changes, std::initializer_list<std::string> parts) {
+        expect_error(kData, parts, [&] { runs.resume("a", changes, allow); });
+    };
+    refused({{"GPT2_N_LAYER", "2"}},
+            {"step-00000005: n_layer is 1 there and 2 here; tensors that differ: h.1.ln_1.weight "
+             "absent there and [16] here, ",
+             "; model configuration "});
+    refused({{"GPT2_BLOCK_SIZE", "32"}}, {"wpe.weight [16, 16] there and [32, 16] here; "});
+    refused({{"GPT2_BIAS", "n"}},
+            {"bias is true there and false here", "h.0.ln_1.bias [16] there and absent here"});
+    refused({{"GPT2_WEIGHT_TYING", "n"}}, {"weight_tying is true there and false here",
+                                           "lm_head.weight absent there and [257, 16] here"});
+    refused({{"GPT2_N_HEAD", "4"}}, {"n_head is 2 there and 4 here; model configuration "});
+    EXPECT_EQ(events(runs.run("a")), before);
+}
+
 TEST(Resume, BudgetAndLoggingMayChange) {
     TinyRuns runs;
     runs.train_until("a", 5, 0);
