@@ -39,6 +39,7 @@ LoadedModel::LoadedModel(const LoadRequest& request) : state_(std::make_unique<S
     start_runtime({.threads = request.threads});
     state.path = request.path;
     state.source = find_model(request.path);
+    require_intact(state.source);
     if (request.untie) state.source.model.weight_tying = false;
     state.gpt2 = std::make_unique<Gpt2>(state.source.model, resolve_device(request.device));
     state.bf16 = request.bf16;

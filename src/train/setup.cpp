@@ -257,6 +257,7 @@ void build_model(Session& s) {
 void load_initial_weights(Session& s, const std::filesystem::path& path) {
     const model::ModelSource source = model::find_model(path);
     require_same_shape(path, source.model, s.model, Head::kAny);
+    model::require_intact(source);
     if (!source.tokenizer.empty() && s.tokenizer) {
         const auto theirs = data::load_tokenizer(source.tokenizer);
         if (theirs->sha256() != s.tokenizer->sha256())

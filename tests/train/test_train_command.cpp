@@ -148,6 +148,25 @@ TEST(TrainCommand, ASignalWhileItWritesTheSampleLeavesARunThatGoesOn) {
     EXPECT_TRUE(fs::exists(train.runs.run("a") / "samples.txt"));
 }
 
+TEST(TrainCommand, DamagedWeightsEndWithStatus3WhereverTheyAreUsed) {
+    NEEDS_BINARY();
+    const Command train;
+    EXPECT_EQ(train({"--out", "a", "--max-iters", "2"}).status, 0);
+    const fs::path weights = newest(train.runs.run("a")) / "model.safetensors";
+    std::string bytes = bytes_of(weights);
+    bytes[bytes.size() - 3] ^= 1;
+    std::ofstream(weights, std::ios::binary) << bytes;
+    for (const std::vector<std::string>& verb : std::vector<std::vector<std::string>>{
+             {"generate", "--model", "a", "--prompt", "x", "--max-tokens", "1"},
+             {"eval", "--model", "a", "--task", "loss"},
+             {"convert", "--to", "hf", "--model", "a", "--out", "exported"},
+             {"train", "--init-from", "a", "--out", "b"}}) {
+        const Finished refused = run_knlp(verb, train.runs.path());
+        EXPECT_EQ(refused.status, 3) << verb[0] << refused.err;
+        EXPECT_THAT(refused.err, testing::HasSubstr("model.safetensors: damaged")) << verb[0];
+    }
+}
+
 TEST(TrainCommand, DryRunSaysWhatWouldBeDoneAndStartsAtTheLossOfGuessing) {
     NEEDS_BINARY();
     const Command train;

@@ -7,6 +7,7 @@
 #include "knlp/core/safetensors.h"
 #include "knlp/data/token_file.h"
 #include "knlp/data/tokenizer.h"
+#include "knlp/model/loaded_model.h"
 #include "knlp/model/model_files.h"
 #include "tests/support/expect_error.h"
 
@@ -238,6 +239,24 @@ TEST(Training, FineTuningRefusesAnotherShape) {
     expect_error(kData, {"n_head is 2 there and 4 here"}, [&] {
         runs.train("b", {{"GPT2_N_HEAD", "4"}}, request);
     });
+    EXPECT_FALSE(fs::exists(runs.run("b")));
+}
+
+TEST(Training, OneFlippedBitOfTheWeightsIsFoundWhenTheyAreUsed) {
+    TinyRuns runs;
+    runs.train("a", {{"GPT2_MAX_ITERS", "2"}});
+    const fs::path weights = newest(runs.run("a")) / "model.safetensors";
+    std::string bytes = bytes_of(weights);
+    bytes[bytes.size() - 3] ^= 1;  // within the last tensor, where any value is a number
+    std::ofstream(weights, std::ios::binary) << bytes;
+    const std::initializer_list<std::string> said = {weights.string() + ": damaged",
+                                                     "MANIFEST.json"};
+    for (const fs::path& path : {weights.parent_path(), runs.run("a")})
+        expect_error(kData, said,
+                     [&] { model::LoadedModel({.path = path, .device = "cpu", .threads = 1}); });
+    train::TrainRequest request;
+    request.init_from = runs.run("a");
+    expect_error(kData, said, [&] { runs.train("b", {{"GPT2_MAX_ITERS", "2"}}, request); });
     EXPECT_FALSE(fs::exists(runs.run("b")));
 }
 

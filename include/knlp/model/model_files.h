@@ -24,6 +24,11 @@ struct ModelSource {
 /// Error{kData} saying what was looked for when `path` is none of these.
 ModelSource find_model(const std::filesystem::path& path);
 
+/// Error{kData} naming the weights when they are not what MANIFEST.json of their checkpoint says,
+/// by their hash. Other models, and checkpoints without that file, have nothing to be compared
+/// with.
+void require_intact(const ModelSource& source);
+
 /// True when every file that MANIFEST.json of a checkpoint directory lists is there with its size.
 bool checkpoint_complete(const std::filesystem::path& checkpoint);
 
