@@ -92,7 +92,7 @@ $(B)/.torch: FORCE
 # LibTorch; plain, app and test for the rest, unless NO_PCH=1, which proves that every file includes
 # what it uses.
 PCH_DIR ?= $(B)/pch
-pch-headers := torch:src/torch_pch.h $(if $(NO_PCH),,plain:src/plain_pch.h app:src/app/app_pch.h test:tests/test_pch.h)
+pch-headers := torch:src/torch_pch.h $(if $(NO_PCH),,plain:src/plain_pch.h app:src/plain_pch.h test:tests/test_pch.h)
 pch-version-torch = $(TORCH_VERSION_FOUND)
 # $(call pch_rule,KIND,HEADER): $(pch-KIND) is the copy to include, with its .gch beside it.
 define pch_rule

@@ -1,10 +1,11 @@
 #pragma once
 
+#include "src/app/parser.h"
+
 #include "knlp/app/command.h"
 
-#include <CLI/CLI.hpp>
-
 #include <functional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -15,10 +16,10 @@ namespace knlp::app {
 struct Cli {
     struct Verb {
         const Command* command = nullptr;
-        CLI::App* app = nullptr;
+        Parser parser;
         std::function<int(const Common&)> run;
     };
-    CLI::App app{"machine-learning research built the way the Linux kernel is built", "knlp"};
+    ParserTree tree{"knlp", "machine-learning research built the way the Linux kernel is built"};
     Common common;
     bool version = false;
     std::vector<Verb> verbs;

@@ -1,8 +1,8 @@
 #include "src/app/help.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
+#include <string_view>
+#include <vector>
 
 namespace knlp::app {
 namespace {
@@ -39,65 +39,58 @@ std::string two_columns(const std::string& left, std::string_view text) {
     return out + "\n";
 }
 
-bool has_visible(const CLI::App& app) {
-    return !app.get_subcommands([](const CLI::App* sub) { return !sub->get_name().empty(); })
-                .empty();
-}
-
-}  // namespace
-
-std::string value_name(const CLI::Option& option) {
-    if (option.get_items_expected_max() == 0) return "";
-    std::string type = option.get_type_name();
-    type.erase(std::min(type.find_first_of(": "), type.size()));
-    if (type == "INT" || type == "UINT") return "N";
-    if (type == "FLOAT") return "X";
-    return type.empty() ? "TEXT" : type;
-}
-
-std::string HelpFormatter::make_help(const CLI::App* app, std::string name,
-                                     CLI::AppFormatMode) const {
-    std::string text = app->get_description() + "\n\n" + make_usage(app, std::move(name));
-    for (const std::string& part :
-         {make_positionals(app), make_subcommands(app, CLI::AppFormatMode::Normal),
-          make_groups(app, CLI::AppFormatMode::Normal), make_footer(app)}) {
-        const size_t begin = part.find_first_not_of('\n');
-        if (begin == std::string::npos) continue;
-        text += "\n" + part.substr(begin, part.find_last_not_of('\n') + 1 - begin) + "\n";
-    }
-    // The base class ends each group with an empty line and begins the next with one.
-    for (size_t at; (at = text.find("\n\n\n")) != std::string::npos;) text.erase(at, 1);
-    return text;
-}
-
-std::string HelpFormatter::make_usage(const CLI::App* app, std::string name) const {
-    std::string text = "Usage: " + (name.empty() ? app->get_name() : name);
-    const bool needs_command = !app->get_parent() || app->get_require_subcommand_min() > 0;
-    if (has_visible(*app)) text += needs_command ? " COMMAND" : " [COMMAND]";
+std::string usage(Parser parser, const std::string& path) {
+    std::string text = "Usage: " + path;
+    const bool needs_command = !parser.parent() || parser.requires_subcommand();
+    if (!parser.subcommands().empty()) text += needs_command ? " COMMAND" : " [COMMAND]";
     text += " [OPTIONS]";
-    for (const CLI::Option* option : app->get_options()) {
-        if (!option->get_positional()) continue;
-        const std::string value =
-            value_name(*option) + (option->get_expected_max() > 1 ? "..." : "");
-        text += option->get_required() ? " " + value : " [" + value + "]";
+    for (const OptionFacts& option : parser.options()) {
+        if (!option.positional) continue;
+        const std::string value = option.value + (option.repeated ? "..." : "");
+        text += option.required ? " " + value : " [" + value + "]";
     }
     return text + "\n";
 }
 
-std::string HelpFormatter::make_option(const CLI::Option* option, bool is_positional) const {
-    const std::string value = value_name(*option);
-    if (is_positional) return two_columns(value, option->get_description());
-    std::string name = option->get_name(false, true);
-    if (const size_t comma = name.find(','); comma != std::string::npos)
-        name.insert(comma + 1, " ");
-    if (!value.empty())
-        name +=
-            option->get_expected_min() == 0 && value[0] != '[' ? " [" + value + "]" : " " + value;
-    return two_columns(name, option->get_description());
+std::string row_of(const OptionFacts& option) {
+    if (option.positional) return two_columns(option.value, option.text);
+    std::string left = option.names;
+    if (const size_t comma = left.find(','); comma != std::string::npos)
+        left.insert(comma + 1, " ");
+    if (!option.value.empty()) {
+        const bool brackets = option.value_optional && option.value[0] != '[';
+        left += brackets ? " [" + option.value + "]" : " " + option.value;
+    }
+    return two_columns(left, option.text);
 }
 
-std::string HelpFormatter::make_subcommand(const CLI::App* sub) const {
-    return two_columns(sub->get_name(), sub->get_description());
+/// A part of the help, with its title.
+struct Section {
+    std::string title, rows;
+};
+
+/// Positional arguments, commands, then the groups of options as they first appear.
+std::vector<Section> sections_of(Parser parser) {
+    std::vector<Section> sections = {{"Positionals", ""}, {"Commands", ""}};
+    for (const Parser& sub : parser.subcommands())
+        sections[1].rows += two_columns(sub.name(), sub.summary());
+    for (const OptionFacts& option : parser.options()) {
+        const std::string& title = option.positional ? sections[0].title : option.group;
+        auto section = std::find_if(sections.begin(), sections.end(),
+                                    [&](const Section& one) { return one.title == title; });
+        if (section == sections.end()) section = sections.insert(section, {title, ""});
+        section->rows += row_of(option);
+    }
+    return sections;
+}
+
+}  // namespace
+
+std::string help_text(Parser parser, const std::string& path) {
+    std::string text = parser.summary() + "\n\n" + usage(parser, path);
+    for (const Section& section : sections_of(parser))
+        if (!section.rows.empty()) text += "\n" + section.title + ":\n" + section.rows;
+    return text + "\n" + parser.footer() + "\n";
 }
 
 }  // namespace knlp::app

@@ -23,44 +23,39 @@ constexpr ExitStatus kStatuses[] = {
     {130, "interrupted (SIGINT), can be resumed"},
 };
 
-bool has_option(const CLI::App& app, const std::string& name) {
-    return app.get_option_no_throw(name) != nullptr;
-}
-
 /// Common options a verb has not declared itself.
-void add_common_options(CLI::App& app, Common& common) {
-    if (!has_option(app, "--config"))
-        app.add_option("--config", common.config,
-                       "configuration file or run directory (default: .config)")
-            ->type_name("FILE")
-            ->group(kCommonGroup);
-    if (!has_option(app, "--set"))
-        app.add_option("--set", common.set, "change one symbol for this call (repeatable)")
-            ->type_name("NAME=VALUE")
-            ->allow_extra_args(false)
-            ->group(kCommonGroup);
-    if (!has_option(app, "--seed"))
-        app.add_option("--seed", common.seed, "same as --set SEED=N")
-            ->type_name("N")
-            ->group(kCommonGroup);
-    if (!has_option(app, "--out"))
-        app.add_option("--out", common.out, "where the result goes")
-            ->type_name("PATH")
-            ->group(kCommonGroup);
-    if (!has_option(app, "--json"))
-        app.add_flag("--json", common.json, "result as JSON on stdout")->group(kCommonGroup);
-    if (!has_option(app, "--quiet"))
-        app.add_flag("--quiet", common.quiet, "only warnings and errors on stderr")
-            ->group(kCommonGroup);
-    if (!has_option(app, "--dry-run"))
-        app.add_flag("--dry-run", common.dry_run, "say what would be done, change nothing")
-            ->group(kCommonGroup);
-    // Set again, so that it comes last.
-    app.set_help_flag("-h,--help", "print this help and exit")->group(kCommonGroup);
+void add_common_options(Parser verb, Common& common) {
+    if (!verb.has_option("--config"))
+        verb.add_option("--config", common.config,
+                        "configuration file or run directory (default: .config)")
+            .type_name("FILE")
+            .group(kCommonGroup);
+    if (!verb.has_option("--set"))
+        verb.add_option("--set", common.set, "change one symbol for this call (repeatable)")
+            .type_name("NAME=VALUE")
+            .one_at_a_time()
+            .group(kCommonGroup);
+    if (!verb.has_option("--seed"))
+        verb.add_option("--seed", common.seed, "same as --set SEED=N")
+            .type_name("N")
+            .group(kCommonGroup);
+    if (!verb.has_option("--out"))
+        verb.add_option("--out", common.out, "where the result goes")
+            .type_name("PATH")
+            .group(kCommonGroup);
+    if (!verb.has_option("--json"))
+        verb.add_flag("--json", common.json, "result as JSON on stdout").group(kCommonGroup);
+    if (!verb.has_option("--quiet"))
+        verb.add_flag("--quiet", common.quiet, "only warnings and errors on stderr")
+            .group(kCommonGroup);
+    if (!verb.has_option("--dry-run"))
+        verb.add_flag("--dry-run", common.dry_run, "say what would be done, change nothing")
+            .group(kCommonGroup);
+    verb.add_help().group(kCommonGroup);
 }
 
-std::string footer_of(const Command& command, const std::string& own) {
-    std::string text = own.empty() ? "" : own + "\n\n";
+std::string footer_of(const Command& command) {
+    std::string text;
     if (!command.examples.empty()) {
         text += "Examples:\n";
         std::string_view rest = command.examples;
@@ -78,64 +73,50 @@ std::string footer_of(const Command& command, const std::string& own) {
     return text;
 }
 
-/// Unknown words are collected instead of thrown, so that they can be answered with near names;
-/// options of a verb are accepted after its subcommand too, and its help says so. nested: a
-/// subcommand of a verb.
-void relax(CLI::App& app, bool nested, const std::string& path) {
-    app.allow_extras();
-    for (CLI::App* sub : app.get_subcommands({}))
-        relax(*sub, app.get_parent() != nullptr, path + " " + sub->get_name());
-    if (!nested) return;
-    app.fallthrough();
-    const std::string parent = path.substr(0, path.rfind(' '));
-    app.footer(
-        fmt::format("{}{}Options of all its subcommands, examples and exit statuses: {} --help.",
-                    app.get_footer(), app.get_footer().empty() ? "" : "\n\n", parent));
-}
-
 /// "knlp data linuxdoc": the deepest subcommand that was named.
-CLI::App* deepest(CLI::App* app, std::string& path) {
-    while (!app->get_subcommands().empty()) {
-        app = app->get_subcommands().back();
-        path += " " + app->get_name();
+Parser deepest(Parser parser, std::string& path) {
+    while (const Parser sub = parser.parsed_subcommand()) {
+        parser = sub;
+        path += " " + parser.name();
     }
-    return app;
+    return parser;
 }
 
-std::vector<std::string> option_names(const CLI::App* app) {
+std::vector<std::string> option_names(Parser parser) {
     std::vector<std::string> names;
-    for (; app; app = app->get_parent())
-        for (const CLI::Option* option : app->get_options())
-            for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
+    for (; parser; parser = parser.parent())
+        for (const OptionFacts& option : parser.options())
+            names.insert(names.end(), option.long_names.begin(), option.long_names.end());
     return names;
 }
 
-std::vector<std::string> subcommand_names(CLI::App& app) {
+std::vector<std::string> subcommand_names(Parser parser) {
     std::vector<std::string> names;
-    for (const CLI::App* sub : app.get_subcommands({})) names.push_back(sub->get_name());
+    for (const Parser& sub : parser.subcommands()) names.push_back(sub.name());
     return names;
 }
 
-void refuse_extras(Cli& cli) {
-    const std::vector<std::string> extras = cli.app.remaining(true);
+/// Unknown words are answered with near names.
+void refuse_unknown_words(const Cli& cli) {
+    const std::vector<std::string> words = cli.tree.unknown_words();
+    if (words.empty()) return;
     std::string path = "knlp";
-    CLI::App* app = deepest(&cli.app, path);
-    if (extras.empty()) return;
-    const std::string word = extras.front().substr(0, extras.front().find('='));
+    const Parser parser = deepest(cli.tree.root(), path);
+    const std::string word = words.front().substr(0, words.front().find('='));
     if (word.starts_with("-"))
         fail(kUsage, "{}: unknown option {}{}; {} --help lists them", path, word,
-             did_you_mean(word, option_names(app)), path);
-    const std::vector<std::string> names = subcommand_names(*app);
+             did_you_mean(word, option_names(parser)), path);
+    const std::vector<std::string> names = subcommand_names(parser);
     if (!names.empty())
         fail(kUsage, "{}: unknown subcommand {}{}; {} --help lists them", path, word,
              did_you_mean(word, names), path);
     fail(kUsage, "{}: unexpected argument '{}'; {} --help says what is expected", path,
-         extras.front(), path);
+         words.front(), path);
 }
 
 /// The first word that is no option must be a verb.
-void require_verb(Cli& cli, int argc, const char* const* argv) {
-    const std::vector<std::string> names = subcommand_names(cli.app);
+void require_verb(const Cli& cli, int argc, const char* const* argv) {
+    const std::vector<std::string> names = subcommand_names(cli.tree.root());
     for (int i = 1; i < argc; ++i) {
         const std::string word = argv[i];
         if (word.starts_with("-")) continue;
@@ -158,44 +139,41 @@ std::span<const ExitStatus> exit_statuses() {
 }
 
 void build_cli(Cli& cli) {
-    cli.app.formatter(std::make_shared<HelpFormatter>());
-    cli.app.require_subcommand(0, 1);
-    cli.app.set_help_flag("-h,--help", "print this help and exit");
-    cli.app.add_flag("--version", cli.version,
-                     "print versions of knlp and of what it is built from");
-    cli.app.add_flag("--json", cli.common.json, "with --version: as JSON");
+    Parser root = cli.tree.root();
+    root.add_flag("--version", cli.version, "print versions of knlp and of what it is built from");
+    root.add_flag("--json", cli.common.json, "with --version: as JSON");
     for (const Command* command : commands()) {
-        CLI::App* sub =
-            cli.app.add_subcommand(std::string(command->name), std::string(command->summary));
-        sub->group("Commands");
-        cli.verbs.push_back({command, sub, command->add_options(*sub)});
-        add_common_options(*sub, cli.common);
-        sub->footer(footer_of(*command, sub->get_footer()));
+        Parser verb = root.add_subcommand(command->name, command->summary);
+        cli.verbs.push_back({command, verb, command->add_options(verb)});
+        add_common_options(verb, cli.common);
+        verb.set_footer(footer_of(*command));
+        for (Parser sub : verb.subcommands())
+            sub.set_footer(fmt::format(
+                "Options of all its subcommands, examples and exit statuses: knlp {} --help.",
+                command->name));
     }
-    relax(cli.app, false, "knlp");
-    cli.app.footer(
+    root.set_footer(
         "knlp VERB --help says more. Symbols: knlp config list. First aid: knlp doctor.");
 }
 
 const Cli::Verb* parse_command_line(Cli& cli, int argc, const char* const* argv) {
     for (int i = 0; i < argc; ++i) cli.common.command_line += (i ? " " : "") + std::string(argv[i]);
     require_verb(cli, argc, argv);
-    try {
-        cli.app.parse(argc, argv);
-    } catch (const CLI::CallForHelp&) {
-        const std::string text = cli.app.help();
+    const ParserTree::Outcome outcome = cli.tree.parse(argc, argv);
+    std::string path = "knlp";
+    const Parser parser = deepest(cli.tree.root(), path);
+    if (outcome.help_wanted) {
+        const std::string text = help_text(parser, path);
         std::fwrite(text.data(), 1, text.size(), stdout);
         return nullptr;
-    } catch (const CLI::ParseError& error) {
-        std::string path = "knlp";
-        deepest(&cli.app, path);
-        refuse_extras(cli);
-        fail(kUsage, "{}: {}; {} --help says what is expected", path, one_line(error.what()), path);
     }
-    refuse_extras(cli);
+    refuse_unknown_words(cli);
+    if (!outcome.mistake.empty())
+        fail(kUsage, "{}: {}; {} --help says what is expected", path, one_line(outcome.mistake),
+             path);
     if (cli.version) return nullptr;
     for (const Cli::Verb& verb : cli.verbs)
-        if (verb.app->parsed()) return &verb;
+        if (verb.parser.parsed()) return &verb;
     fail(kUsage, "no command given; knlp --help lists them");
 }
 

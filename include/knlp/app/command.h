@@ -8,11 +8,9 @@
 #include <string_view>
 #include <vector>
 
-namespace CLI {
-class App;
-}
-
 namespace knlp::app {
+
+class Parser;
 
 /// Options every subcommand has. `--json`: the result as one JSON value on stdout, messages on stderr.
 struct Common {
@@ -25,13 +23,13 @@ struct Common {
 };
 
 /// A row of the command table (list `cmd` in src/app/commands/Build.mk). `add_options` declares flags on
-/// its CLI11 subcommand, keeping values in static storage of its file or in the returned closure. A verb
+/// its parser, keeping values in static storage of its file or in the returned closure. A verb
 /// that declares an option of Common itself (generate's --seed) gets its own, not the common one.
 struct Command {
     std::string_view name, summary;
     std::string_view needs;                  // build symbol, or ""
     /// Declares options; returns what runs when the verb was given: its value is the exit status.
-    std::function<int(const Common&)> (*add_options)(CLI::App& app);
+    std::function<int(const Common&)> (*add_options)(Parser verb);
     std::string_view examples = {};          // lines of --help and the man page, "knlp train\nknlp …"
     /// It looks at stop_signal(): main then installs the handlers. Other verbs end at the first signal.
     bool handles_stop = false;

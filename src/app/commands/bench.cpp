@@ -2,6 +2,8 @@
 #include "bench_requests.h"
 #include "bench_session.h"
 
+#include "src/app/parser.h"
+
 #include "knlp/app/command.h"
 #include "knlp/bench/gemm_rates.h"
 #include "knlp/bench/step_server.h"
@@ -12,7 +14,6 @@
 #include "knlp/core/log.h"
 #include "knlp/report/report.h"
 
-#include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
 #include <signal.h>
@@ -39,8 +40,8 @@ constexpr const char* kServe = "serve";
 BenchOptions options;
 InferenceFlags inference;
 
-bool wanted(const CLI::App& verb, const char* name) {
-    return verb.get_name() == name || verb.get_name() == kAll;
+bool wanted(const std::string& benchmark, const char* name) {
+    return benchmark == name || benchmark == kAll;
 }
 
 int serve(const bench::StepRequest& step) {
@@ -53,9 +54,8 @@ int serve(const bench::StepRequest& step) {
 }
 
 /// --run and --svg are of no use without one.
-bool wants_breakdown(const CLI::App& verb) {
-    return options.breakdown || !options.run.empty() || !options.svg.empty() ||
-           verb.get_name() == kAll;
+bool wants_breakdown(const std::string& benchmark) {
+    return options.breakdown || !options.run.empty() || !options.svg.empty() || benchmark == kAll;
 }
 
 /// Puts the breakdown of a step where --svg and --run want it.
@@ -70,118 +70,118 @@ void keep(const nlohmann::json& record) {
     log::info("written: {}", report::write_report(run).string());
 }
 
-int run(const Common& common) {
-    const CLI::App& verb = *options.verb->get_subcommands().front();
+int run(const Common& common, const std::string& benchmark) {
     // Before anything is timed: a wrong configuration should not cost a measurement.
     const bench::StepRequest request = step_request(common, options);
-    if (verb.get_name() == kServe) return serve(request);
-    const bool breakdown = wants_breakdown(verb);
-    BenchSession session(common, request.threads, wanted(verb, kMachine) || breakdown);
-    if (wanted(verb, kMachine)) {
+    if (benchmark == kServe) return serve(request);
+    const bool breakdown = wants_breakdown(benchmark);
+    BenchSession session(common, request.threads, wanted(benchmark, kMachine) || breakdown);
+    if (wanted(benchmark, kMachine)) {
         session.add_machine(usable_cores());
         session.add(bench::bench_gemm(request));
     }
-    if (verb.get_name() == kBandwidth) session.add_bandwidth();
-    if (wanted(verb, kStep))
+    if (benchmark == kBandwidth) session.add_bandwidth();
+    if (wanted(benchmark, kStep))
         keep(session.add(bench::bench_step(request, breakdown ? &session.machine() : nullptr)));
-    if (wanted(verb, kTrain)) session.add(train_record(common, options));
-    if (wanted(verb, kDecode))
+    if (wanted(benchmark, kTrain)) session.add(train_record(common, options));
+    if (wanted(benchmark, kDecode))
         session.add(
             bench::bench_decode(inference_request(request, options, inference), session.machine()));
-    if (wanted(verb, kPrefill))
+    if (wanted(benchmark, kPrefill))
         session.add(bench::bench_prefill(inference_request(request, options, inference)));
-    if (wanted(verb, kData)) session.add(bench::bench_data(request));
-    if (wanted(verb, kLoad)) session.add(bench::bench_load(storage_request(common, options)));
-    if (wanted(verb, kCheckpoint))
+    if (wanted(benchmark, kData)) session.add(bench::bench_data(request));
+    if (wanted(benchmark, kLoad)) session.add(bench::bench_load(storage_request(common, options)));
+    if (wanted(benchmark, kCheckpoint))
         session.add(bench::bench_checkpoint(storage_request(common, options)));
-    if (wanted(verb, kTokenizer)) session.add(bench::bench_tokenizer(tokenizer_request(options)));
+    if (wanted(benchmark, kTokenizer))
+        session.add(bench::bench_tokenizer(tokenizer_request(options)));
     session.write();
     return 0;
 }
 
-void shape_options(CLI::App& app) {
-    app.add_option("--size", options.size,
-                   "a model of this size instead of the configured one: nano, tiny, 124M, …")
-        ->type_name("SIZE");
-    app.add_option("--n-ctx", options.n_ctx, "tokens of a sequence (default: the model's context)")
-        ->check(CLI::Range(1, 1 << 20));
+void shape_options(Parser verb) {
+    verb.add_option("--size", options.size,
+                    "a model of this size instead of the configured one: nano, tiny, 124M, …")
+        .type_name("SIZE");
+    verb.add_option("--n-ctx", options.n_ctx, "tokens of a sequence (default: the model's context)")
+        .in_range(1, 1 << 20);
 }
 
-void batch_option(CLI::App& app) {
-    app.add_option("--batch", options.batch, "sequences at once")->check(CLI::Range(1, 1 << 20));
+void batch_option(Parser verb) {
+    verb.add_option("--batch", options.batch, "sequences at once").in_range(1, 1 << 20);
 }
 
-void step_options(CLI::App& app) {
-    app.add_option("--accumulation", options.accumulation, "micro-batches of a step")
-        ->check(CLI::Range(1, 1 << 20));
-    app.add_option("--precision", options.precision, "fp32 or bf16 (default: as configured)")
-        ->check(CLI::IsMember({"fp32", "bf16"}))
-        ->type_name("TYPE");
-    app.add_option("--gemm", options.gemm, "route of the matrix products (default: as configured)")
-        ->type_name("ROUTE");
+void step_options(Parser verb) {
+    verb.add_option("--accumulation", options.accumulation, "micro-batches of a step")
+        .in_range(1, 1 << 20);
+    verb.add_option("--precision", options.precision, "fp32 or bf16 (default: as configured)")
+        .one_of({"fp32", "bf16"})
+        .type_name("TYPE");
+    verb.add_option("--gemm", options.gemm, "route of the matrix products (default: as configured)")
+        .type_name("ROUTE");
 }
 
-void device_option(CLI::App& app) {
-    app.add_option("--device", options.device, "auto, cpu, cuda or cuda:N (default: as configured)")
-        ->type_name("DEVICE");
+void device_option(Parser verb) {
+    verb.add_option("--device", options.device,
+                    "auto, cpu, cuda or cuda:N (default: as configured)")
+        .type_name("DEVICE");
 }
 
-void tokens_option(CLI::App& app) {
-    app.add_option("--tokens", options.tokens, "token file to read (default: random ids)")
-        ->type_name("FILE");
+void tokens_option(Parser verb) {
+    verb.add_option("--tokens", options.tokens, "token file to read (default: random ids)")
+        .type_name("FILE");
 }
 
-void breakdown_options(CLI::App& app) {
-    app.add_option("--run", options.run,
-                   "measure this run's configuration; its report then shows the breakdown")
-        ->type_name("DIR");
-    app.add_option("--svg", options.svg, "write the breakdown as a picture")->type_name("FILE");
-    app.add_flag("--breakdown", options.breakdown,
-                 "time, FLOP/s, bytes and share of the roof of each group of operations");
+void breakdown_options(Parser verb) {
+    verb.add_option("--run", options.run,
+                    "measure this run's configuration; its report then shows the breakdown")
+        .type_name("DIR");
+    verb.add_option("--svg", options.svg, "write the breakdown as a picture").type_name("FILE");
+    verb.add_flag("--breakdown", options.breakdown,
+                  "time, FLOP/s, bytes and share of the roof of each group of operations");
 }
 
-void context_option(CLI::App& app) {
-    add_context_option(app, inference);
+void context_option(Parser verb) {
+    add_context_option(verb, inference);
 }
-void prompt_option(CLI::App& app) {
-    add_prompt_option(app, inference);
+void prompt_option(Parser verb) {
+    add_prompt_option(verb, inference);
 }
-void dtype_option(CLI::App& app) {
-    add_dtype_option(app, inference);
-}
-
-void tokenizer_options(CLI::App& app) {
-    app.add_option("--text", options.texts,
-                   "text files or directories (default: the kernel documentation)")
-        ->type_name("PATH");
-    app.add_option("--merges", options.merges, "merges to train")->check(CLI::Range(1, 1 << 20));
-    app.add_option("--tokenizer", options.tokenizer_directory,
-                   "measure this one instead of training")
-        ->type_name("DIR");
+void dtype_option(Parser verb) {
+    add_dtype_option(verb, inference);
 }
 
-void directory_option(CLI::App& app) {
-    app.add_option("--dir", options.directory,
-                   "write to this directory's disk (default: OUTPUT_DIR)")
-        ->type_name("DIR");
+void tokenizer_options(Parser verb) {
+    verb.add_option("--text", options.texts,
+                    "text files or directories (default: the kernel documentation)")
+        .type_name("PATH");
+    verb.add_option("--merges", options.merges, "merges to train").in_range(1, 1 << 20);
+    verb.add_option("--tokenizer", options.tokenizer_directory,
+                    "measure this one instead of training")
+        .type_name("DIR");
 }
 
-void stretch_option(CLI::App& app) {
-    app.add_option("--steps", options.steps, "of a run's stretch that is timed")
-        ->check(CLI::Range(2, 1000000));
+void directory_option(Parser verb) {
+    verb.add_option("--dir", options.directory,
+                    "write to this directory's disk (default: OUTPUT_DIR)")
+        .type_name("DIR");
 }
 
-void serve_options(CLI::App& app) {
-    app.add_option("--learning-rate", options.learning_rate, "of every step")
-        ->check(CLI::Range(0.0, 1.0));
-    app.add_option("--init-from", options.init_from, "weights to start from (default: the seed)")
-        ->type_name("PATH");
+void stretch_option(Parser verb) {
+    verb.add_option("--steps", options.steps, "of a run's stretch that is timed")
+        .in_range(2, 1000000);
+}
+
+void serve_options(Parser verb) {
+    verb.add_option("--learning-rate", options.learning_rate, "of every step").in_range(0.0, 1.0);
+    verb.add_option("--init-from", options.init_from, "weights to start from (default: the seed)")
+        .type_name("PATH");
 }
 
 /// A benchmark takes the options that it obeys and no other: one that it ignored would be believed.
 struct Benchmark {
     const char *name, *summary;
-    std::vector<void (*)(CLI::App&)> options;
+    std::vector<void (*)(Parser)> options;
 };
 
 const Benchmark benchmarks[] = {
@@ -216,19 +216,18 @@ const Benchmark benchmarks[] = {
      {shape_options, batch_option, step_options, device_option, tokens_option, serve_options}},
 };
 
-std::function<int(const Common&)> add_options(CLI::App& app) {
-    options = {.verb = &app};
+std::function<int(const Common&)> add_options(Parser verb) {
+    options = {};
     inference = {};
-    app.require_subcommand(1);
-    app.add_option("--samples", options.samples, "executions that are timed")
-        ->check(CLI::Range(1, 1000000));
-    app.add_option("--threads", options.threads, "0 = as configured, else all cores")
-        ->check(CLI::Range(0, 1024));
+    verb.require_subcommand();
+    verb.add_option("--samples", options.samples, "executions that are timed").in_range(1, 1000000);
+    verb.add_option("--threads", options.threads, "0 = as configured, else all cores")
+        .in_range(0, 1024);
     for (const Benchmark& benchmark : benchmarks) {
-        CLI::App& verb = *app.add_subcommand(benchmark.name, benchmark.summary);
-        for (const auto add : benchmark.options) add(verb);
+        const Parser sub = verb.add_subcommand(benchmark.name, benchmark.summary);
+        for (const auto add : benchmark.options) add(sub);
     }
-    return run;
+    return [verb](const Common& common) { return run(common, verb.parsed_subcommand().name()); };
 }
 
 }  // namespace

@@ -1,32 +1,32 @@
 #include "bench_inference.h"
 
-#include <CLI/CLI.hpp>
+#include "src/app/parser.h"
 
 #include <algorithm>
 
 namespace knlp::app {
 
-void add_context_option(CLI::App& verb, InferenceFlags& flags) {
+void add_context_option(Parser verb, InferenceFlags& flags) {
     verb.add_option(
             "--context", flags.contexts,
             "decode: tokens that are seen (default: 128 512 1024, as far as the model goes)")
-        ->check(CLI::PositiveNumber)
-        ->type_name("N");
+        .positive()
+        .type_name("N");
 }
 
-void add_prompt_option(CLI::App& verb, InferenceFlags& flags) {
+void add_prompt_option(Parser verb, InferenceFlags& flags) {
     verb.add_option("--prompt", flags.prompt,
                     "prefill: tokens of a sequence (default: 1024, or the model's context)")
-        ->check(CLI::PositiveNumber)
-        ->type_name("N");
+        .positive()
+        .type_name("N");
 }
 
-void add_dtype_option(CLI::App& verb, InferenceFlags& flags) {
+void add_dtype_option(Parser verb, InferenceFlags& flags) {
     verb.add_option("--dtype", flags.dtype,
                     "decode, prefill: weights, keys and values as fp32 or bf16 "
                     "(default: fp32)")
-        ->check(CLI::IsMember({"fp32", "bf16"}))
-        ->type_name("TYPE");
+        .one_of({"fp32", "bf16"})
+        .type_name("TYPE");
 }
 
 bench::InferenceRequest inference_request(const bench::StepRequest& step,

@@ -17,9 +17,9 @@ struct InferenceFlags {
     int64_t prompt = 0;
     std::string dtype = "fp32";
 };
-void add_context_option(CLI::App& verb, InferenceFlags& flags);
-void add_prompt_option(CLI::App& verb, InferenceFlags& flags);
-void add_dtype_option(CLI::App& verb, InferenceFlags& flags);
+void add_context_option(Parser verb, InferenceFlags& flags);
+void add_prompt_option(Parser verb, InferenceFlags& flags);
+void add_dtype_option(Parser verb, InferenceFlags& flags);
 
 /// What flags and configuration ask for; lengths are limited to the model's context where the user
 /// named none.

@@ -11,9 +11,8 @@
 
 namespace knlp::app {
 
-/// The flags of `knlp bench`, as CLI11 fills them in.
+/// The flags of `knlp bench`.
 struct BenchOptions {
-    CLI::App* verb = nullptr;
     double learning_rate = 1e-3;
     std::string init_from, size, precision, device, tokens, tokenizer_directory, gemm, directory;
     std::string run, svg;

@@ -17,27 +17,26 @@ std::string shell;
 /// What may follow a path of words such as "knlp config list": {word, its description}.
 using Words = std::vector<std::pair<std::string, std::string>>;
 
-void add_options_of(const CLI::App& app, Words& words) {
-    for (const CLI::Option* option : app.get_options()) {
-        for (const std::string& lname : option->get_lnames()) {
-            const std::string name = "--" + lname;
+void add_options_of(Parser parser, Words& words) {
+    for (const OptionFacts& option : parser.options()) {
+        for (const std::string& name : option.long_names) {
             const bool known = std::any_of(words.begin(), words.end(),
                                            [&](const auto& word) { return word.first == name; });
-            if (!known) words.emplace_back(name, option->get_description());
+            if (!known) words.emplace_back(name, option.text);
         }
     }
 }
 
-void collect(CLI::App& app, const std::string& path, std::map<std::string, Words>& tree) {
+void collect(Parser parser, const std::string& path, std::map<std::string, Words>& tree) {
     Words& words = tree[path];
-    for (CLI::App* sub : app.get_subcommands({})) {
-        words.emplace_back(sub->get_name(), sub->get_description());
-        collect(*sub, path + " " + sub->get_name(), tree);
+    for (const Parser& sub : parser.subcommands()) {
+        words.emplace_back(sub.name(), sub.summary());
+        collect(sub, path + " " + sub.name(), tree);
     }
+    add_options_of(parser, words);
     // A nested subcommand takes its verb's options as well.
-    for (const CLI::App* one = &app; one && (one == &app || one->get_parent());
-         one = one->get_parent())
-        add_options_of(*one, words);
+    for (Parser above = parser.parent(); above && above.parent(); above = above.parent())
+        add_options_of(above, words);
 }
 
 std::vector<std::string> settable_symbols() {
@@ -130,18 +129,18 @@ int run(const Common&) {
     const std::string wanted = shell;  // building the tree again clears the options
     build_cli(cli);
     std::map<std::string, Words> tree;
-    collect(cli.app, "knlp", tree);
+    collect(cli.tree.root(), "knlp", tree);
     const std::string text = wanted == "bash" ? bash_script(tree) : zsh_script(tree);
     std::fwrite(text.data(), 1, text.size(), stdout);
     return 0;
 }
 
-std::function<int(const Common&)> add_options(CLI::App& app) {
+std::function<int(const Common&)> add_options(Parser parser) {
     shell.clear();
-    app.add_option("shell", shell, "bash or zsh")
-        ->required()
-        ->check(CLI::IsMember({"bash", "zsh"}))
-        ->type_name("SHELL");
+    parser.add_option("shell", shell, "bash or zsh")
+        .required()
+        .one_of({"bash", "zsh"})
+        .type_name("SHELL");
     return run;
 }
 

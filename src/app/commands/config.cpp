@@ -1,11 +1,11 @@
-#include "knlp/app/command.h"
+#include "src/app/parser.h"
 
+#include "knlp/app/command.h"
 #include "knlp/config/build_info.h"
 #include "knlp/config/schema.h"
 #include "knlp/core/error.h"
 #include "knlp/core/json.h"
 
-#include <CLI/CLI.hpp>
 #include <fmt/ranges.h>
 #include <fnmatch.h>
 #include <nlohmann/json.hpp>
@@ -19,8 +19,7 @@ using config::SymbolInfo;
 using config::Symbols;
 
 struct Options {
-    CLI::App *list = nullptr, *explain = nullptr, *check = nullptr, *diff = nullptr,
-             *embedded = nullptr, *export_defconfig = nullptr;
+    Parser list, explain, check, diff, embedded, export_defconfig;
     std::string pattern = "*", symbol, file, first, second;
 };
 Options options;
@@ -248,37 +247,37 @@ int export_defconfig(const Common& common) {
 }
 
 int run(const Common& common) {
-    if (options.list->parsed()) return list(common);
-    if (options.explain->parsed()) return explain(common);
-    if (options.check->parsed()) return check(common);
-    if (options.diff->parsed()) return diff(common);
-    if (options.embedded->parsed()) return embedded(common);
+    if (options.list.parsed()) return list(common);
+    if (options.explain.parsed()) return explain(common);
+    if (options.check.parsed()) return check(common);
+    if (options.diff.parsed()) return diff(common);
+    if (options.embedded.parsed()) return embedded(common);
     return export_defconfig(common);
 }
 
-std::function<int(const Common&)> add_options(CLI::App& app) {
+std::function<int(const Common&)> add_options(Parser verb) {
     options = {};
-    app.require_subcommand(1);
-    options.list = app.add_subcommand("list", "symbols with value, origin and prompt");
-    options.list->add_option("pattern", options.pattern, "names to show, such as 'GPT2_*'")
-        ->type_name("GLOB");
-    options.explain = app.add_subcommand("explain", "all that is known about one symbol");
-    options.explain->add_option("symbol", options.symbol, "name, with or without CONFIG_")
-        ->required()
-        ->type_name("SYMBOL");
-    options.check = app.add_subcommand("check", "is a configuration in order? (default: .config)");
-    options.check->add_option("file", options.file, "configuration file or run directory")
-        ->type_name("FILE");
-    options.diff = app.add_subcommand(
+    verb.require_subcommand();
+    options.list = verb.add_subcommand("list", "symbols with value, origin and prompt");
+    options.list.add_option("pattern", options.pattern, "names to show, such as 'GPT2_*'")
+        .type_name("GLOB");
+    options.explain = verb.add_subcommand("explain", "all that is known about one symbol");
+    options.explain.add_option("symbol", options.symbol, "name, with or without CONFIG_")
+        .required()
+        .type_name("SYMBOL");
+    options.check = verb.add_subcommand("check", "is a configuration in order? (default: .config)");
+    options.check.add_option("file", options.file, "configuration file or run directory")
+        .type_name("FILE");
+    options.diff = verb.add_subcommand(
         "diff", "symbols that differ between two configurations; status 1 if any");
-    options.diff->add_option("a", options.first, "configuration file or run directory")
-        ->required()
-        ->type_name("A");
-    options.diff->add_option("b", options.second, "configuration file or run directory")
-        ->required()
-        ->type_name("B");
-    options.embedded = app.add_subcommand("embedded", "build symbols compiled into this binary");
-    options.export_defconfig = app.add_subcommand(
+    options.diff.add_option("a", options.first, "configuration file or run directory")
+        .required()
+        .type_name("A");
+    options.diff.add_option("b", options.second, "configuration file or run directory")
+        .required()
+        .type_name("B");
+    options.embedded = verb.add_subcommand("embedded", "build symbols compiled into this binary");
+    options.export_defconfig = verb.add_subcommand(
         "export-defconfig", "settings beyond the defaults, to stdout or --out FILE");
     return run;
 }

@@ -1,11 +1,12 @@
 #include "model_options.h"
 
+#include "src/app/parser.h"
+
 #include "knlp/core/error.h"
 #include "knlp/core/json.h"
 #include "knlp/core/log.h"
 #include "knlp/model/convert.h"
 
-#include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
 namespace knlp::app {
@@ -13,8 +14,9 @@ namespace {
 
 struct Options {
     ModelFlags model;
+    Option list_option;
     std::string to, list;
-    bool listing = false, force = false;
+    bool force = false;
 };
 Options options;
 
@@ -61,7 +63,7 @@ int list_model(const Common& common) {
 }
 
 int run(const Common& common) {
-    if (options.listing) return list_model(common);
+    if (options.list_option.given()) return list_model(common);
     if (options.to.empty())
         fail(kUsage, "say what to do: --to hf --out DIR, --to llmc --out FILE, or --list");
     const bool hugging_face = options.to == "hf";
@@ -98,26 +100,22 @@ int run(const Common& common) {
     return 0;
 }
 
-std::function<int(const Common&)> add_options(CLI::App& app) {
-    add_model_flags(app, options.model);
-    auto* to = app.add_option("--to", options.to,
-                              "hf: a directory that transformers opens; llmc: the checkpoint that "
-                              "llm.c's train_gpt2 reads; --out names it")
-                   ->check(CLI::IsMember({"hf", "llmc"}))
-                   ->type_name("FORMAT");
-    app.add_option_function<std::string>(
-           "--list",
-           [](const std::string& model) {
-               options.listing = true;
-               options.list = model;
-           },
-           "name, shape, dtype, weight-decay group and role of every tensor of --list MODEL or "
-           "--model MODEL")
-        ->type_name("MODEL")
-        ->expected(0, 1)
-        ->trigger_on_parse()
-        ->excludes(to);
-    app.add_flag("--force", options.force, "replace what is there");
+std::function<int(const Common&)> add_options(Parser verb) {
+    add_model_flags(verb, options.model);
+    const Option to =
+        verb.add_option("--to", options.to,
+                        "hf: a directory that transformers opens; llmc: the checkpoint that "
+                        "llm.c's train_gpt2 reads; --out names it")
+            .one_of({"hf", "llmc"})
+            .type_name("FORMAT");
+    options.list_option =
+        verb.add_option("--list", options.list,
+                        "name, shape, dtype, weight-decay group and role of every tensor of --list "
+                        "MODEL or --model MODEL")
+            .type_name("MODEL")
+            .values(0, 1)
+            .excludes(to);
+    verb.add_flag("--force", options.force, "replace what is there");
     return run;
 }
 

@@ -1,8 +1,7 @@
 #include "src/app/commands/data_verbs.h"
+#include "src/app/parser.h"
 
 #include "knlp/config/general.h"
-
-#include <CLI/CLI.hpp>
 
 #include <cstdio>
 #include <utility>
@@ -14,7 +13,7 @@ namespace fs = std::filesystem;
 using Verb = int (*)(const Common&, const DataOptions&);
 
 struct SubVerb {
-    CLI::App* app;
+    Parser parser;
     Verb run;
     bool prints_result;  // as Command's: the others heed --out themselves
 };
@@ -22,160 +21,161 @@ struct SubVerb {
 DataOptions options;
 std::vector<SubVerb> verbs;
 
-CLI::App* add_verb(CLI::App& app, const char* name, const char* summary, Verb verb,
-                   bool prints_result = false) {
-    CLI::App* sub = app.add_subcommand(name, summary);
+Parser add_verb(Parser parser, const char* name, const char* summary, Verb verb,
+                bool prints_result = false) {
+    Parser sub = parser.add_subcommand(name, summary);
     verbs.push_back({sub, verb, prints_result});
     return sub;
 }
 
-void add_tokenizer(CLI::App& sub, const char* fallback) {
+void add_tokenizer(Parser sub, const char* fallback) {
     sub.add_option("--tokenizer", options.tokenizer,
                    std::string("byte, char, bpe or gpt2 (default: ") + fallback + ")")
-        ->check(CLI::IsMember({"byte", "char", "bpe", "gpt2"}))
-        ->type_name("KIND");
+        .one_of({"byte", "char", "bpe", "gpt2"})
+        .type_name("KIND");
     sub.add_option("--tokenizer-files", options.tokenizer_files,
                    "use this BPE: a directory with vocab.json and merges.txt, or a rank file")
-        ->type_name("PATH");
+        .type_name("PATH");
     sub.add_option("--vocab", options.vocab,
                    "ids of a BPE trained here (default: 8192), or of imported tokens")
-        ->check(CLI::Range(int64_t{1}, int64_t{1} << 24))
-        ->type_name("N");
+        .in_range(1, 1 << 24)
+        .type_name("N");
 }
 
 /// Options of everything that writes a dataset.
-void add_making(CLI::App& sub) {
+void add_making(Parser sub) {
     sub.add_option("--layout", options.layout, "plain (nanoGPT) or llmc (default: plain)")
-        ->check(CLI::IsMember({"plain", "llmc"}))
-        ->type_name("LAYOUT");
+        .one_of({"plain", "llmc"})
+        .type_name("LAYOUT");
     sub.add_option("--threads", options.threads, "threads of BPE training (default: all cores)")
-        ->check(CLI::Range(0, 1024))
-        ->type_name("N");
+        .in_range(0, 1024)
+        .type_name("N");
     sub.add_flag("--force", options.force, "replace what is there");
 }
 
-void add_val_fraction(CLI::App& sub) {
+void add_val_fraction(Parser sub) {
     sub.add_option("--val-fraction", options.val_fraction,
                    "share of the text, at its end, for validation (default: 0.1)")
-        ->type_name("F");
+        .type_name("F");
     sub.add_flag("--special", options.special, "\"<|endoftext|>\" in the text ends a document");
 }
 
-void add_makers(CLI::App& app) {
-    CLI::App* sub = add_verb(app, "linuxdoc",
-                             "kernel documentation as a dataset (the default text)", data_linuxdoc);
-    sub->add_option("--src", options.source,
-                    "linux-doc's tree or a kernel source tree (default: the installed package)")
-        ->type_name("DIR");
-    sub->add_option("--deb", options.deb, "linux-doc package file, unpacked for this call")
-        ->type_name("FILE");
-    sub->add_flag("--with-translations", options.with_translations,
-                  "documentation in other languages too");
-    add_tokenizer(*sub, "byte");
-    add_making(*sub);
+void add_makers(Parser parser) {
+    Parser sub = add_verb(parser, "linuxdoc",
+                          "kernel documentation as a dataset (the default text)", data_linuxdoc);
+    sub.add_option("--src", options.source,
+                   "linux-doc's tree or a kernel source tree (default: the installed package)")
+        .type_name("DIR");
+    sub.add_option("--deb", options.deb, "linux-doc package file, unpacked for this call")
+        .type_name("FILE");
+    sub.add_flag("--with-translations", options.with_translations,
+                 "documentation in other languages too");
+    add_tokenizer(sub, "byte");
+    add_making(sub);
 
-    sub = add_verb(app, "import", "text, JSON Lines or token files as a dataset", data_import);
-    sub->add_option("--name", options.name, "what the dataset is called")
-        ->required()
-        ->type_name("NAME");
-    sub->add_option("--format", options.format, "txt, jsonl, tokens or llmc (default: txt)")
-        ->check(CLI::IsMember({"txt", "jsonl", "tokens", "llmc"}))
-        ->type_name("FORMAT");
-    sub->add_option("--dtype", options.dtype,
-                    "of headerless token files: uint16 or uint32 (default: uint16)")
-        ->check(CLI::IsMember({"uint16", "uint32"}))
-        ->type_name("TYPE");
-    sub->add_option("source", options.files, "files or directories")->required()->type_name("SRC");
-    add_tokenizer(*sub, "byte");
-    add_val_fraction(*sub);
-    add_making(*sub);
+    sub = add_verb(parser, "import", "text, JSON Lines or token files as a dataset", data_import);
+    sub.add_option("--name", options.name, "what the dataset is called")
+        .required()
+        .type_name("NAME");
+    sub.add_option("--format", options.format, "txt, jsonl, tokens or llmc (default: txt)")
+        .one_of({"txt", "jsonl", "tokens", "llmc"})
+        .type_name("FORMAT");
+    sub.add_option("--dtype", options.dtype,
+                   "of headerless token files: uint16 or uint32 (default: uint16)")
+        .one_of({"uint16", "uint32"})
+        .type_name("TYPE");
+    sub.add_option("source", options.files, "files or directories").required().type_name("SRC");
+    add_tokenizer(sub, "byte");
+    add_val_fraction(sub);
+    add_making(sub);
 
-    sub = add_verb(app, "prepare", "text files as a dataset in the directory --out", data_prepare);
-    sub->add_option("--text", options.files, "text files, or directories of them")
-        ->required()
-        ->type_name("FILE_OR_DIR");
-    sub->add_option("--name", options.name, "what the dataset is called (default: the file's name)")
-        ->type_name("NAME");
-    add_tokenizer(*sub, "byte");
-    add_val_fraction(*sub);
-    add_making(*sub);
+    sub =
+        add_verb(parser, "prepare", "text files as a dataset in the directory --out", data_prepare);
+    sub.add_option("--text", options.files, "text files, or directories of them")
+        .required()
+        .type_name("FILE_OR_DIR");
+    sub.add_option("--name", options.name, "what the dataset is called (default: the file's name)")
+        .type_name("NAME");
+    add_tokenizer(sub, "byte");
+    add_val_fraction(sub);
+    add_making(sub);
 
-    sub = add_verb(app, "synth", "synthetic text whose entropy is known", data_synth);
-    sub->add_option("--kind", options.kind, "markov, copy, induction or arith (default: markov)")
-        ->check(CLI::IsMember({"markov", "copy", "induction", "arith"}))
-        ->type_name("KIND");
-    sub->add_option("--tokens", options.tokens, "tokens in all (default: 1000000)")->type_name("N");
-    sub->add_option("--val-fraction", options.val_fraction, "share for validation (default: 0.1)")
-        ->type_name("F");
-    add_making(*sub);
+    sub = add_verb(parser, "synth", "synthetic text whose entropy is known", data_synth);
+    sub.add_option("--kind", options.kind, "markov, copy, induction or arith (default: markov)")
+        .one_of({"markov", "copy", "induction", "arith"})
+        .type_name("KIND");
+    sub.add_option("--tokens", options.tokens, "tokens in all (default: 1000000)").type_name("N");
+    sub.add_option("--val-fraction", options.val_fraction, "share for validation (default: 0.1)")
+        .type_name("F");
+    add_making(sub);
 
-    sub = add_verb(app, "train-bpe", "train a byte-level BPE into the directory --out",
+    sub = add_verb(parser, "train-bpe", "train a byte-level BPE into the directory --out",
                    data_train_bpe);
-    sub->add_option("--text", options.files,
-                    "text files or directories (default: the kernel documentation's training part)")
-        ->type_name("FILE_OR_DIR");
-    sub->add_option("--vocab", options.vocab, "ids: 256 bytes, merges, end of text (default: 8192)")
-        ->check(CLI::Range(257, 1 << 24))
-        ->type_name("N");
-    sub->add_option("--threads", options.threads, "threads (default: all cores)")
-        ->check(CLI::Range(0, 1024))
-        ->type_name("N");
-    sub->add_flag("--force", options.force, "replace what is there");
+    sub.add_option("--text", options.files,
+                   "text files or directories (default: the kernel documentation's training part)")
+        .type_name("FILE_OR_DIR");
+    sub.add_option("--vocab", options.vocab, "ids: 256 bytes, merges, end of text (default: 8192)")
+        .in_range(257, 1 << 24)
+        .type_name("N");
+    sub.add_option("--threads", options.threads, "threads (default: all cores)")
+        .in_range(0, 1024)
+        .type_name("N");
+    sub.add_flag("--force", options.force, "replace what is there");
 }
 
-void add_users(CLI::App& app) {
+void add_users(Parser parser) {
     for (const auto& [name, summary, verb] :
          {std::tuple{"encode", "text to token ids, one line of numbers, or --out FILE.bin",
                      Verb{data_encode}},
           std::tuple{"decode", "token ids (numbers, a JSON array, or a .bin file) to text",
                      Verb{data_decode}}}) {
-        CLI::App* sub = add_verb(app, name, summary, verb);
-        sub->add_option(
-               "--tokenizer", options.tokenizer,
-               "byte, gpt2, or a dataset, tokenizer directory or rank file (default: byte)")
-            ->type_name("WHICH");
-        sub->add_option("file", options.file, "input (default: standard input)")->type_name("FILE");
+        Parser sub = add_verb(parser, name, summary, verb);
+        sub.add_option("--tokenizer", options.tokenizer,
+                       "byte, gpt2, or a dataset, tokenizer directory or rank file (default: byte)")
+            .type_name("WHICH");
+        sub.add_option("file", options.file, "input (default: standard input)").type_name("FILE");
         if (verb == data_encode)
-            sub->add_flag("--special", options.special,
-                          "\"<|endoftext|>\" in the text is the end-of-text token");
+            sub.add_flag("--special", options.special,
+                         "\"<|endoftext|>\" in the text is the end-of-text token");
     }
     for (const auto& [name, summary, verb] :
          {std::tuple{"stats", "tokens, bytes per token, distinct ids and their entropy",
                      Verb{data_stats}},
           std::tuple{"check", "is a dataset whole? sizes, ids, hashes, tokenizer",
                      Verb{data_check}}}) {
-        CLI::App* sub = add_verb(app, name, summary, verb, true);
-        sub->add_option("dataset", options.target, "directory, or its name in the data directory")
-            ->required()
-            ->type_name("DATASET");
-        sub->add_option("--tokenizer", options.name, "tokenizer of a directory without meta.json")
-            ->type_name("KIND");
+        Parser sub = add_verb(parser, name, summary, verb, true);
+        sub.add_option("dataset", options.target, "directory, or its name in the data directory")
+            .required()
+            .type_name("DATASET");
+        sub.add_option("--tokenizer", options.name, "tokenizer of a directory without meta.json")
+            .type_name("KIND");
     }
-    add_verb(app, "list", "datasets in the data directory", data_list, true);
-    add_verb(app, "hash", "SHA-256 of files, or of a dataset's parts", data_hash, true)
-        ->add_option("path", options.files, "files or dataset directories")
-        ->required()
-        ->type_name("PATH");
+    add_verb(parser, "list", "datasets in the data directory", data_list, true);
+    add_verb(parser, "hash", "SHA-256 of files, or of a dataset's parts", data_hash, true)
+        .add_option("path", options.files, "files or dataset directories")
+        .required()
+        .type_name("PATH");
 }
 
 int run(const Common& common) {
     for (const SubVerb& verb : verbs) {
-        if (!verb.app->parsed()) continue;
+        if (!verb.parser.parsed()) continue;
         const auto call = [&](const Common& given) { return verb.run(given, options); };
         return verb.prints_result ? run_printing(common, call) : call(common);
     }
     return 2;
 }
 
-std::function<int(const Common&)> add_options(CLI::App& app) {
+std::function<int(const Common&)> add_options(Parser parser) {
     options = {};
     verbs.clear();
-    app.require_subcommand(1);
-    app.add_option("--data-dir", options.data_dir,
-                   "where datasets are (default: DATA_DIR of the configuration)")
-        ->type_name("DIR");
-    add_makers(app);
-    add_users(app);
+    parser.require_subcommand();
+    parser
+        .add_option("--data-dir", options.data_dir,
+                    "where datasets are (default: DATA_DIR of the configuration)")
+        .type_name("DIR");
+    add_makers(parser);
+    add_users(parser);
     return run;
 }
 

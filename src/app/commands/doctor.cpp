@@ -1,9 +1,9 @@
 #include "src/app/checks.h"
+#include "src/app/parser.h"
 
 #include "knlp/core/json.h"
 #include "knlp/core/log.h"
 
-#include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
 #include <cstdio>
@@ -79,7 +79,7 @@ int run(const Common& common) {
     return ready ? 0 : 1;
 }
 
-std::function<int(const Common&)> add_options(CLI::App&) {
+std::function<int(const Common&)> add_options(Parser) {
     return run;
 }
 

@@ -1,12 +1,13 @@
 #include "eval_tasks.h"
 
+#include "src/app/parser.h"
+
 #include "knlp/core/error.h"
 #include "knlp/core/file.h"
 #include "knlp/core/json.h"
 #include "knlp/core/log.h"
+#include "knlp/core/parse.h"
 #include "knlp/core/signals.h"
-
-#include <CLI/CLI.hpp>
 
 namespace knlp::app {
 namespace {
@@ -22,7 +23,8 @@ void read_mode() {
         fail(kUsage, "--mode {}: chunk, or stride S, is wanted", fmt::join(words, " "));
     options.stride = -1;
     if (words.size() == 1) return;
-    if (!CLI::detail::lexical_cast(words[1], options.stride) || options.stride < 1)
+    options.stride = parse_int(words[1]).value_or(0);
+    if (options.stride < 1)
         fail(kUsage, "--mode stride {}: a positive number of tokens is wanted", words[1]);
 }
 
@@ -56,42 +58,45 @@ int run(const Common& common) {
     return 0;
 }
 
-std::function<int(const Common&)> add_options(CLI::App& app) {
-    app.add_option("--task", options.task, "loss, ppl, hellaswag or logits (default: loss)")
-        ->check(CLI::IsMember({"loss", "ppl", "hellaswag", "logits"}))
-        ->type_name("TASK");
-    add_model_flags(app, options.model);
-    add_compute_flags(app, options.model);
-    app.add_option("--data", options.data,
-                   "dataset directory, .bin token file, text, or hellaswag's .jsonl (default: the data of "
-                   "the model's run)")
-        ->type_name("PATH");
-    app.add_option("--split", options.split, "val or train, of a dataset directory (default: val)")
-        ->check(CLI::IsMember({"val", "train"}))
-        ->type_name("SPLIT");
-    app.add_option("--tokens", options.tokens,
-                   "loss: tokens of the fixed windows (default: the run's, else 262144)")
-        ->check(CLI::PositiveNumber);
-    app.add_option("--mode", options.mode,
-                   "ppl: chunk (disjoint windows), or stride S (each token with more context; default S: "
-                   "half the context)")
-        ->expected(1, 2)
-        ->type_name("MODE");
-    app.add_option("--style", options.style, "hellaswag: harness or completion (default: harness)")
-        ->check(CLI::IsMember({"harness", "completion"}))
-        ->type_name("STYLE");
-    app.add_option("--limit", options.limit, "hellaswag: first items only, 0 = all (default: 0)")
-        ->check(CLI::NonNegativeNumber);
-    app.add_option("--baseline", options.baseline,
-                   "hellaswag: --out file of another model, for a paired McNemar test")
-        ->type_name("FILE");
-    app.add_option("--ids", options.ids, "logits: JSON list of token ids")->type_name("FILE");
-    app.add_option("--batch", options.batch, "sequences at once (default: the run's, else 8)")
-        ->check(CLI::Range(1, 4096));
-    app.add_option("--precision", options.precision,
-                   "of the arithmetic: fp32 or bf16 (default: the run's evaluation precision, else fp32)")
-        ->check(CLI::IsMember({"fp32", "bf16", "float32", "bfloat16"}))
-        ->type_name("TYPE");
+std::function<int(const Common&)> add_options(Parser verb) {
+    verb.add_option("--task", options.task, "loss, ppl, hellaswag or logits (default: loss)")
+        .one_of({"loss", "ppl", "hellaswag", "logits"})
+        .type_name("TASK");
+    add_model_flags(verb, options.model);
+    add_compute_flags(verb, options.model);
+    verb.add_option(
+            "--data", options.data,
+            "dataset directory, .bin token file, text, or hellaswag's .jsonl (default: the data of "
+            "the model's run)")
+        .type_name("PATH");
+    verb.add_option("--split", options.split, "val or train, of a dataset directory (default: val)")
+        .one_of({"val", "train"})
+        .type_name("SPLIT");
+    verb.add_option("--tokens", options.tokens,
+                    "loss: tokens of the fixed windows (default: the run's, else 262144)")
+        .positive();
+    verb.add_option(
+            "--mode", options.mode,
+            "ppl: chunk (disjoint windows), or stride S (each token with more context; default S: "
+            "half the context)")
+        .values(1, 2)
+        .type_name("MODE");
+    verb.add_option("--style", options.style, "hellaswag: harness or completion (default: harness)")
+        .one_of({"harness", "completion"})
+        .type_name("STYLE");
+    verb.add_option("--limit", options.limit, "hellaswag: first items only, 0 = all (default: 0)")
+        .not_negative();
+    verb.add_option("--baseline", options.baseline,
+                    "hellaswag: --out file of another model, for a paired McNemar test")
+        .type_name("FILE");
+    verb.add_option("--ids", options.ids, "logits: JSON list of token ids").type_name("FILE");
+    verb.add_option("--batch", options.batch, "sequences at once (default: the run's, else 8)")
+        .in_range(1, 4096);
+    verb.add_option(
+            "--precision", options.precision,
+            "of the arithmetic: fp32 or bf16 (default: the run's evaluation precision, else fp32)")
+        .one_of({"fp32", "bf16", "float32", "bfloat16"})
+        .type_name("TYPE");
     return run;
 }
 

@@ -1,5 +1,7 @@
 #include "model_options.h"
 
+#include "src/app/parser.h"
+
 #include "knlp/core/error.h"
 #include "knlp/core/file.h"
 #include "knlp/core/json.h"
@@ -8,7 +10,6 @@
 #include "knlp/data/tokenizer.h"
 #include "knlp/model/generation.h"
 
-#include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
 #include <iostream>
@@ -145,42 +146,46 @@ int run(const Common& common) {
     return stop_signal() != 0 ? stop_exit_status(stop_signal()) : 0;
 }
 
-std::function<int(const Common&)> add_options(CLI::App& app) {
+std::function<int(const Common&)> add_options(Parser verb) {
     model::GenerationOptions& generation = options.generation;
-    add_model_flags(app, options.model);
-    add_compute_flags(app, options.model);
-    auto* prompt = app.add_option("-p,--prompt", options.prompt, "text to continue");
-    auto* file = app.add_option("--prompt-file", options.prompt_file, "file with the prompt, - for stdin")->type_name("FILE");
-    auto* batch = app.add_option("--batch-file", options.batch_file,
-                                 "file with one prompt a line (.jsonl: texts, or objects with \"prompt\")")
-                      ->type_name("FILE");
-    prompt->excludes(file)->excludes(batch);
-    file->excludes(batch);
-    app.add_option("-n,--max-tokens", generation.max_tokens, "new tokens (default: 200)");
-    app.add_option("--temperature", generation.sampling.temperature,
-                   "0 = always the most likely token (default: 0.8)");
-    app.add_option("--top-k", generation.sampling.top_k,
-                   "draw from the k most likely tokens, 0 = all (default: 200)");
-    app.add_option("--top-p", generation.sampling.top_p,
-                   "draw from the fewest tokens of this probability together (default: 1)");
-    app.add_option("--min-p", generation.sampling.min_p,
-                   "leave out tokens below this share of the likeliest one's probability (default: 0)");
-    app.add_option("--seed", generation.sampling.seed, "of the draws (default: 1)");
-    app.add_flag("--greedy", options.greedy, "same as --temperature 0");
-    app.add_option("--stop", generation.stop, "end before this text (repeatable)")
-        ->expected(1)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
-    app.add_flag("--ignore-eot", options.ignore_eot, "go on after an end of text");
-    app.add_flag("--no-cache", options.no_cache, "run the whole context for every token");
-    app.add_option("--prefill-chunk", generation.prefill_chunk,
-                   "prompt tokens of a row read at once (default: 1024)");
-    app.add_option("--overflow", options.overflow,
-                   "when the context is full: stop, or slide on with its last half (default: stop)")
-        ->check(CLI::IsMember({"stop", "slide"}))
-        ->type_name("WHAT");
-    app.add_option("--truncate", options.truncate, "left: a prompt too long loses its beginning")
-        ->check(CLI::IsMember({"left"}))
-        ->type_name("SIDE");
-    app.add_flag("--no-echo", options.no_echo, "do not print the prompt before its continuation");
+    add_model_flags(verb, options.model);
+    add_compute_flags(verb, options.model);
+    Option prompt = verb.add_option("-p,--prompt", options.prompt, "text to continue");
+    Option file =
+        verb.add_option("--prompt-file", options.prompt_file, "file with the prompt, - for stdin")
+            .type_name("FILE");
+    Option batch =
+        verb.add_option("--batch-file", options.batch_file,
+                        "file with one prompt a line (.jsonl: texts, or objects with \"prompt\")")
+            .type_name("FILE");
+    prompt.excludes(file).excludes(batch);
+    file.excludes(batch);
+    verb.add_option("-n,--max-tokens", generation.max_tokens, "new tokens (default: 200)");
+    verb.add_option("--temperature", generation.sampling.temperature,
+                    "0 = always the most likely token (default: 0.8)");
+    verb.add_option("--top-k", generation.sampling.top_k,
+                    "draw from the k most likely tokens, 0 = all (default: 200)");
+    verb.add_option("--top-p", generation.sampling.top_p,
+                    "draw from the fewest tokens of this probability together (default: 1)");
+    verb.add_option(
+        "--min-p", generation.sampling.min_p,
+        "leave out tokens below this share of the likeliest one's probability (default: 0)");
+    verb.add_option("--seed", generation.sampling.seed, "of the draws (default: 1)");
+    verb.add_flag("--greedy", options.greedy, "same as --temperature 0");
+    verb.add_option("--stop", generation.stop, "end before this text (repeatable)").one_at_a_time();
+    verb.add_flag("--ignore-eot", options.ignore_eot, "go on after an end of text");
+    verb.add_flag("--no-cache", options.no_cache, "run the whole context for every token");
+    verb.add_option("--prefill-chunk", generation.prefill_chunk,
+                    "prompt tokens of a row read at once (default: 1024)");
+    verb.add_option(
+            "--overflow", options.overflow,
+            "when the context is full: stop, or slide on with its last half (default: stop)")
+        .one_of({"stop", "slide"})
+        .type_name("WHAT");
+    verb.add_option("--truncate", options.truncate, "left: a prompt too long loses its beginning")
+        .one_of({"left"})
+        .type_name("SIDE");
+    verb.add_flag("--no-echo", options.no_echo, "do not print the prompt before its continuation");
     return run;
 }
 

@@ -1,5 +1,4 @@
 #include "src/app/cli.h"
-#include "src/app/help.h"
 
 #include "knlp/config/build_info.h"
 
@@ -46,19 +45,19 @@ std::string roff(std::string_view text) {
     return out;
 }
 
-std::string option_term(const CLI::Option& option) {
-    const std::string value = roff(value_name(option));
-    if (option.get_positional()) return "\\fI" + value + "\\fR";
-    const std::string name = "\\fB" + roff(option.get_name(false, true)) + "\\fR";
-    return value.empty() ? name : name + " \\fI" + value + "\\fR";
+std::string option_term(const OptionFacts& option) {
+    const std::string value = roff(option.value);
+    if (option.positional) return "\\fI" + value + "\\fR";
+    const std::string names = "\\fB" + roff(option.names) + "\\fR";
+    return value.empty() ? names : names + " \\fI" + value + "\\fR";
 }
 
-std::string options_text(const CLI::App& app, bool common) {
+std::string options_text(Parser parser, bool common) {
     std::string text;
-    for (const CLI::Option* option : app.get_options()) {
-        if ((option->get_group() == kCommonGroup) != common) continue;
-        if (!common && option->check_lname("help")) continue;  // every verb has it; said once
-        text += fmt::format(".TP\n{}\n{}\n", option_term(*option), roff(option->get_description()));
+    for (const OptionFacts& option : parser.options()) {
+        if ((option.group == kCommonGroup) != common) continue;
+        if (!common && option.names == "-h,--help") continue;  // every verb has it; said once
+        text += fmt::format(".TP\n{}\n{}\n", option_term(option), roff(option.text));
     }
     return text;
 }
@@ -71,11 +70,11 @@ std::string examples_text(std::string_view examples) {
 std::string command_text(const Cli::Verb& verb) {
     std::string text =
         fmt::format(".SS knlp {}\n{}.\n", roff(verb.command->name), roff(verb.command->summary));
-    text += options_text(*verb.app, false);
-    for (const CLI::App* sub : verb.app->get_subcommands({})) {
+    text += options_text(verb.parser, false);
+    for (const Parser& sub : verb.parser.subcommands()) {
         text += fmt::format(".TP\n\\fBknlp {} {}\\fR\n{}\n", roff(verb.command->name),
-                            roff(sub->get_name()), roff(sub->get_description()));
-        const std::string options = options_text(*sub, false);
+                            roff(sub.name()), roff(sub.summary()));
+        const std::string options = options_text(sub, false);
         if (!options.empty()) text += ".RS\n" + options + ".RE\n";
     }
     return text + examples_text(verb.command->examples);
@@ -119,7 +118,7 @@ std::string page(Cli& cli) {
         "\\-\\-json ]\n";
     text += fmt::format(".SH DESCRIPTION\n{}.SH COMMANDS\n", kDescription);
     for (const Cli::Verb& verb : cli.verbs) text += command_text(verb);
-    text += ".SH OPTIONS OF ALL COMMANDS\n" + options_text(*cli.verbs.front().app, true);
+    text += ".SH OPTIONS OF ALL COMMANDS\n" + options_text(cli.verbs.front().parser, true);
     text += fmt::format(".SH ENVIRONMENT\n{}.SH EXIT STATUS\n", kEnvironment);
     for (const ExitStatus& row : exit_statuses())
         text += fmt::format(".TP\n.B {}\n{}\n", row.status, roff(row.meaning));
@@ -137,7 +136,7 @@ int run(const Common&) {
     return 0;
 }
 
-std::function<int(const Common&)> add_options(CLI::App&) {
+std::function<int(const Common&)> add_options(Parser) {
     return run;
 }
 

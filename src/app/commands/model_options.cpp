@@ -1,11 +1,11 @@
 #include "model_options.h"
 
+#include "src/app/parser.h"
+
 #include "knlp/config/general.h"
 #include "knlp/core/error.h"
 #include "knlp/core/log.h"
 #include "knlp/track/run_dir.h"
-
-#include <CLI/CLI.hpp>
 
 #include <cerrno>
 #include <cstring>
@@ -13,27 +13,28 @@
 
 namespace knlp::app {
 
-void add_model_flags(CLI::App& app, ModelFlags& flags) {
-    app.add_option("--model", flags.model,
-                   "run, checkpoint or Hugging Face directory (default: the newest run)")
-        ->type_name("DIR");
-    app.add_option("--tokenizer", flags.tokenizer,
-                   "directory or rank file, instead of the model's own tokenizer")
-        ->type_name("PATH");
-    app.add_flag("--untie", flags.untie, "keep an output head that differs from the token embedding");
-    app.add_flag("--check-finite", flags.check_finite, "refuse weights that are NaN or infinite");
+void add_model_flags(Parser verb, ModelFlags& flags) {
+    verb.add_option("--model", flags.model,
+                    "run, checkpoint or Hugging Face directory (default: the newest run)")
+        .type_name("DIR");
+    verb.add_option("--tokenizer", flags.tokenizer,
+                    "directory or rank file, instead of the model's own tokenizer")
+        .type_name("PATH");
+    verb.add_flag("--untie", flags.untie,
+                  "keep an output head that differs from the token embedding");
+    verb.add_flag("--check-finite", flags.check_finite, "refuse weights that are NaN or infinite");
 }
 
-void add_compute_flags(CLI::App& app, ModelFlags& flags) {
-    app.add_option("--device", flags.device, "auto, cpu, cuda or cuda:N (default: auto)")
-        ->type_name("DEVICE");
-    app.add_option("--threads", flags.threads, "CPU threads, 0 = all usable cores (default: 0)")
-        ->check(CLI::Range(0, 4096));
-    app.add_option("--dtype", flags.dtype,
-                   "hold the matrices as fp32, or rounded to bf16: half the memory, and faster "
-                   "(default: fp32)")
-        ->check(CLI::IsMember({"fp32", "bf16"}))
-        ->type_name("TYPE");
+void add_compute_flags(Parser verb, ModelFlags& flags) {
+    verb.add_option("--device", flags.device, "auto, cpu, cuda or cuda:N (default: auto)")
+        .type_name("DEVICE");
+    verb.add_option("--threads", flags.threads, "CPU threads, 0 = all usable cores (default: 0)")
+        .in_range(0, 4096);
+    verb.add_option("--dtype", flags.dtype,
+                    "hold the matrices as fp32, or rounded to bf16: half the memory, and faster "
+                    "(default: fp32)")
+        .one_of({"fp32", "bf16"})
+        .type_name("TYPE");
 }
 
 std::filesystem::path model_path(const Common& common, const ModelFlags& flags) {

@@ -16,9 +16,9 @@ struct ModelFlags {
     bool check_finite = false, untie = false;
 };
 /// --model, --tokenizer, --untie, --check-finite
-void add_model_flags(CLI::App& app, ModelFlags& flags);
+void add_model_flags(Parser verb, ModelFlags& flags);
 /// --device, --threads, --dtype
-void add_compute_flags(CLI::App& app, ModelFlags& flags);
+void add_compute_flags(Parser verb, ModelFlags& flags);
 
 /// What --model names; without it the newest run below the output directory of the configuration ("results"
 /// without one). Error{kUsage} when there is none.

@@ -1,5 +1,6 @@
-#include "knlp/app/command.h"
+#include "src/app/parser.h"
 
+#include "knlp/app/command.h"
 #include "knlp/config/general.h"
 #include "knlp/core/error.h"
 #include "knlp/core/json.h"
@@ -7,7 +8,6 @@
 #include "knlp/track/index.h"
 #include "knlp/track/run_dir.h"
 
-#include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
@@ -22,7 +22,7 @@ namespace fs = std::filesystem;
 using nlohmann::json;
 
 struct Options {
-    CLI::App* list = nullptr;
+    Parser list;
     std::string directory;
     bool csv = false, reindex = false;
 };
@@ -103,7 +103,7 @@ fs::path wanted_run(const Common& common) {
 }
 
 int run(const Common& common) {
-    if (options.list->parsed()) return list_runs(common);
+    if (options.list.parsed()) return list_runs(common);
     if (options.reindex) track::rebuild_index(output_dir(common));
     if (options.reindex && options.directory.empty()) return 0;
     const fs::path directory = wanted_run(common);
@@ -120,12 +120,13 @@ int run(const Common& common) {
     return 0;
 }
 
-std::function<int(const Common&)> add_options(CLI::App& app) {
+std::function<int(const Common&)> add_options(Parser verb) {
     options = {};
-    app.add_option("directory", options.directory, "run directory (default: the newest run)")->type_name("DIR");
-    app.add_flag("--csv", options.csv, "the curves as CSV on stdout, nothing written");
-    app.add_flag("--reindex", options.reindex, "first rebuild the index from the run directories");
-    options.list = app.add_subcommand("list", "all runs of the index");
+    verb.add_option("directory", options.directory, "run directory (default: the newest run)")
+        .type_name("DIR");
+    verb.add_flag("--csv", options.csv, "the curves as CSV on stdout, nothing written");
+    verb.add_flag("--reindex", options.reindex, "first rebuild the index from the run directories");
+    options.list = verb.add_subcommand("list", "all runs of the index");
     return run;
 }
 

@@ -1,5 +1,6 @@
-#include "knlp/app/command.h"
+#include "src/app/parser.h"
 
+#include "knlp/app/command.h"
 #include "knlp/config/general.h"
 #include "knlp/core/error.h"
 #include "knlp/core/json.h"
@@ -10,7 +11,6 @@
 #include "knlp/track/run_dir.h"
 #include "knlp/train/trainer.h"
 
-#include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
 #include <cstdio>
@@ -22,7 +22,7 @@ namespace {
 namespace fs = std::filesystem;
 
 struct Options {
-    CLI::Option* resume_option = nullptr;
+    Option resume_option;
     std::string resume, init_from, preset, max_iters, max_tokens, max_time, device;
     bool sanity_overfit = false, strict = false, force = false, allow_config_change = false;
 };
@@ -116,7 +116,7 @@ void set_log_level(const config::Symbols& symbols) {
 }
 
 int run(const Common& common) {
-    const fs::path resume = options.resume_option->count() > 0 ? run_to_resume(common) : fs::path();
+    const fs::path resume = options.resume_option.given() ? run_to_resume(common) : fs::path();
     config::Symbols symbols = symbols_for(common, resume);
     if (!common.quiet) set_log_level(symbols);
     const train::TrainOutcome outcome =
@@ -145,33 +145,34 @@ int run(const Common& common) {
     return outcome.status;
 }
 
-std::function<int(const Common&)> add_options(CLI::App& app) {
+std::function<int(const Common&)> add_options(Parser verb) {
     options = {};
-    options.resume_option = app.add_option("--resume", options.resume,
-                                           "go on with a run (default: the newest interrupted one)")
-                                ->type_name("[DIR]")
-                                ->expected(0, 1);
-    app.add_option("--init-from", options.init_from,
-                   "start from the weights of a run, checkpoint or "
-                   "Hugging Face GPT-2 directory, with a new optimizer")
-        ->type_name("DIR");
-    app.add_option("--preset", options.preset,
-                   "name of the preset the configuration is, for the manifest");
-    app.add_option("--max-iters", options.max_iters, "same as --set GPT2_MAX_ITERS=N")
-        ->type_name("N");
-    app.add_option("--max-tokens", options.max_tokens, "same as --set GPT2_MAX_TOKENS=N")
-        ->type_name("N");
-    app.add_option("--max-time", options.max_time, "same as --set GPT2_MAX_TIME=SECONDS")
-        ->type_name("SECONDS");
-    app.add_option("--device", options.device, "auto, cpu, cuda or cuda:N; no fall back")
-        ->type_name("DEVICE");
-    app.add_flag("--sanity-overfit", options.sanity_overfit,
-                 "first overfit one batch on a copy of the model");
-    app.add_flag("--strict", options.strict,
-                 "refuse substitute data and schedules that cannot complete");
-    app.add_flag("--force", options.force, "start even if memory or disk will not do");
-    app.add_flag("--allow-config-change", options.allow_config_change,
-                 "resume with other symbols or data than the run's");
+    options.resume_option =
+        verb.add_option("--resume", options.resume,
+                        "go on with a run (default: the newest interrupted one)")
+            .type_name("[DIR]")
+            .values(0, 1);
+    verb.add_option("--init-from", options.init_from,
+                    "start from the weights of a run, checkpoint or "
+                    "Hugging Face GPT-2 directory, with a new optimizer")
+        .type_name("DIR");
+    verb.add_option("--preset", options.preset,
+                    "name of the preset the configuration is, for the manifest");
+    verb.add_option("--max-iters", options.max_iters, "same as --set GPT2_MAX_ITERS=N")
+        .type_name("N");
+    verb.add_option("--max-tokens", options.max_tokens, "same as --set GPT2_MAX_TOKENS=N")
+        .type_name("N");
+    verb.add_option("--max-time", options.max_time, "same as --set GPT2_MAX_TIME=SECONDS")
+        .type_name("SECONDS");
+    verb.add_option("--device", options.device, "auto, cpu, cuda or cuda:N; no fall back")
+        .type_name("DEVICE");
+    verb.add_flag("--sanity-overfit", options.sanity_overfit,
+                  "first overfit one batch on a copy of the model");
+    verb.add_flag("--strict", options.strict,
+                  "refuse substitute data and schedules that cannot complete");
+    verb.add_flag("--force", options.force, "start even if memory or disk will not do");
+    verb.add_flag("--allow-config-change", options.allow_config_change,
+                  "resume with other symbols or data than the run's");
     return run;
 }
 
