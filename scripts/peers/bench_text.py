@@ -2,19 +2,22 @@
 import collections
 import gzip
 import hashlib
+import os
 import re
 from pathlib import Path
 
 import numpy
 
 TEXT_BYTES = 8 << 20
-KERNEL_DOCUMENTATION = ["/usr/share/doc/linux-doc", "/usr/share/doc/linux-doc-*"]
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+# Debian's package, and where set-up unpacks it on a system that leaves out /usr/share/doc.
+PACKAGES = [Path("/usr/share/doc"), CACHE / "knlp/linux-doc/usr/share/doc"]
 
 
 def sources():
     """English kernel documentation, or where it is not installed the text of this project."""
-    for pattern in KERNEL_DOCUMENTATION:
-        for root in sorted(Path("/").glob(pattern.removeprefix("/"))):
+    for packages in PACKAGES:
+        for root in sorted(packages.glob("linux-doc*")):
             found = sorted(p for p in root.rglob("*.rst*") if p.name.endswith((".rst", ".rst.gz"))
                            and "translations" not in p.parts)
             if found:

@@ -30,12 +30,13 @@ struct Document {
 };
 
 /// Numbers of "linux-doc-6.1", for comparison: 6.10 is newer than 6.9.
-std::vector<int> version_of(const std::string& name) {
-    std::vector<int> numbers;
+std::vector<unsigned> version_of(const std::string& name) {
+    std::vector<unsigned> numbers;
     const char* p = name.data();
     const char* const end = p + name.size();
     while (p < end) {
-        int value = 0;
+        // Without a sign: the hyphen before a version is none.
+        unsigned value = 0;
         const auto [next, error] = std::from_chars(p, end, value);
         if (error == std::errc()) numbers.push_back(value);
         p = error == std::errc() ? next : p + 1;
@@ -52,7 +53,7 @@ fs::path tree_of(const fs::path& source) {
     if (fs::is_directory(clean / "Documentation")) return clean;
     fail(kData,
          "{}: no Documentation directory in it; expected an unpacked linux-doc package or a kernel "
-         "source tree (apt-get install linux-doc installs it below {})",
+         "source tree (make setup installs it below {} or in the cache directory)",
          source.string(), kPackages);
 }
 
@@ -97,14 +98,21 @@ std::string version_of_tree(const fs::path& tree) {
 }  // namespace
 
 fs::path find_linuxdoc() {
+    // Set-up unpacks the package into the cache where the system leaves out kPackages.
+    std::vector<fs::path> roots = {kPackages};
+    if (const fs::path cache = cache_directory(); !cache.empty())
+        roots.push_back(cache / "linux-doc" / fs::path(kPackages).relative_path());
     fs::path best;
-    std::error_code error;
-    for (const fs::directory_entry& entry : fs::directory_iterator(kPackages, error)) {
-        const std::string name = entry.path().filename().string();
-        if (!name.starts_with("linux-doc-") || !fs::is_directory(entry.path() / "Documentation"))
-            continue;
-        if (best.empty() || version_of(best.filename().string()) < version_of(name))
-            best = entry.path();
+    for (const fs::path& root : roots) {
+        std::error_code error;
+        for (const fs::directory_entry& entry : fs::directory_iterator(root, error)) {
+            const std::string name = entry.path().filename().string();
+            if (!name.starts_with("linux-doc-") ||
+                !fs::is_directory(entry.path() / "Documentation", error))
+                continue;
+            if (best.empty() || version_of(best.filename().string()) < version_of(name))
+                best = entry.path();
+        }
     }
     return best;
 }

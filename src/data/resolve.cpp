@@ -94,8 +94,8 @@ std::string recipe(const config::Data& data) {
                            data.tokenizer, arguments);
     };
     if (data.dataset == "linuxdoc")
-        return "apt-get install linux-doc, or knlp data linuxdoc --src DIR with a kernel source "
-               "tree";
+        return "make setup (it installs linux-doc), or knlp data linuxdoc --src DIR with a kernel "
+               "source tree";
     if (data.dataset == "shakespeare") return import("--format txt input.txt");
     if (data.dataset == "tinystories")
         return import("--format txt --special --val-fraction 0.05 TinyStories.txt");

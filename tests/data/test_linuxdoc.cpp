@@ -7,6 +7,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdlib>
 #include <sstream>
 
 namespace knlp {
@@ -54,6 +55,20 @@ TEST(LinuxdocPackage, VersionIsTheInstalledOne) {
     const data::DatasetMeta meta = data::make_linuxdoc(tree, false, {}, dir.file("d"));
     EXPECT_EQ(meta.package_version + "\n",
               shell("dpkg-query -W -f '${Version}\\n' " + tree.filename().string(), dir.path()));
+}
+
+TEST(LinuxdocPackage, IsFoundInTheCacheWhereSetupUnpacksIt) {
+    const test::TempDir dir;
+    // Newer than any that is installed, so that this one is taken; a file is no documentation.
+    const fs::path packages = dir.file("knlp/linux-doc/usr/share/doc");
+    write_text(packages / "linux-doc-999.2/Documentation/a.rst", "text");
+    write_text(packages / "linux-doc-999.10/Documentation/a.rst", "text");
+    write_text(packages / "linux-doc-1000.1/Documentation", "text");
+    const char* before = std::getenv("XDG_CACHE_HOME");
+    const std::string kept = before ? before : "";
+    ::setenv("XDG_CACHE_HOME", dir.path().c_str(), 1);
+    EXPECT_EQ(data::find_linuxdoc(), packages / "linux-doc-999.10");
+    before ? ::setenv("XDG_CACHE_HOME", kept.c_str(), 1) : ::unsetenv("XDG_CACHE_HOME");
 }
 
 /// A small tree. By FNV-1a computed elsewhere, mod 10: f10 0; a, b/d 2; b/c 5.

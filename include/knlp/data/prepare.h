@@ -32,7 +32,8 @@ struct PrepareOptions {
 /// "Documentation/") mod 10 is 0; an end of text follows each.
 DatasetMeta make_linuxdoc(const std::filesystem::path& source, bool with_translations,
                           const PrepareOptions& options, const std::filesystem::path& out);
-/// The newest /usr/share/doc/linux-doc-*/Documentation; empty when the package is not installed.
+/// The newest linux-doc-* with a Documentation directory, below /usr/share/doc or where set-up keeps
+/// it in the user's cache; empty when there is none.
 std::filesystem::path find_linuxdoc();
 
 enum class TextFormat { kText, kJsonLines };
