@@ -15,6 +15,7 @@ packages="ca-certificates g++ make git python3 python3-pip python3-kconfiglib kc
  libcli11-dev libfmt-dev libspdlog-dev nlohmann-json3-dev libpcre2-dev libsqlite3-dev libssl-dev libxxhash-dev
  zlib1g-dev libgtest-dev libgmock-dev librapidcheck-dev"
 documentation=linux-doc
+documents=/usr/share/doc
 dry=
 needed=
 for argument; do
@@ -55,39 +56,72 @@ $package
     done
 }
 
-# Elsewhere than Debian: name what is missing, by what is looked for.
+# Whether make will find a LibTorch: the places scripts/make/torch.mk looks at, in its order.
+have_torch() {
+    [ -z "${TORCH_DIR:-}" ] || return 0
+    [ ! -e "$torch/torch/version.py" ] || return 0
+    python3 -c 'import importlib.util as u, sys; sys.exit(not u.find_spec("torch"))' 2>/dev/null && return 0
+    for version in "${HOME:-}"/.local/lib/python3*/site-packages/torch/version.py; do
+        [ ! -e "$version" ] || return 0
+    done
+    return 1
+}
+
+# Elsewhere than Debian: name what is missing, by what is looked for. make and the scripts run
+# /usr/bin/python3, whatever python3 comes first in $PATH.
 name_missing() {
     lost=
-    for program in g++ make git python3 kconfig-conf kconfig-mconf; do
+    for program in g++ make git /usr/bin/python3 kconfig-conf kconfig-mconf; do
         command -v $program >/dev/null 2>&1 || lost="$lost $program"
     done
-    /usr/bin/env python3 -c 'import kconfiglib' 2>/dev/null || lost="$lost python3:kconfiglib"
+    /usr/bin/python3 -c 'import kconfiglib' 2>/dev/null || lost="$lost kconfiglib(/usr/bin/python3)"
     for header in fmt/format.h CLI/CLI.hpp spdlog/spdlog.h nlohmann/json.hpp pcre2.h sqlite3.h openssl/evp.h \
         xxhash.h zlib.h gtest/gtest.h rapidcheck.h; do
         [ -e /usr/include/$header ] || [ -e /usr/local/include/$header ] || lost="$lost $header"
     done
-    [ -n "${TORCH_DIR:-}" ] || [ -e "$torch/torch/version.py" ] || lost="$lost LibTorch-$TORCH_VERSION"
+    have_torch || lost="$lost LibTorch-$TORCH_VERSION"
     [ -n "$lost" ] || { say "everything needed is here"; exit 0; }
     say "this is not Debian, so nothing is installed for you. Missing:$lost" >&2
     say "LibTorch is the Python package torch==$TORCH_VERSION; give its folder with TORCH_DIR=" >&2
     exit 5
 }
 
-install_packages() {
-    missing=$(missing_packages)
-    [ -n "$missing" ] || return 0
-    say "installs Debian packages: $missing"
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get update -qq
-    # No recommended packages: the two commands should work on a small machine.
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing
-}
-
-# One set-up at a time writes to the cache: work there goes to $work, which disappears if the set-up ends
-# early. What is made there gets its name by a rename at the very end, so it is whole or not there.
-open_cache() {
+# One set-up at a time, in all clones of a user, from the first change to the last. The lock is the
+# descriptor's: it ends with this process, and programs started here do not get it.
+lock() {
     mkdir -p "$cache"
     exec 9>"$cache/.setup.lock"
     flock 9
+}
+unlock() { exec 9>&-; }
+
+# Packages that were unpacked and not configured, as a killed set-up leaves them; apt refuses to go on.
+half_installed() { [ -n "$(dpkg --audit 2>/dev/null; ls /var/lib/dpkg/updates 2>/dev/null)" ]; }
+
+install_packages() {
+    [ -n "$(missing_packages)" ] || return 0
+    [ -n "$dry" ] || lock
+    if half_installed; then
+        say "configures packages that an interrupted installation left behind"
+        as_root env DEBIAN_FRONTEND=noninteractive dpkg --configure -a 9>&-
+    fi
+    # Another set-up may have installed them in the meantime.
+    missing=$(missing_packages)
+    if [ -n "$missing" ]; then
+        say "installs Debian packages: $missing"
+        as_root env DEBIAN_FRONTEND=noninteractive apt-get update -qq 9>&-
+        # No recommended packages: the two commands should work on a small machine. Another apt may be at
+        # work, as one that upgrades by itself is on a machine just started: it is waited for.
+        as_root env DEBIAN_FRONTEND=noninteractive apt-get install -o DPkg::Lock::Timeout=600 -y -qq \
+            --no-install-recommends $missing 9>&-
+    fi
+    [ -n "$dry" ] || unlock
+}
+
+# Work in the cache goes to $work, which disappears if the set-up ends early. What is made there gets its
+# name by a rename at the very end, so it is whole or not there.
+open_cache() {
+    lock
     rm -rf "$cache"/.*.partial
     work=$cache/.$1.$$.partial
     trap 'rm -rf "$work"' EXIT
@@ -97,23 +131,36 @@ open_cache() {
 close_cache() {
     rm -rf "$work"
     trap - EXIT INT TERM
-    exec 9>&-
+    unlock
 }
 
 have_documentation() {
-    for directory in /usr/share/doc/linux-doc*/Documentation "$cache"/linux-doc/usr/share/doc/linux-doc*/Documentation; do
-        [ -d "$directory" ] && return 0
+    for directory in "$documents"/linux-doc*/Documentation "$cache/linux-doc$documents"/linux-doc*/Documentation; do
+        [ ! -d "$directory" ] || return 0
     done
     return 1
 }
 
+# Whether installing the package brings no text: it is installed and the text is not there, or dpkg is told
+# to leave it out.
+leaves_out_documentation() {
+    case " $(missing_packages)" in *" $documentation "*) ;; *) return 0 ;; esac
+    grep -qs "^ *path-exclude *=* *$documents/" /etc/dpkg/dpkg.cfg /etc/dpkg/dpkg.cfg.d/*
+}
+
 # Images without /usr/share/doc (containers often exclude it) get the text in the cache instead.
 install_documentation() {
-    [ -n "$documentation" ] && [ -z "$dry" ] && ! have_documentation || return 0
+    [ -n "$documentation" ] && ! have_documentation && leaves_out_documentation || return 0
+    say "unpacks the kernel documentation into $cache/linux-doc (this system leaves out $documents)"
+    name=$(apt-cache depends linux-doc 2>/dev/null |
+        sed -n '/Depends: *linux-doc-[0-9]/{s/.*\(linux-doc-[0-9.]*\).*/\1/p;q;}')
+    if [ -n "$dry" ]; then
+        run apt-get download "${name:-linux-doc-VERSION}"
+        run dpkg-deb -x "${name:-linux-doc-VERSION}_*.deb" "$cache/linux-doc"
+        return 0
+    fi
     open_cache linux-doc
     if ! have_documentation; then
-        say "unpacks the kernel documentation into $cache/linux-doc (this system leaves out /usr/share/doc)"
-        name=$(apt-cache depends linux-doc | sed -n 's/.*Depends: *\(linux-doc-[0-9.]*\).*/\1/p' | head -n 1)
         mkdir "$work"
         (cd "$work" && apt-get download -qq "${name:?linux-doc names no package}" && dpkg-deb -x ./*.deb tree) 9>&-
         rm -rf "$cache/linux-doc"

@@ -32,7 +32,7 @@ protected:
         write("modules/pip/__init__.py", "");
         write("modules/pip/__main__.py", kPip);
         for (const char* name :
-             {"sh", "sed", "mkdir", "rm", "mv", "sync", "flock", "env", "python3"})
+             {"sh", "sed", "mkdir", "rm", "mv", "sync", "flock", "env", "grep", "python3"})
             for (const char* folder : {"/usr/bin/", "/bin/"})
                 if (fs::exists(std::string(folder) + name)) {
                     fs::create_symlink(std::string(folder) + name, dir_.file("bin") / name);
@@ -53,12 +53,18 @@ protected:
         program("dpkg-query", "shift 3; for package; do echo \"ii  $package\"; done");
     }
 
-    Finished setup(std::vector<std::string> arguments = {},
-                   std::map<std::string, std::string> environment = {}) {
+    static fs::path script() {
         const char* source = std::getenv("KNLP_SRC");
         const fs::path tree = source && *source ? fs::path(source) : fs::current_path();
-        arguments.insert(arguments.begin(),
-                         {"/bin/sh", (tree / "scripts/setup.sh").string(), "--no-doc"});
+        return tree / "scripts/setup.sh";
+    }
+    Finished setup(std::vector<std::string> arguments = {},
+                   const std::map<std::string, std::string>& environment = {}) {
+        arguments.insert(arguments.begin(), {"/bin/sh", script().string(), "--no-doc"});
+        return run(arguments, environment);
+    }
+    Finished run(const std::vector<std::string>& arguments,
+                 std::map<std::string, std::string> environment = {}) {
         environment.insert({{"HOME", dir_.path().string()},
                             {"PATH", dir_.file("bin").string()},
                             {"PYTHONPATH", dir_.file("modules").string()},
@@ -67,6 +73,21 @@ protected:
                             {"TORCH_DIR", ""},
                             {"TORCH_VERSION", ""}});
         return run_program(arguments, environment, dir_.path());
+    }
+    /// Documentation included, on a system whose /usr/share/doc is documents().
+    Finished setup_with_documentation(const std::vector<std::string>& more = {}) {
+        std::ifstream in(script());
+        std::string text{std::istreambuf_iterator<char>(in), {}};
+        const std::string line = "\ndocuments=/usr/share/doc\n";
+        text.replace(text.find(line), line.size(), "\ndocuments=" + documents().string() + "\n");
+        write("setup.sh", text);
+        std::vector<std::string> arguments = {"/bin/sh", dir_.file("setup.sh").string()};
+        arguments.insert(arguments.end(), more.begin(), more.end());
+        return run(arguments);
+    }
+    fs::path documents() const { return dir_.file("share/doc"); }
+    fs::path cached_documents() const {
+        return cache() / "linux-doc" / documents().relative_path();
     }
     std::string log() const {
         std::ifstream in(dir_.file("log"));
@@ -181,6 +202,74 @@ TEST_F(Setup, LibTorchOfTheUsersIsTakenAsItIs) {
     EXPECT_EQ(done.status, 0) << done.err;
     EXPECT_THAT(done.out, HasSubstr("ready: LibTorch 2.15.0"));
     EXPECT_THAT(log(), Not(HasSubstr("pip")));
+}
+
+TEST_F(Setup, PackagesAreInstalledUnderTheLockAndOtherAptsAreWaitedFor) {
+    program("apt-get",
+            "echo \"$@\" >> \"$SETUP_LOG\"; "
+            "flock -n \"$HOME/.cache/knlp/.setup.lock\" true && echo unlocked >> \"$SETUP_LOG\"; true");
+    EXPECT_EQ(setup().status, 0);
+    EXPECT_THAT(log(), HasSubstr("install -o DPkg::Lock::Timeout=600 -y"));
+    EXPECT_THAT(log(), Not(HasSubstr("unlocked")));
+}
+
+TEST_F(Setup, WhatAKilledInstallationLeftIsConfiguredFirst) {
+    program("dpkg", "case $1 in --audit) echo 'half of g++' ;; *) echo \"dpkg $@\" >> \"$SETUP_LOG\" ;; esac");
+    EXPECT_EQ(setup().status, 0);
+    EXPECT_THAT(log(), testing::StartsWith("sudo\ndpkg --configure -a\nsudo\napt-get update\n"));
+}
+
+TEST_F(Setup, ConfiguringMayBeAllThatWasMissing) {
+    program("dpkg-query", "[ ! -e configured ] || { shift 3; for package; do echo \"ii  $package\"; done; }");
+    program("dpkg", "case $1 in --audit) echo 'half of g++' ;; *) : > configured ;; esac");
+    EXPECT_EQ(setup().status, 0);
+    EXPECT_EQ(log(), "sudo\npip\n");
+}
+
+TEST_F(Setup, DocumentationThatTheSystemLeavesOutGoesToTheCache) {
+    all_packages_installed();
+    program("apt-cache", "echo 'linux-doc'; echo '  Depends: linux-doc-6.1'");
+    program("apt-get", "echo \"apt-get $1\" >> \"$SETUP_LOG\"; : > package.deb");
+    program("dpkg-deb", "mkdir -p \"$3" + documents().string() + "/linux-doc-6.1/Documentation\"");
+    const Finished dry = setup_with_documentation({"--dry-run"});
+    EXPECT_EQ(dry.status, 0) << dry.err;
+    EXPECT_THAT(dry.out, HasSubstr("  apt-get download linux-doc-6.1\n  dpkg-deb -x"));
+    EXPECT_FALSE(fs::exists(cache()));
+
+    const Finished done = setup_with_documentation();
+    EXPECT_EQ(done.status, 0) << done.err;
+    EXPECT_TRUE(fs::exists(cached_documents() / "linux-doc-6.1/Documentation"));
+    EXPECT_EQ(log(), "apt-get download\npip\n");
+    EXPECT_EQ(setup_with_documentation().out, "setup: ready: LibTorch 2.11.0+test\n");
+}
+
+TEST_F(Setup, DocumentationThatIsInstalledIsLeftThere) {
+    all_packages_installed();
+    fs::create_directories(documents() / "linux-doc-6.1/Documentation");
+    EXPECT_EQ(setup_with_documentation().status, 0);
+    EXPECT_EQ(log(), "pip\n");
+    EXPECT_FALSE(fs::exists(cache() / "linux-doc"));
+}
+
+TEST_F(Setup, ElsewhereThanDebianALibTorchOfPythonsCounts) {
+    fs::remove(dir_.file("bin/dpkg-query"));
+    EXPECT_THAT(setup().err, HasSubstr("LibTorch-2.11.0"));
+    fs::create_directories(dir_.file("modules/torch"));
+    write("modules/torch/__init__.py", "raise SystemExit('imported')\n");
+    EXPECT_THAT(setup().err, Not(HasSubstr("LibTorch-2.11.0")));
+    fs::remove_all(dir_.file("modules/torch"));
+    fs::create_directories(dir_.file(".local/lib/python3.11/site-packages/torch"));
+    write(".local/lib/python3.11/site-packages/torch/version.py", "");
+    EXPECT_THAT(setup().err, Not(HasSubstr("LibTorch-2.11.0")));
+}
+
+TEST_F(Setup, ElsewhereThanDebianTheInterpreterOfMakeIsAsked) {
+    fs::remove(dir_.file("bin/dpkg-query"));
+    // One that has every module does not help: make runs /usr/bin/python3.
+    fs::remove(dir_.file("bin/python3"));
+    program("python3", "exit 0");
+    write("modules/kconfiglib.py", "raise ImportError\n");
+    EXPECT_THAT(setup().err, HasSubstr("kconfiglib(/usr/bin/python3)"));
 }
 
 TEST_F(Setup, UnknownArgumentIsWrongUsage) {
