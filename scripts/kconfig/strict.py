@@ -8,6 +8,7 @@ import kconfiglib
 import aliases
 import fragment
 import reasons
+import rules
 import solver
 import tree
 from problems import ConfigError, Problem, note, shown
@@ -150,6 +151,8 @@ def resolve(path, preset, solve=solver.solve):
     text = solve([assignment(kconf, r) for r in asked])
     with_values(kconf, text)
     problems += compare(asked, kconf) + check_derived(translated.derived, kconf)
+    # Numbers are compared once each of them is one.
+    problems = problems or rules.check(kconf, asked)
     if problems:
         raise ConfigError(sorted(problems, key=line_of))
     return Resolved(text, kconf, asked, notes)

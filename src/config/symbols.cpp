@@ -75,13 +75,15 @@ Symbols Symbols::read(const std::filesystem::path& path, const std::vector<Overr
         fail_code(kConfig, "E_NO_CONFIG",
                   "{}: no such configuration file; run make menuconfig or make defconfig-NAME",
                   path.string());
-    Resolution resolution =
-        resolve(parse_dot_config(read_file(path, kMaxConfigBytes), path.string()), overrides,
-                check_build ? path.string() : "");
+    const std::vector<Setting> settings =
+        parse_dot_config(read_file(path, kMaxConfigBytes), path.string());
+    Resolution resolution = resolve(settings, overrides, check_build ? path.string() : "");
     Symbols symbols;
     symbols.values_ = std::move(resolution.values);
     symbols.origins_ = std::move(resolution.origins);
-    check_rules(symbols);
+    Lines lines;
+    for (const Setting& setting : settings) lines.emplace(setting.name, setting.where);
+    check_rules(symbols, lines);
     return symbols;
 }
 

@@ -1,6 +1,12 @@
 #include "knlp/config/symbols.h"
 
 #include "tests/support/expect_error.h"
+#include "tests/support/temp_dir.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <fstream>
 
 namespace knlp::config {
 namespace {
@@ -15,6 +21,35 @@ TEST(Rules, WidthIsAMultipleOfHeads) {
            {"GPT2_N_EMBD=130", "GPT2_N_HEAD=12", "120 or 132"});
     EXPECT_NO_THROW(Symbols::from_values(
         {{"GPT2_MODEL_CUSTOM", "y"}, {"GPT2_N_EMBD", "132"}, {"GPT2_N_HEAD", "12"}}));
+}
+
+/// Loads a complete .config in which `line` stands in place of the line of its symbol.
+void refuse_line(const std::string& line, const std::vector<Symbols::Override>& overrides,
+                 const std::string& where, bool named) {
+    const test::TempDir dir;
+    std::string text = Symbols::from_values({{"GPT2_MODEL_CUSTOM", "y"}}).dot_config();
+    const size_t begin = text.find("\n" + line.substr(0, line.find('=') + 1)) + 1;
+    text.replace(begin, text.find('\n', begin) - begin, line);
+    const auto number = 1 + std::count(text.begin(), text.begin() + static_cast<int64_t>(begin), '\n');
+    std::ofstream(dir.file(".config")) << text;
+    const std::string place = fmt::format("{}:{}: {}", dir.file(".config").string(), number, where);
+    try {
+        Symbols::load(dir.file(".config"), overrides);
+        ADD_FAILURE() << "not refused: " << line;
+    } catch (const Error& error) {
+        EXPECT_EQ(std::string(error.what()).starts_with(place), named) << error.what();
+    }
+}
+
+TEST(Rules, NameTheLineOfDotConfig) {
+    refuse_line("CONFIG_GPT2_N_EMBD=130", {}, "GPT2_N_EMBD=130", true);
+    refuse_line("CONFIG_GPT2_MAX_ITERS=0", {}, "GPT2_MAX_ITERS=0", true);
+    refuse_line("CONFIG_GPT2_MIN_LR=\"2e-3\"", {}, "GPT2_MIN_LR=2e-3", true);
+}
+
+TEST(Rules, BlameNoLineForWhatAnOverrideBroke) {
+    refuse_line("CONFIG_GPT2_N_EMBD=768", {{"GPT2_N_HEAD", "7", Origin::kCommandLine}},
+                "GPT2_N_EMBD=768", false);
 }
 
 TEST(Rules, VocabularyHoldsTheTokenizer) {

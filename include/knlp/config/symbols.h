@@ -85,9 +85,12 @@ private:
 /// $KCONFIG_CONFIG when set, else ".config" when that file exists, else "".
 std::string default_config_path();
 
+/// Where a symbol is set: name to ".config:12".
+using Lines = std::map<std::string, std::string, std::less<>>;
+
 /// Rules that span symbols (n_embd divisible by n_head, min_lr <= lr, some budget is set, …). load() and
-/// from_values() call it. Throws Error{kConfig} naming symbols, values and what is allowed.
-void check_rules(const Symbols& symbols);
+/// from_values() call it. Throws Error{kConfig} naming the line, symbols, values and what is allowed.
+void check_rules(const Symbols& symbols, const Lines& lines = {});
 
 /// Overrides in order of precedence from the environment (KNLP_SET="A=1 B=x"), from make (KNLP_MAKE_SET)
 /// and from `--set` texts. Error{kUsage} for a text without '='.
