@@ -73,20 +73,20 @@ menuconfig nconfig config oldconfig olddefconfig listnewconfig allnoconfig allye
 # Each preset is a target of its own, so that shells complete it; the pattern answers for all others.
 preset-goals := $(patsubst defconfigs/%,defconfig-%,$(filter-out %/RETIRED,$(wildcard defconfigs/*)))
 .PHONY: $(preset-goals)
+# $(call load-preset,NAME): also notes which preset the .config is, for the manifest of a run.
 define load-preset
 	$(need-python)
-	@$(call kconfig-run,kconfcheck.py) preset '$(patsubst defconfig-%,%,$@)'
+	@$(call kconfig-run,kconfcheck.py) preset '$(1)'
 	@mkdir -p $(O)/include/config && printf '%s %s\n' "$$(sha256sum < '$(dotconfig)' | cut -c1-64)" \
-	  '$(patsubst defconfig-%,%,$@)' > $(O)/include/config/preset
+	  '$(1)' > $(O)/include/config/preset
 endef
 $(preset-goals):
-	$(load-preset)
+	$(call load-preset,$(patsubst defconfig-%,%,$@))
 defconfig-%: FORCE ## load the preset of that name
-	$(load-preset)
+	$(call load-preset,$*)
 defconfig: ## load a preset (DEFCONFIG=NAME)
-	$(need-python)
 	$(if $(DEFCONFIG),,@echo 'knlp: note: no DEFCONFIG= given, taking gpt2-vanilla-baseline' >&2)
-	@$(call kconfig-run,kconfcheck.py) preset '$(or $(DEFCONFIG),gpt2-vanilla-baseline)'
+	$(call load-preset,$(or $(DEFCONFIG),gpt2-vanilla-baseline))
 savedefconfig: ## write .config as a minimal preset (DEFCONFIG=NAME puts it in defconfigs/)
 	$(need-python)
 	@FORCE='$(FORCE)' $(call kconfig-run,defconfig.py) save $(if $(DEFCONFIG),'defconfigs/$(DEFCONFIG)','$(O)/defconfig')

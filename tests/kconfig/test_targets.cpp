@@ -146,6 +146,11 @@ TEST(Defconfig, LoadsAndSaysWhat) {
     EXPECT_THAT(read_text(output.dot_config()), HasSubstr("\nCONFIG_GPT2_MAX_TIME=21600\n"));
     EXPECT_EQ(output.make({"defconfig", "DEFCONFIG=smoke-gpt2"}).status, 0);
     EXPECT_THAT(read_text(output.dot_config()), HasSubstr("\nCONFIG_GPT2_MAX_ITERS=40\n"));
+    // For the manifest of a run, as defconfig-NAME writes it.
+    const std::string preset = read_text(output.file("include/config/preset"));
+    EXPECT_EQ(output.make({"defconfig-smoke-gpt2"}).status, 0);
+    EXPECT_EQ(preset, read_text(output.file("include/config/preset")));
+    EXPECT_THAT(preset, testing::EndsWith(" smoke-gpt2\n"));
 }
 
 TEST(Defconfig, RetiredOneSaysWhyAndWhatToTake) {
