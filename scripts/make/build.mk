@@ -102,14 +102,19 @@ pch-$(1) := $$(PCH_DIR)/$$(pch-hash-$(1))/$(notdir $(2))
 $$(pch-$(1)).gch: $(2) $(if $(filter torch,$(1)),| check-torch)
 	$$(call say,PCH,$(2))
 	$$(Q)mkdir -p $$(@D) && cp $(2) $$(pch-$(1)).$$$$$$$$ && mv $$(pch-$(1)).$$$$$$$$ $$(pch-$(1)) && \
-	$$(CCACHE) $$(CXX) $$(pch-flags-$(1)) $(if $(filter-out torch,$(1)),-MD -MT $$@ -MF $$(pch-$(1)).d) \
-	  -x c++-header $$(pch-$(1)) -o $$@.$$$$$$$$ && mv $$@.$$$$$$$$ $$@
+	$$(CCACHE) $$(CXX) $$(pch-flags-$(1)) $(if $(filter-out torch,$(1)),-MD -MT $$@ -MF $$(pch-$(1)).d.$$$$$$$$) \
+	  -x c++-header $$(pch-$(1)) -o $$@.$$$$$$$$ && $(if $(filter-out torch,$(1)),mv $$(pch-$(1)).d.$$$$$$$$ $$(pch-$(1)).d && \
+	  )mv $$@.$$$$$$$$ $$@
 -include $$(wildcard $$(pch-$(1)).d)
 endef
 $(foreach h,$(pch-headers),$(eval $(call pch_rule,$(word 1,$(subst :, ,$(h))),$(word 2,$(subst :, ,$(h))))))
 gch = $(addsuffix .gch,$(pch-$(1)))
+# Another make may be at the same object: each writes files of its own and moves them into place, the
+# object last.
+own = $(@D)/.$$$$.$(basename $(@F))
+to-object = -MMD -MP -MT $@ -MF $(own).d -c $< -o $(own).o && mv $(own).d $(@:.o=.d) && mv $(own).o $@
 # $(call compile,KIND): the command of an object with the flags and the precompiled header of its kind.
-compile = $(Q)mkdir -p $(@D) && $(CCACHE) $(CXX) $($(1)-flags) $(addprefix -include ,$(pch-$(1))) -MMD -MP -MT $@ -c $< -o $@
+compile = $(Q)mkdir -p $(@D) && $(CCACHE) $(CXX) $($(1)-flags) $(addprefix -include ,$(pch-$(1))) $(to-object)
 
 # --- Objects
 simd_flags = $(cxxflags-$(lastword $(subst _, ,$(basename $(notdir $(1))))))
@@ -125,10 +130,10 @@ $(B)/%.o: %.cpp $(call gch,plain) $(B)/.flags-plain | $(G)/knlp_config.h
 	$(call compile,plain)
 $(filter-out $(cuda-objs),$(objs-kernels)): $(B)/%.o: %.cpp $(B)/.flags-plain $(B)/.flags-kernel | $(G)/knlp_config.h
 	$(call say,CXX,$*.cpp)
-	$(Q)mkdir -p $(@D) && $(CCACHE) $(CXX) $(plain-flags) -O3 $(kernel-flags) $(call simd_flags,$*) -MMD -MP -MT $@ -c $< -o $@
+	$(Q)mkdir -p $(@D) && $(CCACHE) $(CXX) $(plain-flags) -O3 $(kernel-flags) $(call simd_flags,$*) $(to-object)
 $(cuda-objs): $(B)/%.o: %.cu $(B)/.flags-cuda | $(G)/knlp_config.h
 	$(call say,NVCC,$*.cu)
-	$(Q)mkdir -p $(@D) && $(NVCC) $(cuda-flags) -MMD -MP -MT $@ -c $< -o $@
+	$(Q)mkdir -p $(@D) && $(NVCC) $(cuda-flags) $(to-object)
 -include $(wildcard $(all-objs:.o=.d))
 
 # --- X tables
@@ -140,7 +145,7 @@ $(all-objs): | $(addprefix $(G)/,$(addsuffix .inc,$(tables)))
 define archive_rule
 $(B)/lib/$(1).a: $$(objs-$(1)) $(B)/lib/.$(1).list
 	$$(call say,AR,lib/$(1).a)
-	$$(Q)rm -f $$@ && ar rcsD $$@.$$$$$$$$ $$(objs-$(1)) && mv $$@.$$$$$$$$ $$@
+	$$(Q)rm -f $$@.$$$$$$$$ && ar rcsD $$@.$$$$$$$$ $$(objs-$(1)) && mv $$@.$$$$$$$$ $$@
 $(B)/lib/.$(1).list: FORCE
 	$$(call write_if_changed,printf '%s\n' '$$(objs-$(1))')
 endef

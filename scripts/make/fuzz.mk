@@ -4,20 +4,20 @@ CC := $(if $(filter default undefined,$(origin CC)),gcc,$(CC))
 
 $(B)/tests/crash_shim.so: tests/support/crash_shim.c
 	$(call say,CC,$<)
-	$(Q)mkdir -p $(@D) && $(CC) -std=c11 -O2 -Wall -Wextra -shared -fPIC $< -o $@ -ldl
+	$(Q)mkdir -p $(@D) && $(CC) -std=c11 -O2 -Wall -Wextra -shared -fPIC $< -o $@.$$$$ -ldl && mv $@.$$$$ $@
 $(B)/tests/malloc_shim.so: tests/support/malloc_shim.c
 	$(call say,CC,$<)
-	$(Q)mkdir -p $(@D) && $(CC) -std=c11 -O2 -Wall -Wextra -fno-builtin -shared -fPIC $< -o $@ -ldl
+	$(Q)mkdir -p $(@D) && $(CC) -std=c11 -O2 -Wall -Wextra -fno-builtin -shared -fPIC $< -o $@.$$$$ -ldl && mv $@.$$$$ $@
 $(B)/tests/throwing_shim.so: tests/support/throwing_shim.cpp
 	$(call say,CXX,$<)
-	$(Q)mkdir -p $(@D) && $(CXX) -std=c++20 -O2 -Wall -Wextra -shared -fPIC $< -o $@
+	$(Q)mkdir -p $(@D) && $(CXX) -std=c++20 -O2 -Wall -Wextra -shared -fPIC $< -o $@.$$$$ && mv $@.$$$$ $@
 $(B)/tests/support/atomic_writer.o: tests/support/atomic_writer.cpp $(B)/.flags-plain | $(G)/knlp_config.h
 	$(call say,CXX,$<)
-	$(Q)mkdir -p $(@D) && $(CCACHE) $(CXX) $(plain-flags) -MMD -MP -MT $@ -c $< -o $@
+	$(Q)mkdir -p $(@D) && $(CCACHE) $(CXX) $(plain-flags) $(to-object)
 -include $(wildcard $(B)/tests/support/atomic_writer.d)
 $(B)/tests/atomic_writer: $(B)/tests/support/atomic_writer.o $(B)/lib/core.a
 	$(call say,LD,tests/atomic_writer)
-	$(Q)$(CXX) $(ldflags) $^ $(libs-plain) -o $@
+	$(Q)$(CXX) $(ldflags) $^ $(libs-plain) -o $@.$$$$ && mv $@.$$$$ $@
 
 ##@ Quality
 # `make fuzz`: each reader of foreign files under libFuzzer with the address and undefined-behaviour
@@ -30,13 +30,13 @@ fuzz-objs := $(patsubst $(B)/%,$(B)/fuzz/%,$(filter-out $(torch-objs),$(objs-cor
 fuzz-mains := $(addprefix $(B)/fuzz/tests/fuzz/fuzz_,$(addsuffix .o,$(fuzz-targets)))
 $(fuzz-objs) $(fuzz-mains): $(B)/fuzz/%.o: %.cpp | $(G)/knlp_config.h
 	$(call say,CXX [F],$*.cpp)
-	$(Q)mkdir -p $(@D) && $(CCACHE) $(FUZZ_CXX) $(fuzz-flags) -fsanitize=fuzzer-no-link -MMD -MP -MT $@ -c $< -o $@
+	$(Q)mkdir -p $(@D) && $(CCACHE) $(FUZZ_CXX) $(fuzz-flags) -fsanitize=fuzzer-no-link $(to-object)
 -include $(wildcard $(fuzz-objs:.o=.d) $(fuzz-mains:.o=.d))
 $(B)/fuzz/readers.a: $(fuzz-objs)
-	$(Q)rm -f $@ && ar rcsD $@ $^
+	$(Q)rm -f $@.$$$$ && ar rcsD $@.$$$$ $^ && mv $@.$$$$ $@
 $(addprefix $(B)/fuzz/fuzz_,$(fuzz-targets)): $(B)/fuzz/fuzz_%: $(B)/fuzz/tests/fuzz/fuzz_%.o $(B)/fuzz/readers.a
 	$(call say,LD,fuzz/fuzz_$*)
-	$(Q)$(FUZZ_CXX) -pthread -fsanitize=fuzzer,address,undefined $^ $(libs-plain) -o $@
+	$(Q)$(FUZZ_CXX) -pthread -fsanitize=fuzzer,address,undefined $^ $(libs-plain) -o $@.$$$$ && mv $@.$$$$ $@
 
 .PHONY: fuzz check-fuzz-tools $(addprefix fuzz-,$(fuzz-targets))
 check-fuzz-tools:

@@ -30,7 +30,7 @@ $(B)/tests/test_$(1): $$(tplain-$(1)) $$(ttorch-$(1)) $$(call archives,$$(tneeds
 	$$(call say,LD,tests/test_$(1))
 	$$(Q)$$(CXX) $$(ldflags) $$(tplain-$(1)) $$(ttorch-$(1)) $$(call archives,$$(tneeds-$(1))) \
 	  $$(if $$(filter model optim train app,$$(tneeds-$(1)))$$(ttorch-$(1)),$$(libs-torch) $$(libs-cuda)) $$(libs-plain) \
-	  -lgmock -lgtest -lgtest_main -o $$@
+	  -lgmock -lgtest -lgtest_main -o $$@.$$$$$$$$ && mv $$@.$$$$$$$$ $$@
 endef
 $(foreach d,$(test-dirs),$(eval $(call test_binary,$(d))))
 
