@@ -63,12 +63,13 @@ test-slow: test-binaries
 slow-bins = $(foreach b,$(test-bins),$(if $(shell grep -lE 'Slow,' tests/$(patsubst test_%,%,$(notdir $(b)))/*.cpp 2>/dev/null),$(b)))
 check-tree: check-kconfig ## what needs no build: Kconfig, layers, docs
 	@scripts/check-layers
+	@scripts/check-lists
 	@scripts/check-docs
 
 check-random-build: setup ## build one random configuration (KCONFIG_SEED= repeats one)
 	+@scripts/check-random-builds 1
-check-slow-builds: setup ## build five random configurations
-	+@scripts/check-random-builds 5
+check-slow-builds: setup ## build everything off, everything on, and five random configurations
+	+@scripts/check-random-builds --ends 5
 check-torch-versions: ## build and test with the oldest and the newest LibTorch
 	+@for version in 2.11.0 2.15.0; do echo "  LIBTORCH $$version"; \
 	  $(MAKE) TORCH_VERSION=$$version TORCH_DIR= CHECK_DIR=$(B)/torch-$$version check || exit 1; done
