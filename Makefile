@@ -17,6 +17,8 @@ MAKEFLAGS += -j$(jobs)
 endif
 
 include scripts/make/log.mk
+include scripts/make/variables.mk
+include scripts/make/goals.mk
 include scripts/make/$(if $(BUNDLE),bundle,kconfig).mk
 include scripts/make/torch.mk
 include scripts/make/build.mk
@@ -25,4 +27,3 @@ include scripts/make/fuzz.mk
 include scripts/make/peers.mk
 include scripts/make/cost.mk
 include scripts/make/run.mk
-include scripts/make/variables.mk

@@ -2,7 +2,7 @@
 # Files come in any order; what a newcomer needs comes first.
 function line(name, text) { lines[group] = lines[group] sprintf("  %-22s %s\n", name, text) }
 function print_groups(    names, count, i, printed) {
-    count = split("Setting up and cleaning|Runs|Configuration|Build|Quality|Variables", names, "|")
+    count = split("Setting up and cleaning|Runs|Data and measuring|Configuration|Build|Quality|Variables", names, "|")
     for (i = 1; i <= count; i++)
         if (names[i] in lines) { printf "%s%s\n%s", (printed++ ? "\n" : ""), names[i], lines[names[i]]; delete lines[names[i]] }
     for (i in lines) { print "make-help: unknown heading " i > "/dev/stderr"; exit 1 }

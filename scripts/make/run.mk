@@ -1,9 +1,12 @@
 # What plain `make` does with a configuration, and the two commands for a new machine.
 # Variables become overrides of origin "make"; .config is never edited.
 make-set := $(strip $(if $(TIME),GPT2_MAX_TIME=$(TIME)) $(if $(MAX_ITERS),GPT2_MAX_ITERS=$(MAX_ITERS)) \
-	$(if $(MAX_TOKENS),GPT2_MAX_TOKENS=$(MAX_TOKENS)) $(if $(SEED),SEED=$(SEED)) $(SET))
+	$(if $(MAX_TOKENS),GPT2_MAX_TOKENS=$(MAX_TOKENS)) $(if $(SEED),SEED=$(SEED)) \
+	$(if $(THREADS),NUM_THREADS=$(THREADS)) \
+	$(if $(TRACKER),ENABLE_TENSORBOARD=$(if $(filter tensorboard,$(trackers)),y,n)) $(SET))
 export KNLP_MAKE_SET := $(make-set)
-train-flags = $(if $(OUT),--out '$(OUT)') $(if $(filter-out 0 n,$(STRICT)),--strict) \
+device-flag = $(if $(DEVICE),--device '$(DEVICE)')
+train-flags = $(if $(OUT),--out '$(OUT)') $(device-flag) $(if $(filter-out 0 n,$(STRICT)),--strict) \
 	$(if $(filter-out 0 n,$(DRY_RUN)),--dry-run) $(EXTRA_ARGS) \
 	$(if $(TEXT),--set GPT2_DATASET_CUSTOM=y --set 'GPT2_CUSTOM_DATASET_PATH=$(TEXT)')
 # Name of the preset that $(1)/.config is, for the manifest; nothing once it was changed.
@@ -18,7 +21,7 @@ train: build ## train as .config says
 	@exec $(KNLP) train --config $(O)/.config $(call preset-flag,$(O)) $(train-flags)
 continue: ## go on with the newest interrupted run
 	@[ -x $(KNLP) ] || { echo '*** $(KNLP) is not built; run "make build"' >&2; exit 2; }
-	@exec $(KNLP) train --resume $(if $(TARGET),'$(TARGET)') $(EXTRA_ARGS)
+	@exec $(KNLP) train --resume $(if $(TARGET),'$(TARGET)') $(device-flag) $(EXTRA_ARGS)
 report: ## write the report of the newest run (TARGET=DIR for another)
 	@exec $(KNLP) report $(TARGET)
 
@@ -35,13 +38,30 @@ smoke: build ## the smoke preset, end to end, in a minute
 	@mkdir -p $(B)/smoke && $(MAKE) -s O=$(B)/smoke defconfig-smoke-gpt2
 	@exec $(KNLP) train --config $(B)/smoke/.config --preset smoke-gpt2 $(train-flags)
 
+##@ Data and measuring
+.PHONY: data-linuxdoc data-import data-check bench
+data-force = $(if $(filter-out 0 n,$(FORCE)),--force)
+data-linuxdoc: build ## the kernel documentation as a dataset (SRC=DIR for a tree of your own)
+	@exec $(KNLP) data linuxdoc $(if $(SRC),--src '$(SRC)') $(data-force) $(EXTRA_ARGS)
+data-import: build ## files as a dataset (SRC=FILES NAME=NAME; EXTRA_ARGS="--format jsonl" and the like)
+	$(if $(and $(SRC),$(NAME)),,@echo '*** say which: make data-import SRC=FILES NAME=NAME' >&2; exit 2)
+	@exec $(KNLP) data import --name '$(NAME)' $(data-force) $(EXTRA_ARGS) $(SRC)
+data-dir = $(subst ",',$(CONFIG_DATA_DIR))
+data-check: build ## is every dataset in the data directory whole? (NAME= for one)
+	@status=0; for meta in $(if $(NAME),'$(NAME)',$(data-dir)/*/meta.json); do \
+	  case $$meta in *'*'*) echo "no dataset in "$(data-dir); exit;; esac; \
+	  $(KNLP) data check "$${meta%/meta.json}" $(EXTRA_ARGS) || status=$$?; done; exit $$status
+bench: build ## measure this machine (EXTRA_ARGS=VERB for one of the measurements, THREADS=)
+	@exec $(KNLP) bench $(if $(THREADS),--threads '$(THREADS)') $(or $(EXTRA_ARGS),all)
+
 ##@ Setting up and cleaning
-.PHONY: setup deps clean mrproper distclean data-clean doctor man
+.PHONY: setup deps deps-check clean mrproper distclean data-clean doctor man
 setup: ## install what is missing (packages, LibTorch); says what it does
 	@TORCH_VERSION=$(TORCH_VERSION) TORCH_DIR='$(torch-given)' sh scripts/setup.sh $(if $(filter-out 0 n,$(DRY_RUN)),--dry-run)
 deps: setup
 doctor: ## what is missing or odd on this machine, and the command that mends it
 	@exec scripts/doctor $(KNLP)
+deps-check: doctor
 man: build ## show the manual page
 	@mkdir -p $(B) && $(KNLP) man > $(B)/knlp.1 && exec man -l $(B)/knlp.1
 clean: ## remove objects, keep the configuration and the binary

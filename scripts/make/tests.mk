@@ -38,15 +38,27 @@ $(foreach d,$(test-dirs),$(eval $(call test_binary,$(d))))
 test-binaries: $(KNLP) $(test-bins)
 
 # Checking happens in a build of its own, so that the user's .config is neither needed nor touched.
-CHECK_DIR ?= $(B)/check
+CHECK_DIR ?= $(B)/check$(addprefix -,$(SAN))
 check-o = $(CHECK_DIR)
 check-make = +@mkdir -p $(check-o) && $(MAKE) O=$(check-o) PCH_DIR=$(abspath $(PCH_DIR))
 test-jobs := $(shell nproc 2>/dev/null || echo 2)
+# SAN=address and its like: the same configuration with that sanitizer.
+ifneq ($(filter-out address undefined thread,$(SAN))$(word 2,$(SAN)),)
+$(error SAN=$(SAN) is none of address, undefined, thread)
+endif
+san-symbol = CONFIG_SANITIZE_$(if $(SAN:address=),$(if $(SAN:thread=),UNDEFINED,THREAD),ADDRESS)
+san-config = $(if $(SAN),@sed -i 's/^CONFIG_SANITIZE_NONE=y/# CONFIG_SANITIZE_NONE is not set/; \
+	s/^# $(san-symbol) is not set/$(san-symbol)=y/' $(check-o)/.config)
+# LibTorch is not instrumented: what it allocates and frees across the border, and keeps to the end, is
+# no finding.
+san-environment = $(if $(CONFIG_SANITIZE_ADDRESS),LSAN_OPTIONS=suppressions=$(CURDIR)/tests/lsan.supp \
+	ASAN_OPTIONS=detect_container_overflow=0:alloc_dealloc_mismatch=0:detect_odr_violation=0:protect_shadow_gap=0)
 
 ##@ Quality
 .PHONY: check check-slow test test-slow check-tree check-torch-versions check-slow-builds check-random-build check-cuda
 check: setup ## bare machine to tested: installs what is missing, builds, runs the tests
 	$(check-make) defconfig-gpt2-nano-cpu
+	$(san-config)
 	$(check-make) check-tree
 	$(check-make) test-binaries
 	$(check-make) test
@@ -57,7 +69,7 @@ check-slow: setup ## the tests that take longer, and one random configuration bu
 	@scripts/check-rebuild $(check-o)
 	+@$(MAKE) check-random-build
 test: test-binaries
-	@KNLP_BIN=$(abspath $(KNLP)) KNLP_SRC=$(CURDIR) exec scripts/run-tests --jobs $(test-jobs) $(test-bins)
+	@$(san-environment) KNLP_BIN=$(abspath $(KNLP)) KNLP_SRC=$(CURDIR) exec scripts/run-tests --jobs $(test-jobs) $(test-bins)
 test-slow: test-binaries
 	@KNLP_BIN=$(abspath $(KNLP)) KNLP_SRC=$(CURDIR) exec scripts/run-tests --jobs 1 --slow $(slow-bins)
 slow-bins = $(foreach b,$(test-bins),$(if $(shell grep -lE 'Slow,' tests/$(patsubst test_%,%,$(notdir $(b)))/*.cpp 2>/dev/null),$(b)))

@@ -8,6 +8,9 @@ known-variables += SEED         ## random seed
 known-variables += SET          ## "SYMBOL=value …" for this run; .config stays as it is
 known-variables += STRICT       ## 1 refuses substitutes and schedules that cannot complete
 known-variables += TEXT         ## a text file or directory to learn from
+known-variables += DEVICE       ## auto, cpu, cuda or cuda:N, without fall back; of bench-peers too
+known-variables += THREADS      ## threads of a run, of a benchmark, of every side of bench-peers
+known-variables += TRACKER      ## none writes no TensorBoard event files
 known-variables += OUT          ## run directory
 known-variables += TARGET       ## run directory to continue or to report
 known-variables += DRY_RUN      ## 1 shows what would be done
@@ -15,7 +18,8 @@ known-variables += EXTRA_ARGS   ## more options for knlp
 known-variables += DEFCONFIG    ## preset to load or to save
 known-variables += FORCE        ## 1 overwrites a preset
 known-variables += A B          ## what diffconfig compares
-known-variables += FILE NAME    ## what import-defconfig reads and writes
+known-variables += FILE NAME    ## what import-defconfig reads and writes; NAME is a dataset for data-import and data-check
+known-variables += SRC          ## what data-import reads; a linux-doc or kernel tree for data-linuxdoc
 known-variables += KCONFIG_SEED ## repeats a randconfig
 known-variables += KCONFIG_PROBABILITY ## of y in randconfig, in percent
 known-variables += KCONFIG_ALLCONFIG ## a file of values that allyesconfig and the like keep
@@ -28,11 +32,10 @@ known-variables += NO_CCACHE    ## 1 compiles without ccache
 known-variables += NO_PCH       ## 1 compiles what does not see LibTorch without precompiled headers
 known-variables += PCH_DIR      ## where the precompiled header goes
 known-variables += CHECK_DIR    ## where make check builds
+known-variables += SAN          ## address, undefined or thread: make check with that sanitizer, in a directory of its own
 known-variables += YES          ## 1 answers questions
 known-variables += PEERS        ## part of check-peers (tests models use records tokenizers training); rows of bench-peers
 known-variables += GOALS        ## rows of bench-goals
-known-variables += THREADS      ## threads of bench-goals, and of every side of bench-peers
-known-variables += DEVICE       ## cuda: bench-peers compares on that device
 known-variables += ROUNDS       ## turns of every side of bench-peers
 known-variables += RECORD       ## 1 keeps the results of bench-peers or bench-goals under results/ and in docs/performance.md
 known-variables += LLMC_DIR     ## llm.c with train_gpt2 built, for bench-peers
@@ -41,10 +44,3 @@ known-variables += LLAMA_GGUF   ## a GPT-2 124M for llama-bench
 known-variables += BUNDLE       ## a directory that make bundle made elsewhere: build from it, without packages
 known-variables += FUZZ_SECONDS ## time of each target of make fuzz
 known-variables += FUZZ_CXX     ## clang++ with libFuzzer
-
-given-variables := $(foreach v,$(filter-out -% MAKE% .%,$(.VARIABLES)),$(if $(filter command,$(origin $(v))),$(v)))
-unknown-variable := $(firstword $(filter-out $(known-variables),$(given-variables)))
-ifneq ($(unknown-variable),)
-$(error $(unknown-variable)= is not a variable of this Makefile; did you mean $(shell \
-	awk -v word='$(unknown-variable)' -v names='$(known-variables)' -f scripts/nearest.awk)? make help lists them)
-endif

@@ -48,6 +48,42 @@ TEST(NoConfiguration, TargetsThatNeedNoneWork) {
     EXPECT_THAT(names_in(output.path()), IsEmpty());
 }
 
+TEST(Presets, AreListedWithTheirModel) {
+    const Finished list = Output().make({"list-defconfigs"});
+    for (const char* line : {"\n  gpt2-nano-cpu +GPT-2 nano +learns ",
+                             "\n  gpt2-vanilla-baseline +GPT-2 124M +the control",
+                             "\n  cpu-linuxdoc-gpt2 +GPT-2 6L/192/6H +the reference"})
+        EXPECT_THAT(list.out, testing::ContainsRegex(line));
+}
+
+TEST(MisspeltGoal, IsNamedWithTheNearestBeforeAConfigurationIsAskedFor) {
+    const Output output;
+    for (const std::vector<std::string>& goals :
+         {std::vector<std::string>{"quikstart"}, {"build", "quikstart"}, {"-n", "quikstart"}}) {
+        const Finished result = output.make(goals);
+        EXPECT_EQ(result.status, 2);
+        EXPECT_THAT(result.err, HasSubstr("*** quikstart is not a target of this Makefile; did you "
+                                          "mean quickstart, "));
+        EXPECT_THAT(result.err, Not(HasSubstr("configuration")));
+        EXPECT_THAT(names_in(output.path()), IsEmpty());
+    }
+    // A file is no misspelt target.
+    ASSERT_EQ(output.load("").status, 0);
+    EXPECT_EQ(output.make({output.file("include/config/auto.conf").string()}).status, 0);
+}
+
+TEST(AbsentGoal, SaysWhatIsHereInstead) {
+    const Output output;
+    for (const auto& [goal, text] : {std::pair{"xconfig", "make menuconfig or make nconfig"},
+                                     {"coverage", "there is no coverage build"},
+                                     {"test-matrix-dry-run", "test matrices are not in this version"}}) {
+        const Finished result = output.make({goal});
+        EXPECT_EQ(result.status, 2);
+        EXPECT_THAT(result.err, HasSubstr(std::string("*** ") + goal + ": "));
+        EXPECT_THAT(result.err, HasSubstr(text));
+    }
+}
+
 TEST(Help, ListsEveryConfigurationTargetAndVariable) {
     const Finished help = Output().make({"help"});
     for (const char* word : {"config",        "menuconfig",      "nconfig",      "oldconfig",
@@ -67,6 +103,59 @@ TEST(Variables, MisspeltOneIsAnErrorWithASuggestion) {
                 HasSubstr("MAX_ITER= is not a variable of this Makefile; did you mean MAX_ITERS"));
 }
 
+TEST(Variables, OnesOfOtherVersionsSayWhatIsHereInstead) {
+    const Output output;
+    for (const auto& [given, text] : {std::pair{"EPOCHS=3", "*** EPOCHS=: epochs belong to the vision"},
+                                      {"SEEDS=1,2", "one SEED= a run"},
+                                      {"KCONF=conf", "taken from $PATH"},
+                                      {"TRACKER=trackio", "take TRACKER=tensorboard"},
+                                      {"TRACKER=none,wandb", "take TRACKER=tensorboard"},
+                                      {"TRACKER=tensorbord", "neither none nor tensorboard"}}) {
+        const Finished result = output.make({"-n", "continue", given});
+        EXPECT_EQ(result.status, 2) << given;
+        EXPECT_THAT(result.err, HasSubstr(text));
+    }
+}
+
+TEST(Variables, OneThatWouldDoNothingIsRefused) {
+    const Output output;
+    for (const auto& [goal, given] :
+         {std::pair{"train", "ROUNDS=3"}, {"build", "DEVICE=cuda"}, {"clean", "THREADS=4"},
+          {"report", "TIME=5"}, {"menuconfig", "DEFCONFIG=gpt2-nano-cpu"}}) {
+        const Finished result = output.make({goal, given});
+        EXPECT_EQ(result.status, 2);
+        const std::string name(given, std::string(given).find('='));
+        EXPECT_THAT(result.err, HasSubstr(name + "= does nothing for make " + goal + "; it is for: "));
+        EXPECT_THAT(names_in(output.path()), IsEmpty());
+    }
+}
+
+TEST(Variables, DeviceThreadsAndTrackerReachTheRun) {
+    const Output output;
+    // "continue" builds nothing, so that a program of the test's own can stand in.
+    write_text(output.file("knlp"), "#!/bin/sh\necho \"$KNLP_MAKE_SET|$@\"\n");
+    std::filesystem::permissions(output.file("knlp"), std::filesystem::perms::owner_all);
+    const Finished result = output.make({"continue", "DEVICE=cuda", "THREADS=3", "TRACKER=none"});
+    EXPECT_EQ(result.status, 0) << result.err;
+    EXPECT_EQ(result.out, "NUM_THREADS=3 ENABLE_TENSORBOARD=n|train --resume --device cuda\n");
+    EXPECT_EQ(output.make({"continue", "TRACKER=tensorboard"}).out,
+              "ENABLE_TENSORBOARD=y|train --resume\n");
+}
+
+TEST(Sanitizer, IsOneOfThreeAndCheckedInADirectoryOfItsOwn) {
+    const Output output;
+    const Finished refused = output.make({"check", "SAN=adress"});
+    EXPECT_EQ(refused.status, 2);
+    EXPECT_THAT(refused.err, HasSubstr("SAN=adress is none of address, undefined, thread"));
+    // Under -n the inner makes do not make the configurations that they then look for.
+    std::filesystem::create_directories(output.file("build/check-address"));
+    ASSERT_EQ(output.make({"O=" + output.file("build/check-address").string(), "defconfig-gpt2-nano-cpu"}).status, 0);
+    const Finished check = output.make({"-n", "check", "SAN=address"});
+    EXPECT_EQ(check.status, 0) << check.err;
+    EXPECT_THAT(check.out, HasSubstr("CONFIG_SANITIZE_ADDRESS=y/' " +
+                                     output.file("build/check-address/.config").string()));
+}
+
 TEST(Variables, DirectoryOfObjectsIsNotForUsersToSet) {
     const Output output;
     const Finished result = output.make({"B=" + output.path().string(), "clean"});
@@ -76,8 +165,10 @@ TEST(Variables, DirectoryOfObjectsIsNotForUsersToSet) {
 }
 
 TEST(Variables, TheOnesListedPass) {
-    const Finished result =
-        Output().make({"TIME=5", "SET=SEED=1 DEVICE=cpu", "STRICT=1", "V=1", "TEXT=a b", "help"});
+    const Output output;
+    ASSERT_EQ(output.load("").status, 0);
+    const Finished result = output.make(
+        {"TIME=5", "SET=SEED=1 DEVICE=cpu", "STRICT=1", "V=1", "TEXT=a b", "-n", "train"});
     EXPECT_EQ(result.status, 0) << result.err;
 }
 
@@ -115,6 +206,37 @@ TEST(UsersConfiguration, NoCommandOfCheckOrQuickstartChangesIt) {
     EXPECT_THAT(lines_naming_dot_config(output, quickstart.out),
                 testing::ElementsAre(StartsWith("[ -e " + output.dot_config().string() + " ] || ")));
     EXPECT_EQ(read_text(output.dot_config()), mine);
+}
+
+TEST(Building, WritesNoTargetInPlaceSoThatTwoMakesDoNoHarm) {
+    const Output output;
+    ASSERT_EQ(output.load("").status, 0);
+    const Finished result = output.make({"-n", "test-binaries"});
+    ASSERT_EQ(result.status, 0) << result.err;
+    // "$$" is the number of the shell that runs the recipe.
+    const std::regex written(R"( (?:-o|-MF|>|rcsD) (\S*/build/\S+))");
+    int count = 0;
+    for (std::sregex_iterator at(result.out.begin(), result.out.end(), written), end; at != end; ++at, ++count)
+        EXPECT_THAT((*at)[1].str(), HasSubstr("$$"));
+    EXPECT_GT(count, 200);
+}
+
+TEST(DataTargets, CallTheVerbsOfTheProgram) {
+    const Output output;
+    ASSERT_EQ(output.load("CONFIG_DATA_DIR=\"my data\"\n").status, 0);
+    const auto commands = [&](std::vector<std::string> arguments) {
+        arguments.insert(arguments.begin(), "-n");
+        return output.make(arguments).out;
+    };
+    EXPECT_THAT(commands({"data-linuxdoc", "SRC=tree"}), HasSubstr("knlp data linuxdoc --src 'tree'"));
+    EXPECT_THAT(commands({"data-import", "SRC=a.txt b.txt", "NAME=mine", "FORCE=1"}),
+                HasSubstr("knlp data import --name 'mine' --force  a.txt b.txt"));
+    EXPECT_THAT(commands({"data-check", "NAME=mine"}), HasSubstr("for meta in 'mine'"));
+    EXPECT_THAT(commands({"data-check"}), HasSubstr("for meta in 'my data'/*/meta.json"));
+    EXPECT_THAT(commands({"bench", "THREADS=2", "EXTRA_ARGS=step --size nano"}),
+                HasSubstr("knlp bench --threads '2' step --size nano"));
+    EXPECT_EQ(commands({"deps-check"}), commands({"doctor"}));
+    EXPECT_THAT(commands({"data-import"}), HasSubstr("make data-import SRC=FILES NAME=NAME"));
 }
 
 TEST(DataClean, WithoutAnAnswerRemovesNothingAndSaysHow) {
