@@ -11,6 +11,7 @@
 #include "knlp/core/file.h"
 #include "knlp/core/host.h"
 #include "knlp/core/parse.h"
+#include "knlp/data/prepare.h"
 
 #include <fmt/ranges.h>
 #include <unistd.h>
@@ -195,19 +196,6 @@ Check config_check(const Common& common) {
     }
 }
 
-/// A directory of the kernel documentation, from the package or as set-up unpacked it.
-std::string kernel_documentation() {
-    for (const fs::path& root :
-         {fs::path("/usr/share/doc"), cache_directory() / "linux-doc/usr/share/doc"}) {
-        std::error_code error;
-        for (const fs::directory_entry& entry : fs::directory_iterator(root, error)) {
-            const bool named = entry.path().filename().string().starts_with("linux-doc");
-            if (named && is_there(entry.path() / "Documentation")) return entry.path().string();
-        }
-    }
-    return "";
-}
-
 Check data_check(const Common& common) {
     std::string data_dir = "data", dataset = "linuxdoc";
     try {
@@ -224,12 +212,12 @@ Check data_check(const Common& common) {
         if (entry.path().filename().string().starts_with(dataset))
             return {"data", State::kOk,
                     fmt::format("{} is prepared in {}", dataset, entry.path().string()), ""};
-    const std::string documentation = kernel_documentation();
+    const std::string documentation = data::find_linuxdoc().string();
     if (dataset != "linuxdoc" && dataset != "synthetic")
         return {"data", State::kNote, fmt::format("{} is not in {}", dataset, data_dir),
                 fmt::format("knlp data import --name {} FILES, or DATA_SUBSTITUTE=y", dataset)};
     if (dataset == "linuxdoc" && documentation.empty())
-        return {"data", State::kNote, "the default text is not installed", "apt install linux-doc"};
+        return {"data", State::kNote, "the default text is not installed", "make setup"};
     return {"data", State::kOk,
             dataset == "linuxdoc" ? "default text: " + documentation : "synthetic text", ""};
 }

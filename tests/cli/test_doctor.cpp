@@ -50,6 +50,17 @@ TEST_F(Doctor, AbsentConfigurationIsOnlyNoted) {
     EXPECT_THAT(row["fix"].get<std::string>(), testing::HasSubstr("make defconfig-"));
 }
 
+TEST_F(Doctor, DefaultTextIsFoundInTheCacheOfSetup) {
+    // Newer than any that is installed.
+    const std::filesystem::path tree =
+        dir_.file("cache/knlp/linux-doc/usr/share/doc/linux-doc-999.1");
+    std::filesystem::create_directories(tree / "Documentation");
+    const Finished done =
+        knlp({"doctor", "--json"}, {{"XDG_CACHE_HOME", dir_.file("cache").string()}});
+    EXPECT_EQ(check(nlohmann::json::parse(done.out), "data")["found"],
+              "default text: " + tree.string());
+}
+
 TEST_F(Doctor, BrokenConfigurationIsMissing) {
     write(".config", "CONFIG_SEED = 1\n");
     const Finished done = knlp({"doctor", "--json"});

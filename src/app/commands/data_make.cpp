@@ -201,8 +201,8 @@ int data_linuxdoc(const Common& common, const DataOptions& options) {
                                                       : data::find_linuxdoc();
     if (source.empty())
         fail(kData,
-             "linux-doc is not installed below /usr/share/doc; apt-get install linux-doc, or give "
-             "--src DIR or --deb FILE");
+             "linux-doc is neither below /usr/share/doc nor in the cache directory; make setup "
+             "installs it, or give --src DIR or --deb FILE");
     report(common, out, data::make_linuxdoc(source, options.with_translations, prepare, out));
     return 0;
 }
