@@ -87,6 +87,22 @@ TEST(PrefillBench, ComparesWithTheProductsAlone) {
     }
 }
 
+TEST(PrefillBench, ReadsThePromptInChunks) {
+    InferenceRequest request = small_request();
+    EXPECT_EQ(bench_prefill(request).shape.at("chunk"), 40) << "all of it";
+    for (const int64_t chunk : {1, 16, 64}) {
+        request.chunk = chunk;
+        const Record record = bench_prefill(request);
+        EXPECT_EQ(record.shape.at("chunk"), std::min<int64_t>(chunk, 40));
+        EXPECT_EQ(record.shape.at("prompt"), 40);
+        // The products of the prompt do not depend on the chunks.
+        const double flops = 2.0 * 120 * 2 * 12 * 32 * 32 + 2.0 * 3 * 100 * 32;
+        EXPECT_DOUBLE_EQ(record.results.at("gflops"), flops / record.timing.median_s / 1e9);
+        EXPECT_DOUBLE_EQ(record.results.at("gemm_share"),
+                         record.results.at("gflops") / record.results.at("gemm_gflops"));
+    }
+}
+
 TEST(InferenceBench, LengthsBeyondTheContextAreRefused) {
     InferenceRequest request = small_request();
     request.contexts = {65};

@@ -70,7 +70,7 @@ TEST_F(Usage, EveryBenchmarkRefusesUnknownSymbolsBeforeItMeasures) {
 
 TEST_F(Usage, BenchmarksRefuseOptionsThatTheyWouldNotObey) {
     for (const auto& [what, option] : std::vector<std::pair<std::string, std::string>>{
-             {"decode", "--precision"}, {"decode", "--prompt"}, {"prefill", "--context"},
+             {"decode", "--precision"}, {"decode", "--prompt"}, {"decode", "--chunk"}, {"prefill", "--context"},
              {"data", "--gemm"}, {"load", "--batch"}, {"bandwidth", "--size"},
              {"machine", "--device"}})
         expect_failure({"bench", what, option, "1"}, 2, "E_USAGE", {"unknown option " + option});

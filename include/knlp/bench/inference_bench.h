@@ -14,6 +14,7 @@ struct InferenceRequest {
     int64_t batch = 1;                                 // sequences
     std::vector<int64_t> contexts = {128, 512, 1024};  // decode: tokens seen, the new one included
     int64_t prompt = 1024;                             // prefill: tokens of each sequence
+    int64_t chunk = 0;                                 // prefill: of them at once; 0 = all
     bool bf16 = false;                                 // weights held as bfloat16
     uint64_t seed = 1;
     int64_t threads = 1;
@@ -34,9 +35,9 @@ struct InferenceRequest {
 /// slope_bytes_ns, what the keys and values of a token of context take at read_gbps.
 std::vector<Record> bench_decode(const InferenceRequest& request, const Machine& machine);
 
-/// "prefill": seconds until the logits after the prompt are there: the time to the first token.
-/// Results tokens_per_s; gflops, of matrix products alone; gemm_gflops, of the same products by
-/// the fastest route of each, measured here; gemm_share, the ratio of both.
+/// "prefill": seconds until the logits after the prompt, read in chunks, are there: the time to the
+/// first token. Results tokens_per_s; gflops, of matrix products alone; gemm_gflops, of a whole
+/// chunk's products by the fastest route of each, measured here; gemm_share, the ratio of both.
 Record bench_prefill(const InferenceRequest& request);
 
 }  // namespace knlp::bench

@@ -19,6 +19,10 @@ void add_prompt_option(Parser verb, InferenceFlags& flags) {
                     "prefill: tokens of a sequence (default: 1024, or the model's context)")
         .positive()
         .type_name("N");
+    verb.add_option("--chunk", flags.chunk,
+                    "prefill: tokens of a sequence read at once (default: all)")
+        .positive()
+        .type_name("N");
 }
 
 void add_dtype_option(Parser verb, InferenceFlags& flags) {
@@ -45,6 +49,7 @@ bench::InferenceRequest inference_request(const bench::StepRequest& step,
         if (request.contexts.empty()) request.contexts = {n_ctx};
     }
     request.prompt = flags.prompt > 0 ? flags.prompt : std::min(request.prompt, n_ctx);
+    request.chunk = flags.chunk;
     request.bf16 = flags.dtype == "bf16";
     request.seed = step.seed;
     request.threads = step.threads;

@@ -14,7 +14,7 @@ namespace knlp::app {
 /// Flags of `bench decode` and `bench prefill` beyond those of a step.
 struct InferenceFlags {
     std::vector<int64_t> contexts;
-    int64_t prompt = 0;
+    int64_t prompt = 0, chunk = 0;
     std::string dtype = "fp32";
 };
 void add_context_option(Parser verb, InferenceFlags& flags);
