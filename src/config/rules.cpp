@@ -4,8 +4,8 @@
 
 #include <initializer_list>
 
-// Rules that Kconfig cannot say, because they compare numbers of different symbols. What a line of .config
-// can break is checked before a build too: scripts/kconfig/rules.py.
+// Rules that Kconfig cannot say, because they compare numbers of different symbols. What a line of
+// .config can break is checked before a build too: scripts/kconfig/rules.py.
 namespace knlp::config {
 namespace {
 
@@ -40,7 +40,8 @@ void Rules::check_model() const {
             fail_code(kConfig, "E_RANGE",
                       "{}GPT2_N_EMBD={} is no multiple of GPT2_N_HEAD={}; heads share the width "
                       "equally, so take {} or {}",
-                      at({"GPT2_N_EMBD", "GPT2_N_HEAD"}), d_model, n_head, d_model / n_head * n_head, (d_model / n_head + 1) * n_head);
+                      at({"GPT2_N_EMBD", "GPT2_N_HEAD"}), d_model, n_head,
+                      d_model / n_head * n_head, (d_model / n_head + 1) * n_head);
     }
     const int64_t vocab = symbols.integer("GPT2_VOCAB_SIZE"),
                   pad = symbols.integer("GPT2_PAD_VOCAB");
@@ -53,10 +54,11 @@ void Rules::check_model() const {
                                ? symbols.integer("GPT2_BPE_VOCAB")
                                : 0;
     if (vocab > 0 && vocab < needed)
-        fail_code(kConfig, "E_RANGE",
-                  "{}GPT2_VOCAB_SIZE={} is smaller than the tokenizer's vocabulary of {}; allowed 0 "
-                  "(take the tokenizer's) or {} and more",
-                  at({"GPT2_VOCAB_SIZE"}), vocab, needed, needed);
+        fail_code(
+            kConfig, "E_RANGE",
+            "{}GPT2_VOCAB_SIZE={} is smaller than the tokenizer's vocabulary of {}; allowed 0 "
+            "(take the tokenizer's) or {} and more",
+            at({"GPT2_VOCAB_SIZE"}), vocab, needed, needed);
 }
 
 void Rules::check_training() const {
@@ -71,14 +73,15 @@ void Rules::check_training() const {
         if (min_lr > lr)
             fail_code(kConfig, "E_RANGE",
                       "{}GPT2_MIN_LR={} is above LEARNING_RATE={}; allowed [0, {}]",
-                      at({"GPT2_MIN_LR", "LEARNING_RATE"}), symbols.text("GPT2_MIN_LR"), symbols.text("LEARNING_RATE"),
-                      symbols.text("LEARNING_RATE"));
+                      at({"GPT2_MIN_LR", "LEARNING_RATE"}), symbols.text("GPT2_MIN_LR"),
+                      symbols.text("LEARNING_RATE"), symbols.text("LEARNING_RATE"));
     }
     if (symbols.on("GPT2_DATASET_CUSTOM") && symbols.text("GPT2_CUSTOM_DATASET_PATH").empty())
-        fail_code(kConfig, "E_RANGE",
-                  "{}GPT2_CUSTOM_DATASET_PATH is empty, but GPT2_DATASET_CUSTOM=y; give a text file "
-                  "or a directory of token files",
-                  at({"GPT2_CUSTOM_DATASET_PATH", "GPT2_DATASET_CUSTOM"}));
+        fail_code(
+            kConfig, "E_RANGE",
+            "{}GPT2_CUSTOM_DATASET_PATH is empty, but GPT2_DATASET_CUSTOM=y; give a text file "
+            "or a directory of token files",
+            at({"GPT2_CUSTOM_DATASET_PATH", "GPT2_DATASET_CUSTOM"}));
 }
 
 void Rules::check_optimizer() const {

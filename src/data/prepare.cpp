@@ -151,7 +151,8 @@ TrainedBpe train_bpe_into(const fs::path& out, const std::vector<fs::path>& file
                           int64_t vocab_size, int64_t threads, bool force) {
     const fs::path linuxdoc = files.empty() ? find_linuxdoc() : fs::path();
     if (files.empty() && linuxdoc.empty())
-        fail(kData, "no text to train on: give --text FILE, or make setup, which installs linux-doc");
+        fail(kData,
+             "no text to train on: give --text FILE, or make setup, which installs linux-doc");
     constexpr double kAnySplit = 0.5;  // all pieces of files are used
     const Corpus corpus = files.empty() ? linuxdoc_corpus(linuxdoc, false)
                                         : text_corpus(files, TextFormat::kText, kAnySplit, false);

@@ -205,22 +205,26 @@ TEST_F(Setup, LibTorchOfTheUsersIsTakenAsItIs) {
 }
 
 TEST_F(Setup, PackagesAreInstalledUnderTheLockAndOtherAptsAreWaitedFor) {
-    program("apt-get",
-            "echo \"$@\" >> \"$SETUP_LOG\"; "
-            "flock -n \"$HOME/.cache/knlp/.setup.lock\" true && echo unlocked >> \"$SETUP_LOG\"; true");
+    program(
+        "apt-get",
+        "echo \"$@\" >> \"$SETUP_LOG\"; "
+        "flock -n \"$HOME/.cache/knlp/.setup.lock\" true && echo unlocked >> \"$SETUP_LOG\"; true");
     EXPECT_EQ(setup().status, 0);
     EXPECT_THAT(log(), HasSubstr("install -o DPkg::Lock::Timeout=600 -y"));
     EXPECT_THAT(log(), Not(HasSubstr("unlocked")));
 }
 
 TEST_F(Setup, WhatAKilledInstallationLeftIsConfiguredFirst) {
-    program("dpkg", "case $1 in --audit) echo 'half of g++' ;; *) echo \"dpkg $@\" >> \"$SETUP_LOG\" ;; esac");
+    program(
+        "dpkg",
+        "case $1 in --audit) echo 'half of g++' ;; *) echo \"dpkg $@\" >> \"$SETUP_LOG\" ;; esac");
     EXPECT_EQ(setup().status, 0);
     EXPECT_THAT(log(), testing::StartsWith("sudo\ndpkg --configure -a\nsudo\napt-get update\n"));
 }
 
 TEST_F(Setup, ConfiguringMayBeAllThatWasMissing) {
-    program("dpkg-query", "[ ! -e configured ] || { shift 3; for package; do echo \"ii  $package\"; done; }");
+    program("dpkg-query",
+            "[ ! -e configured ] || { shift 3; for package; do echo \"ii  $package\"; done; }");
     program("dpkg", "case $1 in --audit) echo 'half of g++' ;; *) : > configured ;; esac");
     EXPECT_EQ(setup().status, 0);
     EXPECT_EQ(log(), "sudo\npip\n");

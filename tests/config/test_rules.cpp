@@ -30,7 +30,8 @@ void refuse_line(const std::string& line, const std::vector<Symbols::Override>& 
     std::string text = Symbols::from_values({{"GPT2_MODEL_CUSTOM", "y"}}).dot_config();
     const size_t begin = text.find("\n" + line.substr(0, line.find('=') + 1)) + 1;
     text.replace(begin, text.find('\n', begin) - begin, line);
-    const auto number = 1 + std::count(text.begin(), text.begin() + static_cast<int64_t>(begin), '\n');
+    const auto number =
+        1 + std::count(text.begin(), text.begin() + static_cast<int64_t>(begin), '\n');
     std::ofstream(dir.file(".config")) << text;
     const std::string place = fmt::format("{}:{}: {}", dir.file(".config").string(), number, where);
     try {

@@ -21,13 +21,12 @@ TEST(NoConfiguration, MakeNamesTheWaysToGetOneAndMakesNothing) {
          {std::vector<std::string>{}, {"build"}, {"train"}, {"test"}}) {
         const Finished result = output.make(goals);
         EXPECT_EQ(result.status, 2);
-        EXPECT_THAT(
-            result.err,
-            StartsWith("*** No configuration found (" + output.dot_config().string() +
-                       ").\n"
-                       "*** Run \"make O=" +
-                       output.path().string() + " menuconfig\" or \"make O=" +
-                       output.path().string() + " defconfig-NAME\"; presets:\n"));
+        EXPECT_THAT(result.err,
+                    StartsWith("*** No configuration found (" + output.dot_config().string() +
+                               ").\n"
+                               "*** Run \"make O=" +
+                               output.path().string() + " menuconfig\" or \"make O=" +
+                               output.path().string() + " defconfig-NAME\"; presets:\n"));
         EXPECT_THAT(result.err, HasSubstr("  gpt2-nano-cpu "));
         EXPECT_THAT(result.err, HasSubstr("  gpt2-vanilla-baseline "));
         EXPECT_THAT(names_in(output.path()), IsEmpty());
@@ -74,9 +73,10 @@ TEST(MisspeltGoal, IsNamedWithTheNearestBeforeAConfigurationIsAskedFor) {
 
 TEST(AbsentGoal, SaysWhatIsHereInstead) {
     const Output output;
-    for (const auto& [goal, text] : {std::pair{"xconfig", "make menuconfig or make nconfig"},
-                                     {"coverage", "there is no coverage build"},
-                                     {"test-matrix-dry-run", "test matrices are not in this version"}}) {
+    for (const auto& [goal, text] :
+         {std::pair{"xconfig", "make menuconfig or make nconfig"},
+          {"coverage", "there is no coverage build"},
+          {"test-matrix-dry-run", "test matrices are not in this version"}}) {
         const Finished result = output.make({goal});
         EXPECT_EQ(result.status, 2);
         EXPECT_THAT(result.err, HasSubstr(std::string("*** ") + goal + ": "));
@@ -105,12 +105,13 @@ TEST(Variables, MisspeltOneIsAnErrorWithASuggestion) {
 
 TEST(Variables, OnesOfOtherVersionsSayWhatIsHereInstead) {
     const Output output;
-    for (const auto& [given, text] : {std::pair{"EPOCHS=3", "*** EPOCHS=: epochs belong to the vision"},
-                                      {"SEEDS=1,2", "one SEED= a run"},
-                                      {"KCONF=conf", "taken from $PATH"},
-                                      {"TRACKER=trackio", "take TRACKER=tensorboard"},
-                                      {"TRACKER=none,wandb", "take TRACKER=tensorboard"},
-                                      {"TRACKER=tensorbord", "neither none nor tensorboard"}}) {
+    for (const auto& [given, text] :
+         {std::pair{"EPOCHS=3", "*** EPOCHS=: epochs belong to the vision"},
+          {"SEEDS=1,2", "one SEED= a run"},
+          {"KCONF=conf", "taken from $PATH"},
+          {"TRACKER=trackio", "take TRACKER=tensorboard"},
+          {"TRACKER=none,wandb", "take TRACKER=tensorboard"},
+          {"TRACKER=tensorbord", "neither none nor tensorboard"}}) {
         const Finished result = output.make({"-n", "continue", given});
         EXPECT_EQ(result.status, 2) << given;
         EXPECT_THAT(result.err, HasSubstr(text));
@@ -119,13 +120,16 @@ TEST(Variables, OnesOfOtherVersionsSayWhatIsHereInstead) {
 
 TEST(Variables, OneThatWouldDoNothingIsRefused) {
     const Output output;
-    for (const auto& [goal, given] :
-         {std::pair{"train", "ROUNDS=3"}, {"build", "DEVICE=cuda"}, {"clean", "THREADS=4"},
-          {"report", "TIME=5"}, {"menuconfig", "DEFCONFIG=gpt2-nano-cpu"}}) {
+    for (const auto& [goal, given] : {std::pair{"train", "ROUNDS=3"},
+                                      {"build", "DEVICE=cuda"},
+                                      {"clean", "THREADS=4"},
+                                      {"report", "TIME=5"},
+                                      {"menuconfig", "DEFCONFIG=gpt2-nano-cpu"}}) {
         const Finished result = output.make({goal, given});
         EXPECT_EQ(result.status, 2);
         const std::string name(given, std::string(given).find('='));
-        EXPECT_THAT(result.err, HasSubstr(name + "= does nothing for make " + goal + "; it is for: "));
+        EXPECT_THAT(result.err,
+                    HasSubstr(name + "= does nothing for make " + goal + "; it is for: "));
         EXPECT_THAT(names_in(output.path()), IsEmpty());
     }
 }
@@ -149,7 +153,10 @@ TEST(Sanitizer, IsOneOfThreeAndCheckedInADirectoryOfItsOwn) {
     EXPECT_THAT(refused.err, HasSubstr("SAN=adress is none of address, undefined, thread"));
     // Under -n the inner makes do not make the configurations that they then look for.
     std::filesystem::create_directories(output.file("build/check-address"));
-    ASSERT_EQ(output.make({"O=" + output.file("build/check-address").string(), "defconfig-gpt2-nano-cpu"}).status, 0);
+    ASSERT_EQ(
+        output.make({"O=" + output.file("build/check-address").string(), "defconfig-gpt2-nano-cpu"})
+            .status,
+        0);
     const Finished check = output.make({"-n", "check", "SAN=address"});
     EXPECT_EQ(check.status, 0) << check.err;
     EXPECT_THAT(check.out, HasSubstr("CONFIG_SANITIZE_ADDRESS=y/' " +
@@ -173,7 +180,8 @@ TEST(Variables, TheOnesListedPass) {
 }
 
 /// Lines of what make would do that name the .config of this output directory or of the tree.
-std::vector<std::string> lines_naming_dot_config(const Output& output, const std::string& commands) {
+std::vector<std::string> lines_naming_dot_config(const Output& output,
+                                                 const std::string& commands) {
     const std::regex name(R"((^|[\s'"=<>])(\./|)" + output.path().string() +
                           R"(/)?\.config(\.\w+)?($|[\s'";)]))");
     std::vector<std::string> lines;
@@ -191,11 +199,14 @@ TEST(UsersConfiguration, NoCommandOfCheckOrQuickstartChangesIt) {
     write_text(output.dot_config(), mine);
     // Under -n the inner makes do not make the configurations that they then look for.
     std::filesystem::create_directories(output.file("build/check"));
-    ASSERT_EQ(output.make({"O=" + output.file("build/check").string(), "defconfig-gpt2-nano-cpu"}).status, 0);
+    ASSERT_EQ(
+        output.make({"O=" + output.file("build/check").string(), "defconfig-gpt2-nano-cpu"}).status,
+        0);
 
     const Finished check = output.make({"-n", "check"});
     EXPECT_EQ(check.status, 0) << check.err;
-    EXPECT_THAT(check.out, HasSubstr("KCONFIG_CONFIG='" + output.file("build/check/.config").string()));
+    EXPECT_THAT(check.out,
+                HasSubstr("KCONFIG_CONFIG='" + output.file("build/check/.config").string()));
     EXPECT_THAT(check.out, HasSubstr("scripts/run-tests"));
     EXPECT_THAT(lines_naming_dot_config(output, check.out), IsEmpty());
 
@@ -203,8 +214,9 @@ TEST(UsersConfiguration, NoCommandOfCheckOrQuickstartChangesIt) {
     EXPECT_EQ(quickstart.status, 0) << quickstart.err;
     EXPECT_THAT(quickstart.out, HasSubstr(" train --config "));
     // Only where there is none is one made.
-    EXPECT_THAT(lines_naming_dot_config(output, quickstart.out),
-                testing::ElementsAre(StartsWith("[ -e " + output.dot_config().string() + " ] || ")));
+    EXPECT_THAT(
+        lines_naming_dot_config(output, quickstart.out),
+        testing::ElementsAre(StartsWith("[ -e " + output.dot_config().string() + " ] || ")));
     EXPECT_EQ(read_text(output.dot_config()), mine);
 }
 
@@ -216,7 +228,8 @@ TEST(Building, WritesNoTargetInPlaceSoThatTwoMakesDoNoHarm) {
     // "$$" is the number of the shell that runs the recipe.
     const std::regex written(R"( (?:-o|-MF|>|rcsD) (\S*/build/\S+))");
     int count = 0;
-    for (std::sregex_iterator at(result.out.begin(), result.out.end(), written), end; at != end; ++at, ++count)
+    for (std::sregex_iterator at(result.out.begin(), result.out.end(), written), end; at != end;
+         ++at, ++count)
         EXPECT_THAT((*at)[1].str(), HasSubstr("$$"));
     EXPECT_GT(count, 200);
 }
@@ -228,7 +241,8 @@ TEST(DataTargets, CallTheVerbsOfTheProgram) {
         arguments.insert(arguments.begin(), "-n");
         return output.make(arguments).out;
     };
-    EXPECT_THAT(commands({"data-linuxdoc", "SRC=tree"}), HasSubstr("knlp data linuxdoc --src 'tree'"));
+    EXPECT_THAT(commands({"data-linuxdoc", "SRC=tree"}),
+                HasSubstr("knlp data linuxdoc --src 'tree'"));
     EXPECT_THAT(commands({"data-import", "SRC=a.txt b.txt", "NAME=mine", "FORCE=1"}),
                 HasSubstr("knlp data import --name 'mine' --force  a.txt b.txt"));
     EXPECT_THAT(commands({"data-check", "NAME=mine"}), HasSubstr("for meta in 'mine'"));
@@ -246,7 +260,8 @@ TEST(DataClean, WithoutAnAnswerRemovesNothingAndSaysHow) {
     // The command itself, where the data directory is the test's own.
     std::filesystem::create_directories(output.file("data"));
     write_text(output.file("clean"), dry.out);
-    const Finished refused = run_program({"/bin/sh", output.file("clean").string()}, {}, output.path());
+    const Finished refused =
+        run_program({"/bin/sh", output.file("clean").string()}, {}, output.path());
     EXPECT_EQ(refused.status, 1);
     EXPECT_THAT(refused.err, HasSubstr("data/ not removed; YES=1 removes it without asking"));
     EXPECT_TRUE(std::filesystem::exists(output.file("data")));
