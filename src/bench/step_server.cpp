@@ -43,11 +43,10 @@ public:
         if (optimizer_->queued() != nullptr)
             queue_ = std::make_unique<train::DeviceSteps>(
                 gpt2_, *optimizer_,
-                train::DeviceStepOptions{
-                    .micro = request_.batch,
-                    .accumulation = request_.accumulation,
-                    .seed = request_.seed,
-                    .bf16 = request_.precision == config::Precision::kBfloat16});
+                train::DeviceStepOptions{.micro = request_.batch,
+                                         .accumulation = request_.accumulation,
+                                         .seed = request_.seed,
+                                         .bf16 = bf16()});
         loader_.emplace(tokens_.file(), request_.seed, 0, request_.batch, request_.accumulation,
                         request_.model.n_ctx);
     }
@@ -93,13 +92,15 @@ public:
     }
 
 private:
+    bool bf16() const { return request_.precision == config::Precision::kBfloat16; }
+
     /// What must have happened before the first tensor is made.
     const config::Model& start() const {
         model::start_runtime({.threads = request_.threads});
         const bool cpu = model::resolve_device(request_.device).is_cpu();
         model::choose_gemm_route(
             cpu ? request_.gemm : "aten",
-            model::gemm_shapes(request_.model, request_.batch, request_.model.n_ctx));
+            model::gemm_shapes(request_.model, request_.batch, request_.model.n_ctx), bf16());
         return request_.model;
     }
 
@@ -117,14 +118,13 @@ private:
         double sum = 0;
         for (int64_t micro = 0; micro < request_.accumulation; ++micro) {
             const data::Batch batch = next_batch(micro);
-            model::ForwardContext context{
-                .training = true,
-                .dropout = request_.model.dropout,
-                .seed = request_.seed,
-                .step = step_,
-                .micro = micro,
-                .first_row = micro * request_.batch,
-                .bf16 = request_.precision == config::Precision::kBfloat16};
+            model::ForwardContext context{.training = true,
+                                          .dropout = request_.model.dropout,
+                                          .seed = request_.seed,
+                                          .step = step_,
+                                          .micro = micro,
+                                          .first_row = micro * request_.batch,
+                                          .bf16 = bf16()};
             sum += gpt2_.loss_and_gradients(batch, context, static_cast<double>(targets));
         }
         const optim::StepInfo info = optimizer_->step(rate_);

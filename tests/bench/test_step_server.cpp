@@ -1,4 +1,6 @@
 #include "knlp/bench/step_server.h"
+
+#include "knlp/core/file.h"
 #include "tests/support/expect_error.h"
 #include "tests/support/temp_dir.h"
 
@@ -6,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include <cmath>
+#include <cstdlib>
 #include <sstream>
 
 namespace knlp::bench {
@@ -76,6 +79,22 @@ TEST(StepServer, SavedWeightsStartAnotherFromTheSamePlace) {
     const std::vector<json> second = answers(other, "run 2\n");
     EXPECT_EQ(first[2]["losses"], second[1]["losses"]);
     EXPECT_TRUE(std::filesystem::exists(directory.file("model") / "config.json"));
+}
+
+TEST(StepServer, RoutesAreTimedInThePrecisionOfTheStep) {
+    const test::TempDir cache;
+    const char* before = std::getenv("XDG_CACHE_HOME");
+    const std::string kept = before != nullptr ? before : "";
+    ::setenv("XDG_CACHE_HOME", cache.path().c_str(), 1);
+    ServeRequest request = small_request();
+    request.step.gemm = "auto";
+    request.step.precision = config::Precision::kBfloat16;
+    answers(request, "quit\n");
+    before != nullptr ? ::setenv("XDG_CACHE_HOME", kept.c_str(), 1) : ::unsetenv("XDG_CACHE_HOME");
+    const std::filesystem::path remembered = cache.file("knlp") / "gemm-routes";
+    if (!std::filesystem::exists(remembered)) GTEST_SKIP() << "there is but one route to take";
+    for (const auto& entry : std::filesystem::directory_iterator(remembered))
+        EXPECT_NE(read_file(entry.path()).find("bf16 true"), std::string::npos) << entry.path();
 }
 
 TEST(StepServerBadInput, SaysWhatMayBeAsked) {
