@@ -42,7 +42,23 @@ double achieved_gbps(const Record& record) {
     return static_cast<double>(record.bytes_moved) / record.timing.median_s / 1e9;
 }
 
+/// 0 where nothing is known: fewer threads do not show what more of them get.
+double limit_gbps(const Record& record, const Bandwidth& bandwidth) {
+    if (record.threads > bandwidth.threads) return 0;
+    const double read = std::max(bandwidth.read_gbps, record.read_gbps);
+    if (record.only_reads) return read;
+    return std::max({read, bandwidth.copy_gbps, record.copy_gbps});
+}
+
 }  // namespace
+
+bool learn_bandwidth(const Record& record, Bandwidth& bandwidth) {
+    const double read = bandwidth.read_gbps, best = bandwidth.best_gbps();
+    bandwidth.read_gbps = std::max(read, record.read_gbps);
+    bandwidth.copy_gbps = std::max(bandwidth.copy_gbps, record.copy_gbps);
+    const auto rose = [](double from, double to) { return from > 0 && to > kAbove * from; };
+    return rose(read, bandwidth.read_gbps) || rose(best, bandwidth.best_gbps());
+}
 
 std::vector<Record> bandwidth_records(const Bandwidth& bandwidth, const std::string& suffix) {
     Record record{.what = "memory.read" + suffix,
@@ -50,10 +66,12 @@ std::vector<Record> bandwidth_records(const Bandwidth& bandwidth, const std::str
                   .types = {{"kernel", bandwidth.read_kernel}},
                   .threads = bandwidth.threads,
                   .bytes_moved = bandwidth.bytes,
+                  .only_reads = true,
                   .timing = bandwidth.read};
     for (const auto& [name, gbps] : bandwidth.read_by_kernel) record.results[name + "_gbps"] = gbps;
     std::vector<Record> records = {record};
     record.what = "memory.copy" + suffix;
+    record.only_reads = false;
     record.types["kernel"] = bandwidth.copy_kernel;
     record.timing = bandwidth.copy;
     record.results.clear();
@@ -78,19 +96,38 @@ std::vector<Record> peak_records(const Peak& peak, const std::string& suffix) {
     return records;
 }
 
+bool beats_bandwidth(const Record& record, const Bandwidth& bandwidth) {
+    // What fits into the caches may well be faster than memory. Caches of several cores add up.
+    const int64_t cached = std::max(cache_bytes(3), cache_bytes(2) * record.threads);
+    const double limit = limit_gbps(record, bandwidth);
+    return record.bytes_moved > 2 * cached && limit > 0 && achieved_gbps(record) > kAbove * limit;
+}
+
 std::string invalid_reason(const Record& record, const Bandwidth& bandwidth) {
     if (record.details.is_object() && !record.details.value("valid", true))
         return "operations ran more than 5 % faster than the peak measured for this machine: that "
                "measurement was disturbed; measure again on a quiet machine";
-    // What fits into the caches may well be faster than memory. Caches of several cores add up.
-    const int64_t cached = std::max(cache_bytes(3), cache_bytes(2) * record.threads);
-    const double achieved = achieved_gbps(record);
-    const double best = std::max(bandwidth.best_gbps(), record.read_gbps);
-    if (record.bytes_moved <= 2 * cached || best <= 0 || achieved <= kAbove * best) return "";
+    if (!beats_bandwidth(record, bandwidth)) return "";
     return fmt::format(
-        "it moved {:.1f} GB/s, more than 5 % above the {:.1f} GB/s measured for this machine's "
+        "it {} {:.1f} GB/s, more than 5 % above the {:.1f} GB/s measured for this machine's "
         "memory: that measurement was disturbed; measure again on a quiet machine",
-        achieved, best);
+        record.only_reads ? "read" : "moved", achieved_gbps(record), limit_gbps(record, bandwidth));
+}
+
+std::vector<std::string> invalidate_judged(json& lines, const Bandwidth& before,
+                                           const Bandwidth& now) {
+    const std::string reason = fmt::format(
+        "memory gave {:.1f} GB/s read and {:.1f} copied later in this process, more than 5 % above "
+        "the {:.1f} and {:.1f} this was judged by; measure again on a quiet machine",
+        now.read_gbps, now.copy_gbps, before.read_gbps, before.copy_gbps);
+    std::vector<std::string> names;
+    for (auto& [name, line] : lines.items()) {
+        if (line.at("achieved_gbps").is_null() && line.at("details").is_null()) continue;
+        line["valid"] = false;
+        line["invalid_reason"] = reason;
+        names.push_back(name);
+    }
+    return names;
 }
 
 json to_json(const Record& record, const Machine& machine) {
@@ -102,8 +139,8 @@ json to_json(const Record& record, const Machine& machine) {
     out["threads"] = record.threads;
     out["bytes_moved"] = record.bytes_moved > 0 ? json(record.bytes_moved) : json();
     out["achieved_gbps"] = or_null(achieved_gbps(record));
-    out["read_gbps"] = or_null(machine.memory.read_gbps);
-    out["copy_gbps"] = or_null(machine.memory.copy_gbps);
+    out["read_gbps"] = or_null(std::max(machine.memory.read_gbps, record.read_gbps));
+    out["copy_gbps"] = or_null(std::max(machine.memory.copy_gbps, record.copy_gbps));
     out["fma_gflops"] = or_null(machine.peak.fma_gflops);
     out["bf16_gflops"] = or_null(machine.peak.bf16_gflops);
     out["valid"] = invalid.empty();

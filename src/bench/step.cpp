@@ -28,7 +28,7 @@ namespace {
 
 constexpr double kOptimizerFlops = 15;            // a parameter, about (kernels/adamw_step.h)
 constexpr double kRate = 1e-4;                    // its value changes no timing
-constexpr int64_t kCopyBytes = int64_t{1} << 28;  // more than caches hold
+constexpr double kBeyondCaches = 1 << 28;         // bytes that no cache holds
 constexpr double kCopySeconds = 0.1;
 
 /// Seconds of one step by phase, and its loss.
@@ -140,10 +140,8 @@ struct Steps {
 /// An update in the caches is not limited by memory, and copying would empty them for the next
 /// step.
 std::unique_ptr<MemoryMeter> meter_of(const StepRequest& request) {
-    if (request.copy_bytes == 0 && bytes_of_update(request) <= static_cast<double>(kCopyBytes))
-        return nullptr;
-    return std::make_unique<MemoryMeter>(request.threads,
-                                         request.copy_bytes != 0 ? request.copy_bytes : kCopyBytes);
+    if (request.copy_bytes == 0 && bytes_of_update(request) <= kBeyondCaches) return nullptr;
+    return std::make_unique<MemoryMeter>(request.threads, request.copy_bytes);
 }
 
 Steps run_steps(const StepRequest& request, bool by_region, model::Gpt2& gpt2,
@@ -305,7 +303,10 @@ Measured measured_step(const StepRequest& request, const Machine* roof) {
     }
     if (roof != nullptr) {
         const bool bf16 = request.precision == config::Precision::kBfloat16;
-        record.details = breakdown_json(steps.booked, record.timing, *roof, bf16);
+        if (!steps.copy_gbps.empty()) record.copy_gbps = std::ranges::max(steps.copy_gbps);
+        Machine best = *roof;
+        learn_bandwidth(record, best.memory);
+        record.details = breakdown_json(steps.booked, record.timing, best, bf16);
         record.details_text = breakdown_text(record.details);
     } else {
         record.results["peak_rss_mib"] = static_cast<double>(peak_resident_bytes()) / (1 << 20);

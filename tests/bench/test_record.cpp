@@ -10,7 +10,7 @@ using testing::HasSubstr;
 using testing::Not;
 
 Timing seconds(double value) {
-    return summarize({value, value, value, value, value});
+    return summarize(std::vector<double>(7, value));
 }
 
 Machine machine_of(double read_gbps, double copy_gbps) {
@@ -31,7 +31,7 @@ TEST(Record, JsonHoldsTheTimingAndTheRatioToEachRival) {
     record.results["mb_per_s"] = 7;
     const nlohmann::json json = to_json(record, machine_of(40, 50));
     EXPECT_EQ(json.at("what"), "copy");
-    EXPECT_EQ(json.at("samples"), 5);
+    EXPECT_EQ(json.at("samples"), 7);
     EXPECT_DOUBLE_EQ(json.at("achieved_gbps"), 2.0);
     EXPECT_DOUBLE_EQ(json.at("rivals").at("memcpy").at("ratio"), 2.0);
     EXPECT_DOUBLE_EQ(json.at("results").at("mb_per_s"), 7);
@@ -64,12 +64,69 @@ TEST(Record, WithinFivePercentOfTheMeasuredMemoryIsValid) {
     EXPECT_EQ(invalid_reason(moving(52), {}), "") << "nothing to compare with";
 }
 
+TEST(Record, WhatOnlyReadsIsJudgedByTheBandwidthOfReading) {
+    Record record = moving(43);
+    EXPECT_EQ(invalid_reason(record, machine_of(40, 50).memory), "");
+    record.only_reads = true;
+    EXPECT_THAT(invalid_reason(record, machine_of(40, 50).memory), HasSubstr("it read 43.0 GB/s"));
+    EXPECT_EQ(invalid_reason(record, machine_of(41, 50).memory), "");
+}
+
+TEST(Record, IsNotJudgedByWhatFewerThreadsGet) {
+    Record record = moving(80);
+    record.threads = 2;
+    EXPECT_EQ(invalid_reason(record, machine_of(40, 50).memory), "");
+}
+
 TEST(Record, TheBandwidthMeasuredInTurnsWithItCountsToo) {
     Record record = moving(53);
     record.read_gbps = 51;
     EXPECT_EQ(invalid_reason(record, machine_of(40, 50).memory), "");
     record.read_gbps = 50;
     EXPECT_NE(invalid_reason(record, machine_of(40, 50).memory), "");
+}
+
+TEST(Record, HoldsTheBestBandwidthThatWasMeasuredInItsTurns) {
+    Record record = moving(30);
+    record.read_gbps = 60;
+    nlohmann::json json = to_json(record, machine_of(40, 50));
+    EXPECT_EQ(json.at("read_gbps"), 60);
+    EXPECT_EQ(json.at("copy_gbps"), 50);
+    record.read_gbps = 35;
+    record.copy_gbps = 55;
+    json = to_json(record, machine_of(40, 50));
+    EXPECT_EQ(json.at("read_gbps"), 40);
+    EXPECT_EQ(json.at("copy_gbps"), 55);
+}
+
+TEST(LearnBandwidth, TakesWhatIsHigherAndSaysWhetherEarlierJudgementsStillHold) {
+    Bandwidth memory = machine_of(40, 50).memory;
+    EXPECT_FALSE(learn_bandwidth({.read_gbps = 41, .copy_gbps = 30}, memory)) << "within 5 %";
+    EXPECT_EQ(memory.read_gbps, 41);
+    EXPECT_EQ(memory.copy_gbps, 50);
+    EXPECT_TRUE(learn_bandwidth({.read_gbps = 44}, memory)) << "readers were judged by 41";
+    EXPECT_TRUE(learn_bandwidth({.copy_gbps = 60}, memory));
+    EXPECT_FALSE(learn_bandwidth({.copy_gbps = 60}, memory)) << "known by now";
+}
+
+TEST(LearnBandwidth, AFirstMeasurementMakesNothingStale) {
+    Bandwidth memory;
+    EXPECT_FALSE(learn_bandwidth({.read_gbps = 44}, memory));
+}
+
+TEST(LearnBandwidth, MarksWhatCountedBytesAndBreakdownsAlone) {
+    const Machine machine = machine_of(40, 50);
+    Record step{.what = "step", .timing = seconds(1)};
+    step.details = {{"valid", true}};
+    nlohmann::json lines = {{"read", to_json(moving(39), machine)},
+                            {"step", to_json(step, machine)},
+                            {"bpe.encode", to_json({.what = "x", .timing = seconds(1)}, machine)}};
+    EXPECT_THAT(invalidate_judged(lines, machine.memory, machine_of(60, 70).memory),
+                testing::UnorderedElementsAre("read", "step"));
+    EXPECT_EQ(lines.at("read").at("valid"), false);
+    EXPECT_THAT(lines.at("read").at("invalid_reason").get<std::string>(), HasSubstr("60.0 GB/s"));
+    EXPECT_EQ(lines.at("step").at("valid"), false);
+    EXPECT_EQ(lines.at("bpe.encode").at("valid"), true);
 }
 
 TEST(Record, WhatFitsIntoTheCachesMayBeFasterThanMemory) {

@@ -24,8 +24,8 @@ struct StepRequest {
     int64_t threads = 0;               // 0 = usable cores
     int64_t samples = 9, warm_up = 3;  // steps
     std::filesystem::path tokens;      // token file (uint16); "" = random ids in a temporary file
-    int64_t copy_bytes = 0;  // with a roof: the array copied in turns with the steps; 0 = 256 MiB
-                             // where the update moves more than that, else none
+    int64_t copy_bytes = 0;  // with a roof: the array copied in turns with the steps; 0 = that of
+                             // MemoryMeter where the update does not fit into caches, else none
 };
 /// "step": seconds of one step; results tokens_per_s, data_ms, forward_ms, backward_ms,
 /// optimizer_ms (medians), data_share (of the step, waiting for the loader), gflops, and the loss

@@ -6,6 +6,7 @@
 #include "knlp/core/log.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <cstdio>
 
@@ -43,7 +44,25 @@ BenchSession::BenchSession(const Common& common, int64_t threads, bool peak) : c
         bf16 > 0 ? fmt::format("{:.0f} GFLOP/s bf16", bf16) : "no bf16 instructions", threads));
 }
 
+void BenchSession::judge_memory_again(const bench::Record& record) {
+    const bench::Bandwidth before = machine_.memory;
+    bool stale = bench::learn_bandwidth(record, machine_.memory);
+    if (bench::beats_bandwidth(record, machine_.memory)) {
+        const bench::Bandwidth again = bench::measure_bandwidth(before.threads, before.bytes);
+        stale |= bench::learn_bandwidth(
+            {.read_gbps = again.read_gbps, .copy_gbps = again.copy_gbps}, machine_.memory);
+    }
+    if (!stale) return;
+    const bench::Bandwidth& now = machine_.memory;
+    log::warn("memory: {:.1f} GB/s read and {:.1f} copied now, {:.1f} and {:.1f} before {}",
+              now.read_gbps, now.copy_gbps, before.read_gbps, before.copy_gbps, record.what);
+    const std::vector<std::string> names = bench::invalidate_judged(records_, before, now);
+    if (!names.empty())
+        log::warn("INVALID, judged by what was measured before: {}", fmt::join(names, ", "));
+}
+
 const json& BenchSession::add(const bench::Record& record) {
+    judge_memory_again(record);
     json line = bench::to_json(record, machine_);
     put(common_.json ? canonical_json(line) + "\n" : bench::to_text(record, machine_));
     return records_[record.what] = std::move(line);
