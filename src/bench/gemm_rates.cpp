@@ -19,7 +19,6 @@ using model::LayerProduct;
 using model::ProductTrial;
 
 constexpr double kMostSeconds = 1.5;  // of one product by one route
-constexpr int64_t kFewest = 5;        // samples of it all the same
 constexpr double kClearlySlower = 1.2;
 
 std::vector<Product> products_of(const StepRequest& request,
@@ -63,7 +62,7 @@ std::vector<std::vector<double>> time_product(const Product& product,
     const double start = steady_seconds();
     for (int64_t round = 0; round < samples; ++round) {
         throw_if_stopped();
-        if (round >= kFewest &&
+        if (round >= kFewestSamples &&
             steady_seconds() - start > kMostSeconds * static_cast<double>(routes.size()))
             break;
         for (size_t r = 0; r < trials.size(); ++r) seconds[r].push_back(seconds_of(trials[r]));
@@ -155,7 +154,8 @@ double fastest_products_s(const StepRequest& request) {
     const bool bf16 = request.precision == config::Precision::kBfloat16;
     double seconds = 0;
     for (const Product& product : products_of(request, start_for_products(request)))
-        seconds += static_cast<double>(product.times) * fastest_seconds(product, bf16, kFewest);
+        seconds +=
+            static_cast<double>(product.times) * fastest_seconds(product, bf16, kFewestSamples);
     return seconds;
 }
 

@@ -19,8 +19,6 @@
 namespace knlp::bench {
 namespace {
 
-constexpr int64_t kFewestSamples = 7;
-
 /// A model that only inference sees, with its decoder.
 struct Subject {
     model::Gpt2 gpt2;

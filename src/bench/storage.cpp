@@ -28,8 +28,9 @@ constexpr int64_t kBlock = int64_t{4} << 20;  // of the plain write and read, as
 constexpr int64_t kTokens = int64_t{32} << 20;
 
 StorageRequest completed(StorageRequest request) {
-    if (request.samples < 5)
-        fail(kUsage, "{} samples say nothing; at least 5 are needed", request.samples);
+    if (request.samples < kFewestSamples)
+        fail(kUsage, "{} samples say nothing; at least {} are needed", request.samples,
+             kFewestSamples);
     if (request.model.vocab_size == 0) request.model.vocab_size = kByteVocabulary;
     if (request.threads == 0) request.threads = usable_cores();
     return request;

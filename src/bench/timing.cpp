@@ -11,7 +11,6 @@
 namespace knlp::bench {
 namespace {
 
-constexpr int64_t kFewestForRatio = 5;
 constexpr double kNoisyDeviation = 0.05, kNoisySpread = 0.3;
 
 double seconds_of(const std::function<void()>& work, int64_t repeats) {
@@ -62,16 +61,16 @@ Timing measure(const std::function<void()>& work, const MeasureOptions& options)
         samples.push_back(seconds_of(work, repeats) / static_cast<double>(repeats));
         const bool too_long =
             options.max_total_s > 0 && steady_seconds() - start > options.max_total_s;
-        if (too_long && i + 1 >= kFewestForRatio) break;
+        if (too_long && i + 1 >= kFewestSamples) break;
     }
     return summarize(std::move(samples));
 }
 
 double speed_up(const Timing& ours, const Timing& rival) {
     const int64_t fewest = std::min(std::ssize(ours.samples_s), std::ssize(rival.samples_s));
-    if (fewest < kFewestForRatio)
+    if (fewest < kFewestSamples)
         fail(kUsage, "a speed-up from {} samples says nothing; at least {} are needed", fewest,
-             kFewestForRatio);
+             kFewestSamples);
     if (!(ours.median_s > 0))
         fail(kUsage, "the work is too short for this clock: its median is 0 s");
     return rival.median_s / ours.median_s;

@@ -76,8 +76,9 @@ std::vector<Record> bench_tokenizer(const TokenizerRequest& request) {
         Record train{.what = "bpe.train", .shape = {{"bytes", bytes}, {"merges", request.merges}},
                      .threads = threads, .goal = "8,192 merges on 19 MB in at most 120 s"};
         // 256 bytes, the merges, and the end of text.
-        train.timing = measure([&] { tokenizer = data::train_bpe(views, 257 + request.merges, threads); },
-                               {.warm_up = 0, .samples = 1});
+        train.timing =
+            measure([&] { tokenizer = data::train_bpe(views, 257 + request.merges, threads); },
+                    {.warm_up = 0, .samples = request.samples, .max_total_s = 60});
         train.results["mb_per_s"] = megabytes_per_s(bytes, train.timing);
         records.push_back(std::move(train));
     } else {

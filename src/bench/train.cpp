@@ -80,8 +80,9 @@ int64_t stretch_end(int64_t steps) {
 
 Record bench_train(const TrainBenchRequest& request) {
     if (request.steps < 2) fail(kUsage, "steps: {} is not at least 2", request.steps);
-    if (request.samples < 5)
-        fail(kUsage, "{} runs of each kind say nothing; at least 5 are needed", request.samples);
+    if (request.samples < kFewestSamples)
+        fail(kUsage, "{} runs of each kind say nothing; at least {} are needed", request.samples,
+             kFewestSamples);
     const auto steps = static_cast<double>(request.steps);
     std::vector<double> on, off;
     double eval_s = 0;

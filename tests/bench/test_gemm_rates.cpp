@@ -9,7 +9,7 @@ namespace knlp::bench {
 namespace {
 
 StepRequest small_request() {
-    StepRequest request{.batch = 2, .accumulation = 3, .threads = 1, .samples = 5};
+    StepRequest request{.batch = 2, .accumulation = 3, .threads = 1, .samples = 7};
     request.model.size = "custom";
     request.model.n_layer = 2;
     request.model.n_head = 2;

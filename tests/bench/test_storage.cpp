@@ -11,7 +11,7 @@ namespace knlp::bench {
 namespace {
 
 StorageRequest small_request(const std::filesystem::path& directory) {
-    StorageRequest request{.threads = 1, .samples = 5, .directory = directory};
+    StorageRequest request{.threads = 1, .samples = 7, .directory = directory};
     request.model.size = "custom";
     request.model.n_layer = 1;
     request.model.n_head = 2;
@@ -28,8 +28,8 @@ TEST(CheckpointBench, SavesAllTensorsAgainstAWriteOfAsManyBytes) {
     // moments of 4 bytes.
     const int64_t values = (50 + 8) * 16 + 12 * 16 * 16 + 13 * 16 + 2 * 16;
     EXPECT_EQ(record.shape.at("bytes"), 3 * 4 * values);
-    EXPECT_EQ(record.timing.samples_s.size(), 5u);
-    EXPECT_EQ(record.rivals.at("write + fsync").samples_s.size(), 5u);
+    EXPECT_EQ(record.timing.samples_s.size(), 7u);
+    EXPECT_EQ(record.rivals.at("write + fsync").samples_s.size(), 7u);
     EXPECT_LE(
         record.results.at("stall_ms"),
         1e3 * *std::max_element(record.timing.samples_s.begin(), record.timing.samples_s.end()))
@@ -59,8 +59,8 @@ TEST(StorageBench, LeavesNothingBehind) {
 TEST(StorageBench, RefusesWhatSaysNothingOrHasNoPlace) {
     test::TempDir dir;
     StorageRequest request = small_request(dir.path());
-    request.samples = 4;
-    test::expect_error(kUsage, {"4 samples"}, [&] { bench_checkpoint(request); });
+    request.samples = 6;
+    test::expect_error(kUsage, {"6 samples", "7"}, [&] { bench_checkpoint(request); });
     test::expect_error(kRun, {"missing"},
                        [&] { bench_load(small_request(dir.path() / "missing")); });
 }

@@ -15,7 +15,7 @@ TEST(TokenizerBench, MeasuresTrainingEncodingAndDecoding) {
     for (int i = 0; i < 200; ++i) file << "the driver registers the device with the core " << i << "\n";
     file.close();
     const std::vector<Record> records =
-        bench_tokenizer({.texts = {dir.path()}, .merges = 40, .threads = 1, .samples = 5});
+        bench_tokenizer({.texts = {dir.path()}, .merges = 40, .threads = 1, .samples = 7});
     ASSERT_EQ(records.size(), 3u);
     EXPECT_EQ(records[0].what, "bpe.train");
     EXPECT_EQ(records[1].what, "bpe.encode");
@@ -31,7 +31,7 @@ TEST(TokenizerBench, ReadsNoMoreTextThanAsked) {
     std::ofstream(dir.path() / "a.txt") << std::string(600, 'a');
     std::ofstream(dir.path() / "b.txt") << std::string(600, 'b');
     const std::vector<Record> records = bench_tokenizer(
-        {.texts = {dir.path()}, .merges = 3, .threads = 1, .samples = 5, .max_bytes = 1000});
+        {.texts = {dir.path()}, .merges = 3, .threads = 1, .samples = 7, .max_bytes = 1000});
     EXPECT_EQ(records[0].shape.at("bytes"), 1000);
 }
 
@@ -42,7 +42,7 @@ TEST(TokenizerBench, RefusesEmptyText) {
 }
 
 TEST(DataBench, LoadsBatchesOfTheAskedShape) {
-    StepRequest request{.batch = 4, .samples = 5};
+    StepRequest request{.batch = 4, .samples = 7};
     request.model.n_ctx = 64;
     request.model.vocab_size = 257;
     const Record record = bench_data(request);

@@ -23,11 +23,11 @@ TEST(TrainBench, ComparesRunsWithAndWithoutWhatTheyDoBesideTheirSteps) {
     const Record record = bench_train({.on = symbols(runs, "4", true),
                                        .off = symbols(runs, "1000", false),
                                        .steps = 4,
-                                       .samples = 5,
+                                       .samples = 7,
                                        .directory = runs.path()});
-    EXPECT_EQ(record.timing.samples_s.size(), 5u);
+    EXPECT_EQ(record.timing.samples_s.size(), 7u);
     const Timing& bare = record.rivals.at("all off");
-    EXPECT_EQ(bare.samples_s.size(), 5u);
+    EXPECT_EQ(bare.samples_s.size(), 7u);
     EXPECT_DOUBLE_EQ(record.results.at("ratio"), bare.median_s / record.timing.median_s);
     EXPECT_DOUBLE_EQ(record.results.at("steps_per_s") * record.timing.median_s, 1);
     EXPECT_GT(record.results.at("eval_s"), 0) << "an evaluation lies in the middle of the stretch";
@@ -44,8 +44,8 @@ TEST(TrainBench, RefusesTooLittle) {
                      .samples = samples,
                      .directory = runs.path()});
     };
-    test::expect_error(kUsage, {"steps"}, [&] { with(1, 5); });
-    test::expect_error(kUsage, {"4 runs"}, [&] { with(4, 4); });
+    test::expect_error(kUsage, {"steps"}, [&] { with(1, 7); });
+    test::expect_error(kUsage, {"6 runs", "7"}, [&] { with(4, 6); });
 }
 
 }  // namespace

@@ -53,7 +53,7 @@ struct TokenizerRequest {
     int64_t max_bytes = int64_t{19} << 20;  // of the text, the rest is left out
     std::filesystem::path tokenizer;        // use this one instead of training
 };
-/// "bpe.train" (one execution; absent with a given tokenizer), "bpe.encode" and "bpe.decode" (one
+/// "bpe.train" (absent with a given tokenizer), "bpe.encode" and "bpe.decode" (one
 /// thread, MB/s of source text; first_pass_s: encoding before any word is cached). Error{kData}
 /// when no text is found.
 std::vector<Record> bench_tokenizer(const TokenizerRequest& request);

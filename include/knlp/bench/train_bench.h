@@ -22,7 +22,7 @@ int64_t stretch_end(int64_t steps);
 
 /// "train": seconds a step with everything on, the forward time of evaluation windows subtracted;
 /// rival "all off"; results steps_per_s, steps_per_s_off, ratio, eval_s (of a stretch).
-/// Error{kUsage} for fewer than 5 samples; what run_training() throws.
+/// Error{kUsage} for fewer than kFewestSamples; what run_training() throws.
 Record bench_train(const TrainBenchRequest& request);
 
 }  // namespace knlp::bench
