@@ -6,12 +6,14 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstdlib>
 
 namespace knlp::bench {
 namespace {
 
 StorageRequest small_request(const std::filesystem::path& directory) {
-    StorageRequest request{.threads = 1, .samples = 7, .directory = directory};
+    StorageRequest request{
+        .threads = 1, .samples = 7, .copy_bytes = 1 << 20, .directory = directory};
     request.model.size = "custom";
     request.model.n_layer = 1;
     request.model.n_head = 2;
@@ -36,6 +38,33 @@ TEST(CheckpointBench, SavesAllTensorsAgainstAWriteOfAsManyBytes) {
         << "the stall is part of each save";
     EXPECT_DOUBLE_EQ(record.results.at("ratio"),
                      record.rivals.at("write + fsync").median_s / record.timing.median_s);
+}
+
+TEST(CheckpointBench, TheStallIsComparedWithACopyOfAsManyBytes) {
+    test::TempDir dir;
+    const Record record = bench_checkpoint(small_request(dir.path()));
+    EXPECT_GT(record.results.at("copy_ms"), 0);
+    EXPECT_GT(record.results.at("stall_over_copy"), 0);
+}
+
+TEST(CheckpointBench, DdWritesAsManyBytesWhereThereIsOne) {
+    if (std::system("dd if=/dev/zero of=/dev/null bs=1 count=1 iflag=count_bytes 2>/dev/null") != 0)
+        GTEST_SKIP() << "no dd that counts bytes";
+    test::TempDir dir;
+    const Record record = bench_checkpoint(small_request(dir.path()));
+    EXPECT_EQ(record.rivals.at("dd").samples_s.size(), 7u);
+    EXPECT_DOUBLE_EQ(record.results.at("ratio_dd"),
+                     record.rivals.at("dd").median_s / record.timing.median_s);
+}
+
+TEST(CheckpointBench, WithoutDdItsRatioIsLeftOut) {
+    test::TempDir dir;
+    const std::string path = std::getenv("PATH");
+    ::setenv("PATH", dir.path().c_str(), 1);
+    const Record record = bench_checkpoint(small_request(dir.path()));
+    ::setenv("PATH", path.c_str(), 1);
+    EXPECT_FALSE(record.rivals.contains("dd"));
+    EXPECT_FALSE(record.results.contains("ratio_dd"));
 }
 
 TEST(LoadBench, OpensWhatItWrote) {

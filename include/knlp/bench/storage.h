@@ -17,13 +17,16 @@ struct StorageRequest {
     uint64_t seed = 1;
     int64_t threads = 0;  // 0 = usable cores
     int64_t samples = 7;
+    int64_t copy_bytes = 0;  // checkpoint: the array copied in turns, as MemoryMeter takes it
     std::filesystem::path directory;  // must exist; what is written below it is deleted
 };
 
 /// "checkpoint": seconds to save weights and optimizer state as a run does, copying and hashing
-/// included, until they are on the disk; rival "write + fsync" of as many bytes in one file, in
-/// turns. results mb_per_s, stall_ms (what training waits for: the copy), ratio. Error{kRun,
-/// "E_DISK"} when there is no room for three of them.
+/// included, until they are on the disk; rivals in turns "write + fsync" of as many bytes in one
+/// file and, where there is one, "dd" (bs=4M conv=fsync, of zeros). results mb_per_s, ratio and
+/// ratio_dd (rate over theirs), stall_ms (what training waits for: the copy), copy_ms (as many
+/// bytes copied within memory, in turns), stall_over_copy. Error{kRun, "E_DISK"} when there is no
+/// room for three of them.
 Record bench_checkpoint(const StorageRequest& request);
 
 /// "load.model": opening a model of such a size, weights in memory at the end, from the page cache;
