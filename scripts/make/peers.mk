@@ -27,6 +27,6 @@ bench-peers: bench-binary ## speed and memory against PyTorch and others, in tur
 	  $(if $(LLMC_DIR),--llmc '$(LLMC_DIR)') $(if $(LLAMA_DIR),--llama '$(LLAMA_DIR)') \
 	  $(if $(LLAMA_GGUF),--gguf '$(LLAMA_GGUF)') \
 	  $(if $(KNLP_TEST_DATA),$(if $(wildcard $(KNLP_TEST_DATA)/gpt2.tiktoken),--ranks '$(KNLP_TEST_DATA)/gpt2.tiktoken'))
-bench-goals: bench-binary ## what this machine reaches by itself, against its goals (GOALS= THREADS= RECORD=1)
+bench-goals: bench-binary ## what this machine reaches by itself, against its goals (GOALS= THREADS= DEVICE= RECORD=1)
 	@exec python3 scripts/peers/bench_goals --knlp $(bench-o)/knlp --config $(bench-o)/.config --scratch $(B)/goals \
-	  --only '$(GOALS)' $(if $(THREADS),--threads '$(THREADS)') $(if $(filter-out 0 n,$(RECORD)),--record)
+	  --only '$(GOALS)' $(if $(DEVICE),--device '$(DEVICE)') $(if $(THREADS),--threads '$(THREADS)') $(if $(filter-out 0 n,$(RECORD)),--record)

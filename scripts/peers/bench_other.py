@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bench_sides import Missing, Side, environment
 from bench_text import make_text, sha256
-from bench_train import summary
+from bench_train import FEWEST, summary
 
 HERE = Path(__file__).resolve().parent
 ROUNDS = 7
@@ -56,7 +56,7 @@ def tokenizer_row(a):
     rounds = ROUNDS if a.rounds < 0 else a.rounds
     result = {"what": f"BPE encode, one thread, {name}", "threads": 1, "goal": {"tiktoken": 1.5}, "ratio": {},
               "missing": {}, "sides": {}, "bytes": size, "text": source, "text_sha256": sha256(text)}
-    words = ("tokenizer", "--tokenizer", ours, "--text", text, "--threads", 1, "--samples", 1)
+    words = ("tokenizer", "--tokenizer", ours, "--text", text, "--threads", 1)
     result |= facts(bench_records(a, *words)["bpe.encode"])
     seconds = {"knlp": [], "tiktoken": []}
     try:
@@ -81,7 +81,7 @@ def tokenizer_row(a):
     for side, values in seconds.items():
         if values:
             result["sides"][side] = summary(values, size / 1e6) | {"mb_per_s": size / 1e6 / statistics.median(values)}
-    if rival and result["loss"]["tiktoken"]["agree"] and rounds >= 5:
+    if rival and result["loss"]["tiktoken"]["agree"] and rounds >= FEWEST:
         rates = [theirs / mine for mine, theirs in zip(seconds["knlp"], seconds["tiktoken"])]
         result["ratio"]["tiktoken"] = {
             "median": statistics.median(seconds["tiktoken"]) / statistics.median(seconds["knlp"]),
@@ -125,7 +125,7 @@ def decode_row(a):
         program = llama_program(a)
     except Missing as reason:
         result["missing"]["llama.cpp"], program = str(reason), None
-    for _ in range(rounds if program else 1):
+    for _ in range(rounds):
         record = bench_records(a, *words)
         mine = next(line for what, line in record.items() if what.startswith("decode"))
         result |= facts(mine)

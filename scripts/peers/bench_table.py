@@ -23,6 +23,19 @@ def agreement(row, rival):
     return f"no ratio: the losses differ by {verdict['max_delta']:.2g}, more than {verdict['limit']:g}"
 
 
+def goal(row, rival):
+    """What the ratio should be and whether it is; "" without a goal."""
+    if rival not in row["goal"]:
+        return ""
+    wanted = row["goal"][rival]
+    text = f"{'≤' if is_memory(row) else '≥'} {wanted:g}"
+    if rival not in row["ratio"]:
+        return text
+    value = row["ratio"][rival]["median"]
+    reached = value <= wanted if is_memory(row) else value >= wanted
+    return f"{text}: {'reached' if reached else 'missed'}"
+
+
 def lines_of_row(name, row):
     """What is printed when a row is done."""
     for side, values in row["sides"].items():
@@ -37,7 +50,7 @@ def lines_of_row(name, row):
             text += (f"; knlp needs {ratio['median']:.2f} of it" if is_memory(row) else
                      f"; knlp is {ratio['median']:.2f} times as fast [{ratio['low']:.2f} .. {ratio['high']:.2f}]")
             if side in row["goal"]:
-                text += f", goal {row['goal'][side]:g}"
+                text += f", goal {goal(row, side)}"
         elif side != "knlp" and agreement(row, side):
             text += "; " + agreement(row, side)
         yield f"  {'PEAK' if is_memory(row) else 'TIME':<7} {name:<12} {side:<10} {text}"
@@ -73,9 +86,8 @@ def table_lines(path, record):
         row = record["rows"][name]
         for rival in [side for side in RIVALS if side in row["sides"] or side in row["missing"]]:
             ours = cell(path, record, name, "knlp") if "knlp" in row["sides"] else ""
-            goal = f"{'≤' if is_memory(row) else '≥'} {row['goal'][rival]:g}" if rival in row["goal"] else ""
             if rival in row["missing"]:
-                yield f"| {row['what']} | {RIVALS[rival]} | {ours} | missing: {row['missing'][rival]} | | {goal} | |"
+                yield f"| {row['what']} | {RIVALS[rival]} | {ours} | missing: {row['missing'][rival]} | | {goal(row, rival)} | |"
                 continue
             ratio, apart = agreement(row, rival) or "not compared", ""
             if rival in row["ratio"]:
@@ -83,7 +95,7 @@ def table_lines(path, record):
             if "max_delta" in row.get("loss", {}).get(rival, {}):
                 apart = figure(path, f"/rows/{name}/loss/{rival}/max_delta", ".1e", record)
             theirs = cell(path, record, name, rival)
-            yield f"| {row['what']} | {RIVALS[rival]} | {ours} | {theirs} | {ratio} | {goal} | {apart} |"
+            yield f"| {row['what']} | {RIVALS[rival]} | {ours} | {theirs} | {ratio} | {goal(row, rival)} | {apart} |"
 
 
 def section(path, record):

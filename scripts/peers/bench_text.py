@@ -1,12 +1,11 @@
 """Text and tokens of `make bench-peers`, the same for every side."""
+import array
 import collections
 import gzip
 import hashlib
 import os
 import re
 from pathlib import Path
-
-import numpy
 
 TEXT_BYTES = 8 << 20
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
@@ -48,10 +47,10 @@ def ids_of(text, vocab_size):
     """Bytes for 257, the most frequent characters below that, the most frequent words above: text that a model
     of that vocabulary can learn from. The last id stands for everything else."""
     if vocab_size == 257:
-        return numpy.frombuffer(text.encode(), dtype=numpy.uint8).astype(numpy.uint16)
+        return array.array("H", list(text.encode()))
     pieces = list(text) if vocab_size < 257 else re.findall(r" ?\w+|\s|[^\w\s]", text)
     ranked = {piece: rank for rank, (piece, _) in enumerate(collections.Counter(pieces).most_common(vocab_size - 1))}
-    return numpy.array([ranked.get(piece, vocab_size - 1) for piece in pieces], dtype=numpy.uint16)
+    return array.array("H", [ranked.get(piece, vocab_size - 1) for piece in pieces])
 
 
 def make_tokens(scratch, vocab_size):
@@ -59,16 +58,15 @@ def make_tokens(scratch, vocab_size):
     path = scratch / f"tokens-{vocab_size}.bin"
     if not path.exists():
         text, _ = make_text(scratch)
-        ids_of(text.read_text(encoding="utf-8"), vocab_size).tofile(path)
+        path.write_bytes(ids_of(text.read_text(encoding="utf-8"), vocab_size).tobytes())
     return path
 
 
 def make_llmc_tokens(path, ids):
     """A token file with llm.c's header: 256 int32 (magic, version, count), then uint16."""
-    header = numpy.zeros(256, dtype=numpy.int32)
-    header[:3] = [20240520, 1, len(ids)]
+    header = array.array("i", [20240520, 1, len(ids)] + 253 * [0])
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(header.tobytes() + ids.astype(numpy.uint16).tobytes())
+    path.write_bytes(header.tobytes() + ids.tobytes())
 
 
 def sha256(path):

@@ -1,17 +1,16 @@
 """Rows of `make bench-peers` that train: steps of every side in turn, and whether they compute the same."""
+import array
 import hashlib
 import json
 import statistics
 import subprocess
 from pathlib import Path
 
-import numpy
-
 from bench_rows import LOSS_LIMIT, LOSS_STEPS
 from bench_sides import LlmcSide, Missing, Side, environment, knlp_command, torch_command
 from bench_text import make_llmc_tokens, make_tokens, sha256
 
-FEWEST = 5                                       # samples that a ratio needs
+FEWEST = 7                                       # samples that a ratio needs
 
 
 def quantile(values, q):
@@ -72,7 +71,8 @@ class Contest:
             raise Missing("LLMC_DIR has no train_gpt2; build it there with: make train_gpt2")
         subprocess.run([self.a.knlp, "convert", "--to", "llmc", "--model", self.weights, "--force", "--out",
                         self.scratch / "gpt2_124M.bin"], check=True, capture_output=True)
-        ids = numpy.fromfile(self.tokens, dtype=numpy.uint16, count=self.row.batch * self.row.n_ctx + 1)
+        with open(self.tokens, "rb") as file:
+            ids = array.array("H", file.read(2 * (self.row.batch * self.row.n_ctx + 1)))
         for split in ("train", "val"):
             make_llmc_tokens(self.scratch / f"dev/data/tinyshakespeare/tiny_shakespeare_{split}.bin", ids)
         return LlmcSide(program, self.scratch, self.environ, self.a.timeout)
@@ -109,9 +109,17 @@ def timed_rounds(contest, rounds):
     return turns
 
 
+def facts_of(side):
+    """What besides program and input decides its losses, as it said when it was ready."""
+    said = getattr(side, "ready", {})
+    machine = said.get("machine", {})
+    return json.dumps([said.get(key) for key in ("torch", "device", "device_name", "gemm", "isa", "threads")] +
+                      [machine.get(key) for key in ("isa", "cpu_model")])
+
+
 class LossStore:
     """Losses that a side reached from these weights over this data, kept: a later run need not repeat them as long
-    as neither the program nor what it was given has changed."""
+    as neither the program, its libraries and routes, the machine nor what it was given has changed."""
 
     def __init__(self, contest):
         self.contest, self.folder = contest, contest.a.scratch / "losses"
@@ -122,8 +130,10 @@ class LossStore:
 
     def path(self, name):
         program = {"knlp": [self.contest.a.knlp], "llm.c": [self.contest.a.llmc and self.contest.a.llmc / "train_gpt2"]}
-        files = program.get(name, [Path(__file__).with_name(f) for f in ("torch_step.py", "gpt2_reference.py")])
-        key = hashlib.sha256("".join([self.given, name, *map(sha256, files)]).encode()).hexdigest()[:24]
+        files = program.get(name, [Path(__file__).with_name(f) for f in
+                                   ("torch_step.py", "nano_step.py", "gpt2_reference.py")])
+        parts = [self.given, name, facts_of(self.contest.sides[name]), *map(sha256, files)]
+        key = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:24]
         return self.folder / f"{self.contest.row.name}-{name}-{key}.json"
 
     def losses(self, name, steps):
@@ -207,6 +217,8 @@ def memory_row(a, row):
     losses, result = {}, None
     for name in ("knlp", *row.rivals):
         contest.start(name)
+        if name not in contest.sides:
+            continue
         result = result or begin(a, row, contest)
         try:
             contest.run(name, row.warm_up + 1)

@@ -37,7 +37,7 @@ def figure(path, pointer, form, record):
     """A value of the record with the comment that scripts/check-docs compares it by."""
     value = record
     for key in pointer.split("/")[1:]:
-        value = value[key]
+        value = value[int(key)] if isinstance(value, list) else value[key]
     factor = re.match(r"\*(\S+)\s+(.*)", form)
     shown = format(value * float(factor[1]), factor[2]) if factor else format(value, form)
     return f"{shown} <!-- figure: {path} {pointer} {form} -->"

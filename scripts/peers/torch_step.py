@@ -86,7 +86,8 @@ def main():
     warnings.filterwarnings("ignore")
     trainee = Trainee(a)
     answer = lambda value: print(json.dumps(value), flush=True)
-    answer({"ready": True, "torch": torch.__version__, "threads": torch.get_num_threads(), "device": a.device})
+    answer({"ready": True, "torch": torch.__version__, "threads": torch.get_num_threads(), "device": a.device,
+            "isa": torch.backends.cpu.get_cpu_capability()})
     for line in sys.stdin:
         words = line.split()
         if words == ["quit"]:

@@ -1,0 +1,133 @@
+"""The rows of `make bench-goals`: what is measured, the figures taken from it, and what they should be."""
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One value of a row: of which record, where in it, how it is shown and what it should be."""
+    label: str
+    what: str                   # name of knlp's record
+    key: str                    # of its results; "median_s"; or with a "/", the way to it in the record
+    form: str                   # as scripts/check-docs takes it
+    unit: str = ""
+    at_least: float | None = None
+    at_most: float | None = None
+
+    def way(self):
+        return self.key if self.key == "median_s" or "/" in self.key else f"results/{self.key}"
+
+    def pointer(self, row):
+        return f"/rows/{row}/records/{self.what}/{self.way()}"
+
+    def value(self, records):
+        """None when the record does not have it."""
+        found = records.get(self.what)
+        for key in self.way().split("/"):
+            found = found.get(key) if isinstance(found, dict) else None
+        return found
+
+    def goal(self):
+        if self.at_least is not None and self.at_most is not None:
+            return f"{self.at_least:g} … {self.at_most:g}"
+        if self.at_least is not None:
+            return f"≥ {self.at_least:g}"
+        return f"≤ {self.at_most:g}" if self.at_most is not None else ""
+
+    def verdict(self, value):
+        if not self.goal():
+            return ""
+        reached = ((self.at_least is None or value >= self.at_least) and
+                   (self.at_most is None or value <= self.at_most))
+        return "reached" if reached else "missed"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One call of `knlp bench`, or with "startup" and "memory" of `knlp train` by this script."""
+    name: str
+    label: str
+    arguments: tuple
+    figures: tuple
+    device: str = "cpu"         # or "cuda": measured with DEVICE=cuda alone
+
+
+def step(name, label, n_ctx, precision, most):
+    shape = ("--size", "124M", "--batch", "4", "--n-ctx", str(n_ctx), "--precision", precision)
+    return Row(name, label, ("step", "--breakdown", *shape), (
+        Figure("step", "step", "median_s", "*1000 ,.0f", "ms"),
+        Figure("step over its products alone + 28 bytes a parameter", "step", "step_ratio", ".2f", at_most=most),
+        Figure("optimizer over 28 bytes a parameter", "step", "optimizer_ratio", ".2f", at_most=1.3),
+        Figure("sum of the breakdown's groups over the step", "step", "details/sum_over_step", ".3f", at_least=0.97,
+               at_most=1.03),
+        Figure("share of the step that no group has", "step", "details/other_share", ".3f", at_most=0.05)))
+
+
+def decode(dtype):
+    arguments, one = ("decode", "--size", "124M", "--dtype", dtype), []
+    for context in (128, 512, 1024):
+        what = f"decode.s{context}"
+        one += [Figure(f"a token after {context:,}", what, "median_s", "*1000 .2f", "ms"),
+                Figure(f"after {context:,}: share of the read bandwidth around it", what, "read_share", ".2f",
+                       at_least=0.85),
+                Figure(f"after {context:,}: share of the best read bandwidth", what, "read_share_of_best", ".2f")]
+    yield Row(f"decode-{dtype}", f"decode 124M, 1 sequence, {dtype} weights", arguments, (
+        *one,
+        Figure("time a token of context adds, over that of reading its keys and values", "decode.s1024",
+               "slope_ratio", ".2f"),
+        Figure("of what a token of context adds, attention", "decode.s1024", "slope_attention_share", ".2f",
+               at_least=0.9)))
+    yield Row(f"decode-8-{dtype}", f"decode 124M, 8 sequences, {dtype} weights", (*arguments, "--batch", "8"), (
+        Figure("128 tokens: tokens/s over those of 1 sequence", "decode.s128", "times_batch_1", ".2f", at_least=5),
+        Figure("1,024 tokens: tokens/s over those of 1 sequence", "decode.s1024", "times_batch_1", ".2f",
+               at_least=3.5)))
+
+
+def prefill(dtype, name="prefill", how="", arguments=(), least=0.7):
+    return Row(f"{name}-{dtype}", f"prefill 124M, 1,024 tokens{how}, {dtype} weights",
+               ("prefill", "--size", "124M", "--dtype", dtype, *arguments), (
+        Figure("rate over that of its products alone", "prefill", "gemm_share", ".2f", at_least=least),
+        Figure("time to the first token", "prefill", "first_token_ms", ",.0f", "ms")))
+
+
+def start_up(name, label, most, *symbols):
+    what = "process start to the beginning of step 1"
+    return Row(f"startup-{name}", f"start of a run, {label}", ("startup", *symbols), (
+        Figure(what, "startup", "startup_s", ".2f", "s", at_most=most),
+        Figure(what + ", nothing in the cache: routes are timed", "startup", "cold_startup_s", ".2f", "s",
+               at_most=most)))
+
+
+def of_124m(n_ctx):
+    return ("GPT2_MODEL_124M=y", "GPT2_VOCAB_SIZE=50257", "GPT2_DROPOUT=0.0", "BATCH_SIZE=4", "GRADIENT_ACCUMULATION=1",
+            f"GPT2_BLOCK_SIZE={n_ctx}")
+
+
+ROWS = (
+    step("step-256-fp32", "124M B4 T256, fp32", 256, "fp32", 1.25),
+    step("step-256-bf16", "124M B4 T256, bf16", 256, "bf16", 1.35),
+    step("step-1024-fp32", "124M B4 T1024, fp32", 1024, "fp32", 1.25),
+    step("step-1024-bf16", "124M B4 T1024, bf16", 1024, "bf16", 1.35),
+    *decode("fp32"), *decode("bf16"), prefill("fp32"), prefill("bf16"),
+    prefill("fp32", "prefill-chunk", " in chunks of 256", ("--chunk", "256"), None),
+    Row("memory", "124M B4 T1024, fp32, memory of a run", ("memory", *of_124m(1024)), (
+        Figure("peak outside saves", "memory", "peak_mib", ",.0f", "MiB"),
+        Figure("predicted before the first step over it", "memory", "predicted_over_measured", ".2f", at_least=0.9,
+               at_most=1.1),
+        Figure("copies held by a save, predicted", "memory", "snapshot_mib", ",.0f", "MiB"),
+        Figure("peak with a save over both predictions", "memory", "saving_over_predicted", ".2f"))),
+    Row("train", "nano with log, evaluation and checkpoints", ("train",), (
+        Figure("steps/s over those with all of it off", "train", "ratio", ".3f", at_least=0.97),
+        Figure("evaluation, each", "train", "eval_s", "*1000 ,.0f", "ms"))),
+    Row("checkpoint", "checkpoint of 124M", ("checkpoint", "--size", "124M"), (
+        Figure("rate over that of dd with fsync", "checkpoint", "ratio_dd", ".2f", at_least=0.7),
+        Figure("rate over that of a plain write + fsync", "checkpoint", "ratio", ".2f", at_least=0.7),
+        Figure("training waits", "checkpoint", "stall_ms", ",.0f", "ms"),
+        Figure("that over a copy of as many bytes in memory", "checkpoint", "stall_over_copy", ".2f",
+               at_most=2))),
+    start_up("nano", "nano", 2),
+    start_up("124M", "124M, weights initialised", 6, *of_124m(256)),
+    Row("step-cuda", "124M B32 T1024, bf16, on a CUDA device",
+        ("step", "--size", "124M", "--batch", "32", "--n-ctx", "1024", "--precision", "bf16"), (
+        Figure("step", "step", "median_s", "*1000 ,.1f", "ms"),
+        Figure("share of the device's bf16 peak (MFU)", "step", "mfu", ".2f", at_least=0.45)), device="cuda"),
+)
