@@ -128,5 +128,19 @@ TEST(LayerLint, FindsEveryKindOfForbiddenInclude) {
     EXPECT_THAT(result.err, testing::Not(HasSubstr("GPT2_BIAS")));
 }
 
+TEST(LayerLint, CountsTheObjectsThatSeeLibTorch) {
+    const TreeCopy tree;
+    const Finished before = tree.run("check-layers");
+    EXPECT_EQ(before.status, 0) << before.err;
+    EXPECT_THAT(before.out, testing::ContainsRegex("[12][0-9] objects that see LibTorch"));
+    std::string objects;
+    for (int i = 0; i < 10; ++i) objects += " more_" + std::to_string(i) + ".o";
+    tree.append("src/train/Build.mk", "torch-y += \\\n" + objects + "\n");
+    const Finished after = tree.run("check-layers");
+    EXPECT_EQ(after.status, 1);
+    EXPECT_THAT(after.err, testing::ContainsRegex(
+                               "3[0-9] objects of the binary see LibTorch; fewer than 30 may"));
+}
+
 }  // namespace
 }  // namespace knlp::test
