@@ -129,6 +129,7 @@ struct Steps {
     std::vector<StepTimes> plain;
     std::vector<profile::Totals> booked;
     std::vector<double> copy_gbps;  // after each plain step, where that is measured
+    std::string launched;           // how a device was given them
 
     Timing timing() const {
         std::vector<double> totals;
@@ -177,6 +178,8 @@ Steps run_queued_steps(const StepRequest& request, model::Gpt2& gpt2, optim::Opt
         const StepTimes times = take_queued_step(request, step, queue, loader);
         if (step >= warm_up) steps.plain.push_back(times);
     }
+    steps.launched =
+        queue.recorded() ? "as one graph" : "kernel by kernel: " + queue.not_recorded();
     return steps;
 }
 
@@ -299,6 +302,7 @@ Measured measured_step(const StepRequest& request, const Machine* roof) {
     Record record = record_of(request, route, gpt2.device().str(), tokens.random(), steps);
     if (queued) {
         record.types["device_name"] = model::device_name(gpt2.device());
+        if (!steps.launched.empty()) record.types["launched"] = steps.launched;
         add_mfu(request, record.types["device_name"], record);
     }
     if (roof != nullptr) {
