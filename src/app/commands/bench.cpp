@@ -71,6 +71,11 @@ void keep(const nlohmann::json& record) {
 }
 
 int run(const Common& common, const std::string& benchmark) {
+    if (options.samples < bench::kFewestSamples) {
+        log::warn("--samples {}: a median of so few says little; {} are taken", options.samples,
+                  bench::kFewestSamples);
+        options.samples = bench::kFewestSamples;
+    }
     // Before anything is timed: a wrong configuration should not cost a measurement.
     const bench::StepRequest request = step_request(common, options);
     if (benchmark == kServe) return serve(request);
@@ -220,7 +225,8 @@ std::function<int(const Common&)> add_options(Parser verb) {
     options = {};
     inference = {};
     verb.require_subcommand();
-    verb.add_option("--samples", options.samples, "executions that are timed").in_range(1, 1000000);
+    verb.add_option("--samples", options.samples, "executions that are timed, at least 7")
+        .in_range(1, 1000000);
     verb.add_option("--threads", options.threads, "0 = as configured, else all cores")
         .in_range(0, 1024);
     for (const Benchmark& benchmark : benchmarks) {
