@@ -239,7 +239,9 @@ TrainOutcome go_on(config::Symbols& symbols, const TrainRequest& request) {
     if (config::read_general(symbols).num_threads != config::read_general(before).num_threads)
         forced.threads = 0;
 
+    if (request.dry_run && checkpoint) asked.init_from = checkpoint->path;
     Session s = prepare_session(symbols, asked, forced);
+    if (request.dry_run) return dry_run(s, asked);
     if (checkpoint) require_same_shape(checkpoint->path, file.model, s.model, Head::kSame);
     compare_data(changes, s, run, request);
     plan_resources(s, asked, run.path());

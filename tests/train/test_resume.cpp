@@ -292,6 +292,21 @@ TEST(Resume, AFineTunedRunKeepsItsParent) {
     EXPECT_EQ(read_json(runs.run("a") / "manifest.json")["parents"], parents);
 }
 
+TEST(Resume, ADryRunChangesNothing) {
+    TinyRuns runs;
+    runs.train_until("a", 5, 0);
+    const auto before = events(runs.run("a"));
+    const std::string status = bytes_of(runs.run("a") / "status.json");
+    train::TrainRequest dry;
+    dry.dry_run = true;
+    EXPECT_EQ(runs.resume("a", {}, dry).status, 0);
+    expect_error(kConfig, {"LEARNING_RATE=5e-3 (was 1e-2)"}, [&] {
+        runs.resume("a", {{"LEARNING_RATE", "5e-3"}}, dry);
+    });
+    EXPECT_EQ(events(runs.run("a")), before);
+    EXPECT_EQ(bytes_of(runs.run("a") / "status.json"), status);
+}
+
 TEST(Resume, LostMetricsAreRefused) {
     TinyRuns runs;
     runs.train_until("a", 5, 0);
