@@ -3,6 +3,7 @@
 #include "knlp/core/error.h"
 #include "knlp/core/file.h"
 #include "knlp/core/safetensors.h"
+#include "knlp/core/signals.h"
 #include "knlp/data/tokenizer.h"
 #include "knlp/model/gpt2.h"
 #include "knlp/model/loaded_model.h"
@@ -167,7 +168,8 @@ ExportSummary export_hugging_face(const ExportRequest& request) {
                        .tokenizer = request.tokenizer});
     ExportSummary summary;
     AtomicDirectory made(out);
-    save_weights(made.path() / "model.safetensors", model.gpt2(), std::string(kPrefix), {});
+    save_weights(made.path() / "model.safetensors", model.gpt2(), std::string(kPrefix), {}, nullptr,
+                 throw_if_stopped);
     write_hf_config(made.path(), model.config(),
                     model.has_tokenizer() ? model.tokenizer().eot() : -1);
     if (model.has_tokenizer()) {
@@ -213,6 +215,7 @@ ExportSummary export_llmc(const ExportRequest& request) {
         file.write({static_cast<const std::byte*>(values.const_data_ptr()), values.nbytes()});
     };
     for (const std::string& name : llmc_order(m.n_layer)) {
+        throw_if_stopped();
         const Parameter* p = model.gpt2().find(name);
         if (p == nullptr) {
             put(at::zeros(specs.at(name).shape, at::kFloat));

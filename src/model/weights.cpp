@@ -59,12 +59,14 @@ std::map<std::string, std::string> stored_metadata(const std::map<std::string, s
 }
 
 int64_t save_weights(const fs::path& path, Gpt2& model, const std::string& prefix,
-                     const std::map<std::string, std::string>& metadata, uint64_t* xxh3) {
+                     const std::map<std::string, std::string>& metadata, uint64_t* xxh3,
+                     const std::function<void()>& before_each) {
     at::Tensor held;  // keeps the bytes of the tensor being written
     std::vector<TensorToWrite> tensors;
     for (const StoredTensor& stored : stored_tensors(model, prefix)) {
-        auto bytes = [&held, &model, p = stored.parameter,
+        auto bytes = [&held, &model, &before_each, p = stored.parameter,
                       shape = stored.shape]() -> std::span<const std::byte> {
+            if (before_each) before_each();
             held = p != nullptr ? stored_value(*p, model.config().vocab_size)
                                 : at::zeros(shape, at::kFloat);
             return {static_cast<const std::byte*>(held.const_data_ptr()), held.nbytes()};

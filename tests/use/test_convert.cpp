@@ -4,6 +4,7 @@
 #include "knlp/core/hash.h"
 #include "knlp/core/json.h"
 #include "knlp/core/safetensors.h"
+#include "knlp/core/signals.h"
 #include "knlp/data/tokenizer.h"
 #include "knlp/model/generation.h"
 #include "knlp/model/loaded_model.h"
@@ -83,6 +84,15 @@ TEST_F(Convert, TheCopySaysTheSame) {
     LoadedModel second({.path = out_, .device = "cpu", .threads = 1});
     EXPECT_EQ(generate_text(first.gpt2(), first.tokenizer(), "text", options),
               generate_text(second.gpt2(), second.tokenizer(), "text", options));
+}
+
+TEST_F(Convert, ASignalLeavesNothing) {
+    request_stop(15);
+    EXPECT_THROW(export_hugging_face({.model = model_, .out = out_}), Stopped);
+    EXPECT_THROW(export_llmc({.model = model_, .out = out_}), Stopped);
+    clear_stop();
+    EXPECT_EQ(entries(), 1u);
+    EXPECT_NO_THROW(export_hugging_face({.model = model_, .out = out_}));
 }
 
 TEST_F(Convert, NeverReplacesWithoutForce) {

@@ -30,6 +30,7 @@ struct ExportSummary {
 /// Writes `out` as transformers reads it: model.safetensors (fp32, names under "transformer."),
 /// config.json and, for byte-level BPE, vocab.json and merges.txt. Other tokenizers go into
 /// out/tokenizer, where only knlp looks. `out` appears complete or not at all.
+/// Stopped when a signal comes, before the next tensor; nothing is left then.
 /// Error{kUsage} when `out` exists and is not empty, unless force; with force, when it is no model.
 ExportSummary export_hugging_face(const ExportRequest& request);
 
@@ -38,7 +39,7 @@ ExportSummary export_hugging_face(const ExportRequest& request);
 /// fp32 tensors, each kind for all layers before the next, linear weights [out, in]. The vocabulary
 /// is padded with zeros to a multiple of 128; biases that the model lacks are zeros. Error{kData}
 /// for a model that llm.c does not compute: erf GELU, an untied head, another attention or epsilon.
-/// Error{kUsage} when `out` exists, unless force and it is such a file.
+/// Error{kUsage} when `out` exists, unless force and it is such a file. Stopped as above.
 ExportSummary export_llmc(const ExportRequest& request);
 
 }  // namespace knlp::model

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -27,8 +28,10 @@ std::map<std::string, std::string> stored_metadata(const std::map<std::string, s
 /// Writes all parameters (Hugging Face orientation, fp32). prefix "" for checkpoints,
 /// "transformer." for `convert --to hf`, which also gets the zero biases that a model without
 /// biases lacks. Padded vocabulary rows are dropped. Returns bytes; `xxh3` gets their XXH3-64.
+/// `before_each` tensor is for who may want to stop: what it throws leaves no file behind.
 int64_t save_weights(const std::filesystem::path& path, Gpt2& model, const std::string& prefix,
-                     const std::map<std::string, std::string>& metadata, uint64_t* xxh3 = nullptr);
+                     const std::map<std::string, std::string>& metadata, uint64_t* xxh3 = nullptr,
+                     const std::function<void()>& before_each = {});
 
 /// Loads weights from a safetensors file or a directory (model.safetensors, or shards by
 /// model.safetensors.index.json): F32, F16, BF16; names with or without "transformer."; mask

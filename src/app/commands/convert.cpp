@@ -129,6 +129,7 @@ const Command cmd_convert = {.name = "convert",
                              .examples =
                                  "knlp convert --to hf --model results/runs/NAME --out exported\n"
                                  "knlp convert --to llmc --model exported --out gpt2_124M.bin\n"
-                                 "knlp convert --list exported"};
+                                 "knlp convert --list exported",
+                             .handles_stop = true};
 
 }  // namespace knlp::app
