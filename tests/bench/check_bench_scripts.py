@@ -6,6 +6,7 @@
 import importlib.util
 import io
 import os
+import subprocess
 import sys
 import tempfile
 import types
@@ -30,12 +31,16 @@ from goal_rows import Row as GoalRow
 MACHINE = {"cpu_model": "Test CPU", "isa": "avx512"}
 
 
-def bench_goals():
-    """The program as a module; its name has no ending."""
-    loader = SourceFileLoader("bench_goals", str(SOURCES / "scripts/peers/bench_goals"))
-    module = importlib.util.module_from_spec(importlib.util.spec_from_loader("bench_goals", loader))
+def program(path):
+    """A program as a module; its name has no ending."""
+    loader = SourceFileLoader(Path(path).name.replace("-", "_"), str(SOURCES / path))
+    module = importlib.util.module_from_spec(importlib.util.spec_from_loader(loader.name, loader))
     loader.exec_module(module)
     return module
+
+
+def bench_goals():
+    return program("scripts/peers/bench_goals")
 
 
 class FakeSide:
@@ -275,6 +280,31 @@ class Tokens(unittest.TestCase):
         self.assertEqual(len(data), 1024 + 2 * 2)
         self.assertEqual([int.from_bytes(data[i:i + 4], "little") for i in (0, 4, 8)], [20240520, 1, 2])
         self.assertEqual(data[1024:], b"a\0b\0")
+
+
+class Gpu(unittest.TestCase):
+    def agree(self, device, processor, exact):
+        return program("scripts/check-gpu").judge_losses(device, processor, exact)[0]
+
+    def test_losses_may_be_apart_by_the_noise_of_bf16(self):
+        processor, exact = 200 * [3.0], 150 * [3.1] + 50 * [3.0]
+        self.assertTrue(self.agree(150 * [3.14] + 50 * [3.0], processor, exact))
+        self.assertFalse(self.agree(150 * [3.16] + 50 * [3.0], processor, exact))
+
+    def test_without_noise_they_may_be_apart_by_two_hundredths(self):
+        self.assertTrue(self.agree(200 * [3.019], 200 * [3.0], 200 * [3.0]))
+        self.assertFalse(self.agree([3.021] + 199 * [3.0], 200 * [3.0], 200 * [3.0]))
+
+    def test_they_may_not_end_elsewhere(self):
+        processor, exact = 200 * [3.0], 150 * [3.2] + 50 * [3.0]
+        self.assertFalse(self.agree(150 * [3.0] + 50 * [3.05], processor, exact))
+
+    @unittest.skipIf(Path("/proc/driver/nvidia/version").exists(), "there is a device")
+    def test_without_a_device_the_status_is_5_and_one_line_says_why(self):
+        done = subprocess.run([sys.executable, "-B", SOURCES / "scripts/check-gpu"], capture_output=True, text=True)
+        self.assertEqual(done.returncode, 5)
+        self.assertEqual(done.stdout, "")
+        self.assertRegex(done.stderr, r"^check-gpu: no CUDA device: .*\n$")
 
 
 class Cache(unittest.TestCase):

@@ -76,6 +76,16 @@ TEST_F(Usage, BenchmarksRefuseOptionsThatTheyWouldNotObey) {
         expect_failure({"bench", what, option, "1"}, 2, "E_USAGE", {"unknown option " + option});
 }
 
+TEST_F(Usage, FewSamplesAreRaisedToSevenAndSaidSo) {
+    // Without a request on its standard input the server ends at once.
+    const std::vector<std::string> serve = {"--size", "nano", "--batch", "1", "--gemm", "aten"};
+    std::vector<std::string> few = {"bench", "--samples", "6", "serve"};
+    few.insert(few.end(), serve.begin(), serve.end());
+    EXPECT_THAT(knlp(few).err, HasSubstr("--samples 6: a median of so few says little; 7 are"));
+    few[2] = "7";
+    EXPECT_THAT(knlp(few).err, testing::Not(HasSubstr("--samples")));
+}
+
 TEST_F(Usage, BenchTrainTakesTheShapeThatBenchStepTakes) {
     for (const char* what : {"step", "train"}) {
         expect_failure({"bench", what, "--size", "125M"}, 2, "E_USAGE", {"125M", "124M"});
