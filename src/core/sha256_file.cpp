@@ -2,6 +2,7 @@
 #include "knlp/core/file.h"
 #include "knlp/core/hash.h"
 #include "knlp/core/host.h"
+#include "knlp/core/memory.h"
 
 #include <sys/stat.h>
 
@@ -78,6 +79,7 @@ std::string sha256_file(const fs::path& path) {
         const std::span<const std::byte> part =
             rest.first(std::min<size_t>(rest.size(), size_t{1} << 24));
         hash.update(part);
+        forget_pages(part.data(), std::ssize(part));  // a corpus may be larger than the memory
         rest = rest.subspan(part.size());
     }
     std::string hex = hash.hex();

@@ -81,6 +81,23 @@ void check_counts(const TokenFile& file, int64_t expected, const std::string& sp
              file.paths().front().string(), file.size(), split, expected);
 }
 
+/// A file edited in place keeps its length; what the sidecar says of it would go into manifests.
+void check_hash(const TokenFile& file, const std::string& expected, const std::string& split,
+                int64_t vocab_size) {
+    const std::string found = split_sha256(file.paths());
+    if (found == expected) return;
+    file.check_vocabulary(vocab_size);  // says more, where it finds something
+    const fs::path& first = file.paths().front();
+    const std::string name =
+        file.paths().size() == 1
+            ? first.string()
+            : fmt::format("{} and {} more", first.string(), file.paths().size() - 1);
+    fail(kData,
+         "{}: SHA-256 {}, but meta.json says sha256.{} = {}: changed after it was made; put the "
+         "file back or make the dataset again",
+         name, found, split, expected);
+}
+
 std::vector<fs::path> require_split(const fs::path& directory, const std::string& split) {
     std::vector<fs::path> files = split_files(directory, split);
     if (files.empty())
@@ -238,6 +255,8 @@ Dataset open_dataset(const fs::path& directory, const std::string& tokenizer) {
              dataset.meta.tokenizer, tokenizer);
     check_counts(dataset.train, dataset.meta.train_tokens, "train");
     check_counts(dataset.val, dataset.meta.val_tokens, "val");
+    check_hash(dataset.train, dataset.meta.train_sha256, "train", dataset.meta.vocab_size);
+    check_hash(dataset.val, dataset.meta.val_sha256, "val", dataset.meta.vocab_size);
     return dataset;
 }
 

@@ -101,6 +101,16 @@ TEST_F(PreparedDataset, CountThatDiffersFromTheFileIsRefused) {
     expect_error(kData, {"val.bin: 2 tokens", "= 3"}, [&] { data::open_dataset(dir_.path()); });
 }
 
+TEST_F(PreparedDataset, TokensThatChangedAtTheSameLengthAreRefusedWithBothHashes) {
+    const std::string made = sha256_file(dir_.file("train.bin"));
+    data::write_tokens(dir_.file("train.bin"), std::vector<int32_t>{72, 101, 108, 108, 112, 256},
+                       257, TokenLayout::kPlain);
+    expect_error(kData,
+                 {"train.bin: SHA-256 " + sha256_file(dir_.file("train.bin")),
+                  "sha256.train = " + made, "make the dataset again"},
+                 [&] { data::open_dataset(dir_.path()); });
+}
+
 TEST_F(PreparedDataset, DamagedSidecarIsNamed) {
     const std::string good = read_file(sidecar());
     for (size_t size = 0; size + 2 < good.size(); size += 13) {
