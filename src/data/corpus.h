@@ -31,6 +31,8 @@ struct Corpus {
 };
 
 Corpus linuxdoc_corpus(const std::filesystem::path& source, bool with_translations);
+/// Files below a directory by path, hidden ones left out. Error{kData} when there are none.
+std::vector<std::filesystem::path> text_files(const std::filesystem::path& directory);
 Corpus text_corpus(const std::vector<std::filesystem::path>& files, TextFormat format,
                    double val_fraction, bool special);
 Corpus synthetic_corpus(const std::string& kind, int64_t n_tokens, uint64_t seed,

@@ -38,7 +38,7 @@ private:
     std::string unpacked_;
 };
 
-/// Directories replaced by the files below them, sorted by path; hidden ones are left out.
+/// Directories replaced by the files below them.
 std::vector<fs::path> expand(const std::vector<fs::path>& inputs) {
     std::vector<fs::path> files;
     for (const fs::path& input : inputs) {
@@ -46,15 +46,8 @@ std::vector<fs::path> expand(const std::vector<fs::path>& inputs) {
             files.push_back(input);
             continue;
         }
-        const size_t begin = files.size();
-        for (auto entry = fs::recursive_directory_iterator(input);
-             entry != fs::recursive_directory_iterator(); ++entry) {
-            const bool hidden = entry->path().filename().string().starts_with('.');
-            if (hidden && entry->is_directory()) entry.disable_recursion_pending();
-            if (!hidden && entry->is_regular_file()) files.push_back(entry->path());
-        }
-        if (files.size() == begin) fail(kData, "{}: no file in this directory", input.string());
-        std::sort(files.begin() + static_cast<std::ptrdiff_t>(begin), files.end());
+        const std::vector<fs::path> below = text_files(input);
+        files.insert(files.end(), below.begin(), below.end());
     }
     return files;
 }
@@ -146,6 +139,19 @@ void split_documents(const Size& size, double val_fraction,
 }
 
 }  // namespace
+
+std::vector<fs::path> text_files(const fs::path& directory) {
+    std::vector<fs::path> files;
+    for (auto entry = fs::recursive_directory_iterator(directory);
+         entry != fs::recursive_directory_iterator(); ++entry) {
+        const bool hidden = entry->path().filename().string().starts_with('.');
+        if (hidden && entry->is_directory()) entry.disable_recursion_pending();
+        if (!hidden && entry->is_regular_file()) files.push_back(entry->path());
+    }
+    if (files.empty()) fail(kData, "{}: no file in this directory", directory.string());
+    std::sort(files.begin(), files.end());
+    return files;
+}
 
 Corpus text_corpus(const std::vector<fs::path>& inputs, TextFormat format, double val_fraction,
                    bool special) {

@@ -6,6 +6,7 @@
 #include "knlp/core/log.h"
 #include "knlp/data/prepare.h"
 #include "knlp/data/tokenizer.h"
+#include "src/data/corpus.h"
 
 #include <functional>
 #include <optional>
@@ -121,36 +122,56 @@ Resolved make_linuxdoc_here(const config::Data& data, const fs::path& data_dir) 
 Resolved make_synthetic_here(const config::Data& data, const fs::path& data_dir) {
     const fs::path out = data_dir / "synthetic-byte";
     PrepareOptions options{.name = "synthetic"};
-    make_once(out, [&] {
-        make_synthetic("markov", kSyntheticTokens, kSyntheticSeed, options, out);
-    });
+    make_once(out,
+              [&] { make_synthetic("markov", kSyntheticTokens, kSyntheticSeed, options, out); });
     return resolved(out, data, data_dir);
 }
 
-/// A directory of tokens as it is; a text file tokenized once per content and tokenizer.
+/// The dataset as it is, which must hold what the configuration says.
+Resolved custom_tokens(const fs::path& path, const config::Data& data, const fs::path& data_dir) {
+    Resolved found = resolved(path, data, data_dir);
+    const std::string differs = mismatch(found.dataset.meta, data);
+    if (!differs.empty())
+        fail(kData,
+             "{}: {}; set GPT2_TOKENIZER and GPT2_BPE_VOCAB to what it holds, or another path "
+             "(GPT2_CUSTOM_DATASET_PATH)",
+             path.string(), differs);
+    return found;
+}
+
+/// SHA-256 of a text file, or of the list of a directory's.
+std::string text_sha256(const fs::path& path) {
+    if (!fs::is_directory(path)) return sha256_file(path);
+    std::string list;
+    for (const fs::path& file : text_files(path))
+        list += fmt::format("{}  {}\n", sha256_file(file), file.lexically_relative(path).string());
+    return sha256_hex(list);
+}
+
+/// A directory of tokens as it is; a text file, or a directory of them, tokenized once per content
+/// and tokenizer.
 Resolved custom(const config::Data& data, const fs::path& data_dir) {
-    const fs::path path = data.custom_path;
+    fs::path path = data.custom_path;
     if (path.empty())
         fail_code(
             kConfig, "E_CONFIG",
-            "GPT2_CUSTOM_DATASET_PATH is empty; set it to a text file or a directory of token "
-            "files");
+            "GPT2_CUSTOM_DATASET_PATH is empty; set it to a text file or a directory of texts or "
+            "token files");
     if (!fs::exists(path))
         fail(kData,
-             "{}: no such file or directory (GPT2_CUSTOM_DATASET_PATH); give a text file or a "
-             "directory with train.bin and val.bin",
+             "{}: no such file or directory (GPT2_CUSTOM_DATASET_PATH); give a text file, a "
+             "directory of them, or one with train.bin and val.bin",
              path.string());
-    if (holds_tokens(path)) return resolved(path, data, data_dir);
-    if (fs::is_directory(path))
-        fail(kData,
-             "{}: no train.bin, *_train_*.bin or meta.json in it (GPT2_CUSTOM_DATASET_PATH); knlp "
-             "data prepare --text {} makes a dataset of text files",
-             path.string(), path.string());
+    if (holds_tokens(path)) return custom_tokens(path, data, data_dir);
+    if (fs::is_directory(path) && !split_files(path, "val").empty())
+        fail(kData, "{}: val tokens, but no train.bin or *_train_*.bin (GPT2_CUSTOM_DATASET_PATH)",
+             path.string());
 
+    if (fs::is_directory(path)) path = fs::canonical(path);  // "texts/" and "." have a name too
     PrepareOptions options = options_for(data, data_dir);
     options.name = path.stem().string();
     const std::string name =
-        fmt::format("custom-{}-{}", options.name, sha256_file(path).substr(0, 8));
+        fmt::format("custom-{}-{}", options.name, text_sha256(path).substr(0, 8));
     const fs::path out = data_dir / dataset_directory_name(name, data.tokenizer, data.bpe_vocab);
     make_once(out, [&] {
         log::info("preparing {} from {}", out.string(), path.string());

@@ -156,9 +156,41 @@ TEST_F(Resolving, CustomTextFileIsPreparedOncePerContent) {
 TEST_F(Resolving, CustomDirectoryIsTakenAsItIs) {
     prepare("mine", "byte");
     const data::Resolved found = resolve_dataset(
-        {.dataset = "custom", .custom_path = data_dir() / "mine", .tokenizer = "gpt2"}, data_dir(),
+        {.dataset = "custom", .custom_path = data_dir() / "mine", .tokenizer = "byte"}, data_dir(),
         true);
+    EXPECT_EQ(found.dataset.directory, data_dir() / "mine");
     EXPECT_EQ(found.dataset.meta.tokenizer, "byte");
+}
+
+TEST_F(Resolving, CustomDirectoryOfAnotherTokenizerIsRefused) {
+    prepare("mine", "byte");
+    expect_error(kData, {"holds byte tokens", "gpt2 is configured", "GPT2_TOKENIZER"}, [&] {
+        resolve_dataset(
+            {.dataset = "custom", .custom_path = data_dir() / "mine", .tokenizer = "gpt2"},
+            data_dir(), false);
+    });
+    prepare("pairs", "bpe", 262);
+    expect_error(kData, {"vocabulary of 262", "8192 is configured", "GPT2_BPE_VOCAB"}, [&] {
+        resolve_dataset(
+            {.dataset = "custom", .custom_path = data_dir() / "pairs", .tokenizer = "bpe"},
+            data_dir(), false);
+    });
+}
+
+TEST_F(Resolving, CustomDirectoryOfTextsIsPreparedOncePerContent) {
+    test::write_text(dir_.file("texts/a.txt"), "the first text, long enough for both parts");
+    test::write_text(dir_.file("texts/sub/b.txt"), "the second text");
+    Data wanted{.dataset = "custom", .tokenizer = "byte"};
+    wanted.custom_path = dir_.file("texts").string() + "/";
+    const data::Resolved first = resolve_dataset(wanted, data_dir(), true);
+    EXPECT_EQ(first.dataset.meta.name, "texts");
+    EXPECT_EQ(first.dataset.meta.sources.size(), 2u);
+    EXPECT_EQ(resolve_dataset(wanted, data_dir(), true).dataset.directory, first.dataset.directory);
+    test::write_text(dir_.file("texts/sub/b.txt"), "the other text.");
+    const fs::path edited = resolve_dataset(wanted, data_dir(), true).dataset.directory;
+    EXPECT_NE(edited, first.dataset.directory);
+    fs::rename(dir_.file("texts/sub/b.txt"), dir_.file("texts/0.txt"));  // now it comes first
+    EXPECT_NE(resolve_dataset(wanted, data_dir(), true).dataset.directory, edited);
 }
 
 TEST_F(Resolving, WrongCustomPathIsNamedWithItsSymbol) {
@@ -169,9 +201,24 @@ TEST_F(Resolving, WrongCustomPathIsNamedWithItsSymbol) {
                         false);
     });
     fs::create_directories(dir_.file("empty"));
-    expect_error(kData, {"empty", "train.bin", "knlp data prepare"}, [&] {
+    expect_error(kData, {"empty", "no file in this directory"}, [&] {
         resolve_dataset({.dataset = "custom", .custom_path = dir_.file("empty")}, data_dir(),
                         false);
+    });
+    test::write_text(dir_.file("half/val.bin"), "abcd");
+    expect_error(kData, {"half", "no train.bin", "GPT2_CUSTOM_DATASET_PATH"}, [&] {
+        resolve_dataset({.dataset = "custom", .custom_path = dir_.file("half")}, data_dir(), false);
+    });
+}
+
+TEST_F(Resolving, EditedDatasetIsRefusedThoughItsLengthIsTheSame) {
+    prepare("shakespeare-byte", "byte");
+    const fs::path train = data_dir() / "shakespeare-byte/train.bin";
+    std::string bytes = read_file(train);
+    bytes[0] = static_cast<char>(bytes[0] ^ 1);
+    test::write_text(train, bytes);
+    expect_error(kData, {"train.bin: SHA-256", "sha256.train", "make the dataset again"}, [&] {
+        resolve_dataset({.dataset = "shakespeare", .tokenizer = "byte"}, data_dir(), false);
     });
 }
 

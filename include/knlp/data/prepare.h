@@ -82,9 +82,10 @@ struct Resolved {
 };
 
 /// Finds DATA_DIR/<dataset>-<tokenizer> or DATA_DIR/<dataset>; makes it where it can be made here
-/// (linuxdoc from the installed package, a custom text file, synthetic). Otherwise: the allowed
-/// substitute, or Error{kData} with the `knlp data` command that makes it. strict: no substitute,
-/// Error{kData} (status 3).
+/// (linuxdoc from the installed package, a custom text file or a directory of them, synthetic).
+/// Custom tokens of another tokenizer than the configured one are Error{kData}. Otherwise: the
+/// allowed substitute, or Error{kData} with the `knlp data` command that makes it. strict: no
+/// substitute, Error{kData} (status 3).
 Resolved resolve_dataset(const config::Data& data, const std::filesystem::path& data_dir,
                          bool strict);
 
