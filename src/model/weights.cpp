@@ -5,6 +5,7 @@
 #include "knlp/core/json.h"
 #include "knlp/core/memory.h"
 #include "knlp/core/safetensors.h"
+#include "knlp/data/token_file.h"
 
 #include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
@@ -21,6 +22,7 @@ namespace {
 
 constexpr std::string_view kPrefix = "transformer.";
 constexpr const char* kHead = "lm_head.weight";
+constexpr const char* kIndex = "model.safetensors.index.json";
 
 /// Shape as stored: Conv1D matrices turned, padding rows dropped.
 std::vector<int64_t> stored_shape(const ParameterSpec& spec, int64_t vocab_size) {
@@ -81,19 +83,43 @@ int64_t save_weights(const fs::path& path, Gpt2& model, const std::string& prefi
 
 namespace {
 
+/// The file with all tensors, or else the index of its shards.
+fs::path single_or_index(const fs::path& path) {
+    const fs::path single = fs::is_directory(path) ? path / "model.safetensors" : path;
+    if (fs::exists(single)) return single;
+    if (fs::exists(path / kIndex)) return path / kIndex;
+    fail(kData, "{}: neither model.safetensors nor {} is there", path.string(), kIndex);
+}
+
+/// Shards by name, each with the tensors that the index expects in it.
+std::map<std::string, std::set<std::string>> shards_of(const fs::path& index) {
+    const nlohmann::json values = read_json(index, int64_t{1} << 28);
+    const auto map = values.find("weight_map");
+    if (map == values.end() || !map->is_object())
+        fail(kData, "{}: the object 'weight_map' is missing", index.string());
+    std::map<std::string, std::set<std::string>> shards;
+    for (const auto& [name, file] : map->items()) {
+        const fs::path shard = file.is_string() ? file.get<std::string>() : "";
+        if (shard.empty() || shard.has_parent_path() || shard == "..")
+            fail(kData, "{}: '{}' lies in {}; a file name in the same directory is needed",
+                 index.string(), name, file.dump());
+        shards[shard.string()].insert(name);
+    }
+    for (const auto& [file, names] : shards)
+        if (!fs::exists(index.parent_path() / file))
+            fail(kData, "{}: shard {} is missing", index.string(), file);
+    return shards;
+}
+
 /// All tensors of a model's files by their name without prefix.
 class WeightFiles {
 public:
     explicit WeightFiles(const fs::path& path) {
-        const fs::path single = fs::is_directory(path) ? path / "model.safetensors" : path;
-        const fs::path index = path / "model.safetensors.index.json";
-        if (fs::exists(single))
-            add(single, nullptr);
-        else if (fs::exists(index))
-            add_shards(path, index);
+        const fs::path file = single_or_index(path);
+        if (file.filename() != kIndex)
+            add(file, nullptr);
         else
-            fail(kData, "{}: neither model.safetensors nor model.safetensors.index.json is there",
-                 path.string());
+            for (const auto& [shard, names] : shards_of(file)) add(path / shard, &names);
     }
     struct Entry {
         TensorView view;
@@ -121,26 +147,6 @@ private:
             if (files_.back().find(name) == nullptr)
                 fail(kData, "{}: tensor '{}' is missing, the index expects it here", path.string(),
                      name);
-    }
-
-    void add_shards(const fs::path& directory, const fs::path& index) {
-        const nlohmann::json values = read_json(index, int64_t{1} << 28);
-        const auto map = values.find("weight_map");
-        if (map == values.end() || !map->is_object())
-            fail(kData, "{}: the object 'weight_map' is missing", index.string());
-        std::map<std::string, std::set<std::string>> shards;
-        for (const auto& [name, file] : map->items()) {
-            const fs::path shard = file.is_string() ? file.get<std::string>() : "";
-            if (shard.empty() || shard.has_parent_path() || shard == "..")
-                fail(kData, "{}: '{}' lies in {}; a file name in the same directory is needed",
-                     index.string(), name, file.dump());
-            shards[shard.string()].insert(name);
-        }
-        for (const auto& [file, names] : shards) {
-            if (!fs::exists(directory / file))
-                fail(kData, "{}: shard {} is missing", index.string(), file);
-            add(directory / file, &names);
-        }
     }
 
     std::vector<SafetensorsFile> files_;
@@ -243,6 +249,14 @@ void load_parameter(const WeightFiles::Entry& entry, Parameter& p, int64_t vocab
 }
 
 }  // namespace
+
+std::string weights_sha256(const fs::path& path) {
+    const fs::path file = single_or_index(path);
+    std::vector<fs::path> files = {file};
+    if (file.filename() == kIndex)
+        for (const auto& [shard, names] : shards_of(file)) files.push_back(path / shard);
+    return data::split_sha256(files);
+}
 
 void load_weights(const fs::path& path, Gpt2& model, bool untie, bool check_finite) {
     at::NoGradGuard no_grad;

@@ -3,7 +3,9 @@
 #include "knlp/core/hash.h"
 #include "knlp/core/host.h"
 #include "knlp/core/log.h"
+#include "knlp/model/model_files.h"
 #include "knlp/model/runtime.h"
+#include "knlp/model/weights.h"
 #include "text.h"
 
 #include <fmt/ranges.h>
@@ -163,7 +165,9 @@ track::Manifest describe(const Session& s, const TrainRequest& request,
                  .max_time_s = if_set(s.train.max_time_s)};
     if (!request.init_from.empty())
         m.parents.push_back(
-            {.kind = "init_from", .path = std::filesystem::absolute(request.init_from).string()});
+            {.kind = "init_from",
+             .path = std::filesystem::absolute(request.init_from).string(),
+             .sha256 = model::weights_sha256(model::find_model(request.init_from).weights)});
     m.warnings = s.warnings;
     m.batches_sha256 = s.eval_sha256;
     m.eval_windows = std::ssize(s.eval_starts);

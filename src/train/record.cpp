@@ -263,13 +263,19 @@ void Recorder::heartbeat() {
     }
 }
 
-std::filesystem::path manifest_parent(const std::filesystem::path& run_directory,
-                                      const std::string& kind) {
+track::Manifest::Parent manifest_parent(const std::filesystem::path& run_directory,
+                                        const std::string& kind) {
     const nlohmann::json manifest = track::read_manifest(run_directory);
     const auto parents = manifest.find("parents");
     if (parents == manifest.end() || !parents->is_array()) return {};
-    for (const nlohmann::json& parent : *parents)
-        if (parent.is_object() && parent.value("kind", "") == kind) return parent.value("path", "");
+    for (const nlohmann::json& parent : *parents) {
+        if (!parent.is_object() || parent.value("kind", "") != kind) continue;
+        const auto sha256 = parent.find("sha256");
+        return {.kind = kind,
+                .path = parent.value("path", ""),
+                .sha256 = sha256 != parent.end() && sha256->is_string() ? sha256->get<std::string>()
+                                                                        : ""};
+    }
     return {};
 }
 

@@ -87,8 +87,8 @@ private:
     std::unique_ptr<State> state_;
 };
 
-/// Path of the parent of this kind in a run's manifest, or "".
-std::filesystem::path manifest_parent(const std::filesystem::path& run_directory,
-                                      const std::string& kind);
+/// The parent of this kind in a run's manifest; its path is "" when there is none.
+track::Manifest::Parent manifest_parent(const std::filesystem::path& run_directory,
+                                        const std::string& kind);
 
 }  // namespace knlp::train

@@ -4,11 +4,10 @@
 #include "describe.h"
 #include "loop.h"
 #include "record.h"
+#include "resume.h"
 #include "sample.h"
 #include "sanity.h"
 #include "session.h"
-#include "shape.h"
-#include "tensors.h"
 #include "text.h"
 
 #include "knlp/config/symbols.h"
@@ -61,11 +60,9 @@ void write_eval_windows(const track::RunDir& run, const EvalResult& result) {
     file.commit();
 }
 
-/// One forward, backward and optimizer step on made-up tokens, on the CPU; nothing is written.
-TrainOutcome dry_run(Session& s, const TrainRequest& request) {
-    plan_resources(s, request, {});
-    build_model(s);
-    if (!request.init_from.empty()) load_initial_weights(s, request.init_from);
+/// The plan, then one forward, backward and optimizer step on made-up tokens, on the CPU; nothing is
+/// written.
+TrainOutcome dry_run(Session& s) {
     print_plan(s);
     for (const std::string& warning : s.warnings) log::warn("{}", warning);
     data::Batch batch{.rows = s.batch.micro, .n_ctx = s.model.n_ctx};
@@ -93,7 +90,7 @@ TrainOutcome dry_run(Session& s, const TrainRequest& request) {
 
 /// Runs the loop and what follows it; a failure is recorded in the run directory before it goes on.
 TrainOutcome run_recorded(Session& s, RunState& state, Recorder& recorder,
-                          const TrainRequest& request, const std::string& config_sha256) {
+                          const TrainRequest& request, config::Symbols& symbols) {
     const fs::path path = recorder.run().path();
     TrainOutcome outcome{.run_directory = path};
     const auto record = [&](int status, const std::string& text) {
@@ -102,7 +99,7 @@ TrainOutcome run_recorded(Session& s, RunState& state, Recorder& recorder,
     };
     try {
         if (s.train.sanity_overfit && state.step == 0) require_sanity(s);
-        Loop loop(s, state, recorder, request, config_sha256);
+        Loop loop(s, state, recorder, request, symbols.hash());
         outcome.status = loop.run();
         if (outcome.status == 0) {
             write_eval_windows(recorder.run(), loop.final_eval());
@@ -143,10 +140,10 @@ TrainOutcome start_run(config::Symbols& symbols, const TrainRequest& request) {
     // Before the data, whose preparation may take minutes.
     if (!request.init_from.empty()) model::find_model(request.init_from);
     Session s = prepare_session(symbols, request, {});
-    if (request.dry_run) return dry_run(s, request);
     plan_resources(s, request, request.out.empty() ? output : request.out);
     build_model(s);
     if (!request.init_from.empty()) load_initial_weights(s, request.init_from);
+    if (request.dry_run) return dry_run(s);
     measure_time(s, request, 0, 0);
 
     track::RunDir run = track::RunDir::create(output, run_name(s), request.out);
@@ -156,128 +153,40 @@ TrainOutcome start_run(config::Symbols& symbols, const TrainRequest& request) {
     write_tokenizer(run, s);
     print_substitute(s);
     print_banner(s, run.path().string(), 0);
-    const std::string hash = symbols.hash();
-    Recorder recorder(run, describe(s, request, hash), describe_details(s), s.train.tensorboard);
+    Recorder recorder(run, describe(s, request, symbols.hash()), describe_details(s),
+                      s.train.tensorboard);
     recorder.begin(0);
     track::index_run(output, run.path());  // one killed later can be found by --resume
     RunState state;
-    return run_recorded(s, state, recorder, request, hash);
-}
-
-/// What a resume changes in a run: for its manifest, and as lines to warn with.
-struct Changes {
-    track::Manifest::Attempt attempt;
-    std::vector<std::string> notes;
-};
-
-/// Error{kConfig, "E_RESUME_MISMATCH"} unless the configuration is that of the run, or may differ.
-void compare_configuration(Changes& changes, const config::Symbols& symbols,
-                           const config::Symbols& before, const TrainRequest& request) {
-    const auto value = [](const config::Symbols& from, const std::string& name) {
-        const auto found = from.values().find(name);
-        return found == from.values().end() ? std::nullopt : std::optional(found->second);
-    };
-    std::vector<std::string> texts;
-    for (const std::string& name : symbols.differences(before)) {
-        const track::Manifest::Change change{name, value(before, name), value(symbols, name)};
-        texts.push_back(fmt::format("{}={} (was {})", name, change.now.value_or("off"),
-                                    change.before.value_or("off")));
-        changes.attempt.changed_symbols.push_back(change);
-    }
-    if (texts.empty()) return;
-    const std::string list = fmt::format("{}", fmt::join(texts, ", "));
-    if (!request.allow_config_change)
-        fail_code(kConfig, "E_RESUME_MISMATCH",
-                  "{}: the configuration differs from the run's: {}; undo it, or "
-                  "give --allow-config-change to go on with it",
-                  request.resume.string(), list);
-    changes.notes.push_back("going on with a changed configuration: " + list);
-}
-
-/// Error{kData} unless the tokens are those the run began with, or may differ.
-void compare_data(Changes& changes, const Session& s, const track::RunDir& run,
-                  const TrainRequest& request) {
-    const std::string change = changed_data(s, run.path());
-    if (change.empty()) return;
-    if (!request.allow_config_change)
-        fail(kData, "{}: {}; put them back, or give --allow-config-change to go on with these",
-             request.resume.string(), change);
-    changes.notes.push_back("going on with other data: " + change);
-    changes.attempt.replaced_data = recorded_data(run.path());
-}
-
-/// Says so when a step is no longer what it was.
-void note_batch(Changes& changes, const Session& s, const StateFile& file) {
-    const int64_t before = file.choices.micro * file.choices.accumulation;
-    if (before == s.batch.effective()) return;
-    changes.notes.push_back(
-        fmt::format("a step takes {} sequences from step {} on, {} before; {} tokens were seen",
-                    s.batch.effective(), file.resume.step, before, file.resume.tokens));
-}
-
-/// The parent a run was started from: its record keeps it, and without a checkpoint the run begins
-/// there again.
-fs::path initial_weights_of(const track::RunDir& run) {
-    if (!fs::exists(run.file("manifest.json"))) return {};
-    return manifest_parent(run.path(), "init_from");
+    return run_recorded(s, state, recorder, request, symbols);
 }
 
 TrainOutcome go_on(config::Symbols& symbols, const TrainRequest& request) {
     track::RunDir run = track::RunDir::open(request.resume);
     run.lock();
     require_writable(run.path());
-    const config::Symbols before = config::Symbols::load(run.file("config"), {});
-    Changes changes;
-    compare_configuration(changes, symbols, before, request);
-    const std::optional<CheckpointInfo> checkpoint = newest_checkpoint(run.path(), changes.notes);
-    StateFile file;
-    TrainRequest asked = request;
-    asked.init_from = initial_weights_of(run);
-    if (checkpoint) file = read_state_file(checkpoint->path / "state.json");
-    Choices forced = file.choices;
-    if (!symbols.differences(before).empty()) forced.micro = forced.accumulation = 0;
-    if (config::read_general(symbols).num_threads != config::read_general(before).num_threads)
-        forced.threads = 0;
-
-    if (request.dry_run && checkpoint) asked.init_from = checkpoint->path;
-    Session s = prepare_session(symbols, asked, forced);
-    if (request.dry_run) return dry_run(s, asked);
-    if (checkpoint) require_same_shape(checkpoint->path, file.model, s.model, Head::kSame);
-    compare_data(changes, s, run, request);
-    plan_resources(s, asked, run.path());
-    build_model(s);
-    if (checkpoint) {
-        if (file.optimizer != s.optimizer_options.name)
-            fail_code(kConfig, "E_RESUME_MISMATCH",
-                      "{}: its optimizer is {}, the configuration wants {}; a "
-                      "new optimizer starts with --init-from",
-                      checkpoint->path.string(), file.optimizer, s.optimizer_options.name);
-        model::load_weights(checkpoint->path / "model.safetensors", *s.gpt2, !s.model.weight_tying);
-        read_optimizer(checkpoint->path / "optim.safetensors", *s.optimizer);
-        s.optimizer->load_scalars(file.optimizer_scalars);
-    } else if (!asked.init_from.empty()) {
-        load_initial_weights(s, asked.init_from);
-    }
-    RunState state = file.resume;
-    if (checkpoint) note_batch(changes, s, file);
-    measure_time(s, asked, state.step, state.elapsed_s);
+    Resumed resumed = resume_session(symbols, request);
+    Session& s = resumed.session;
+    if (request.dry_run) return dry_run(s);
+    RunState state = resumed.state;
+    measure_time(s, resumed.asked, state.step, state.elapsed_s);
 
     log::open_run_log(run.file("output.log"));
-    clean_checkpoints(run.path(), checkpoint ? checkpoint->step : -1);
-    if (!checkpoint)
+    clean_checkpoints(run.path(), resumed.from_checkpoint ? state.step : -1);
+    if (!resumed.from_checkpoint)
         log::warn("{}: no checkpoint to go on from; beginning again", run.path().string());
     write_configuration(run, symbols, s.choices);
     write_tokenizer(run, s);
     print_substitute(s);
     print_banner(s, run.path().string(), state.step);
-    const std::string hash = symbols.hash();
-    track::Manifest manifest = describe(s, asked, hash);
-    changes.attempt.from_step = state.step;
-    manifest.attempt = std::move(changes.attempt);
+    track::Manifest manifest = describe(s, resumed.asked, symbols.hash());
+    if (resumed.from_checkpoint && !resumed.parent.path.empty())
+        manifest.parents = {resumed.parent};
+    manifest.attempt = std::move(resumed.changes.attempt);
     Recorder recorder(run, std::move(manifest), describe_details(s), s.train.tensorboard);
-    recorder.begin(state.metrics_offset, changes.notes);
+    recorder.begin(state.metrics_offset, resumed.changes.notes);
     track::index_run(s.general.output_dir, run.path());
-    return run_recorded(s, state, recorder, asked, hash);
+    return run_recorded(s, state, recorder, resumed.asked, symbols);
 }
 
 }  // namespace

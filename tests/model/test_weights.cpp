@@ -2,6 +2,7 @@
 
 #include "knlp/core/file.h"
 #include "knlp/core/half.h"
+#include "knlp/core/hash.h"
 #include "knlp/core/json.h"
 #include "knlp/core/safetensors.h"
 #include "knlp/model/weights.h"
@@ -139,6 +140,12 @@ TEST(Weights, ShardsAreFoundThroughTheirIndex) {
     write_file_atomic(file, index.dump());
     load_weights(directory.path(), other);
     EXPECT_TRUE(same_weights(model, other));
+
+    std::string list;  // as sha256sum prints it
+    for (const char* name : {"model.safetensors.index.json", "model-00001-of-00002.safetensors",
+                             "model-00002-of-00002.safetensors"})
+        list += sha256_file(directory.file(name)) + "  " + name + "\n";
+    EXPECT_EQ(weights_sha256(directory.path()), sha256_hex(list));
 
     std::filesystem::remove(directory.file("model-00002-of-00002.safetensors"));
     expect_error(kData, {"shard model-00002-of-00002.safetensors is missing"},

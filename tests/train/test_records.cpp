@@ -95,10 +95,11 @@ TEST(Recorder, ParentsOfAManifestAreFound) {
     test::TempDir dir;
     track::RunDir run = track::RunDir::create(dir.path(), "x", dir.path() / "run");
     track::Manifest manifest;
-    manifest.parents = {{.kind = "init_from", .path = "/models/a"}};
+    manifest.parents = {{.kind = "init_from", .path = "/models/a", .sha256 = "ab"}};
     track::write_manifest(run, manifest);
-    EXPECT_EQ(manifest_parent(run.path(), "init_from"), "/models/a");
-    EXPECT_EQ(manifest_parent(run.path(), "baseline"), "");
+    EXPECT_EQ(manifest_parent(run.path(), "init_from").path, "/models/a");
+    EXPECT_EQ(manifest_parent(run.path(), "init_from").sha256, "ab");
+    EXPECT_EQ(manifest_parent(run.path(), "baseline").path, "");
 }
 
 }  // namespace

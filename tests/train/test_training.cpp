@@ -9,6 +9,7 @@
 #include "knlp/data/tokenizer.h"
 #include "knlp/model/loaded_model.h"
 #include "knlp/model/model_files.h"
+#include "knlp/track/manifest.h"
 #include "tests/support/expect_error.h"
 
 #include <gmock/gmock.h>
@@ -222,6 +223,37 @@ TEST(Training, FineTuningStartsFromTheWeightsWithAFreshOptimizer) {
         best = std::min(best, event["val_loss"].get<double>());
     EXPECT_DOUBLE_EQ(evals.front()["val_loss"].get<double>(), best);
     EXPECT_EQ(read_json(newest(runs.run("b")) / "state.json")["optimizer_scalars"]["step"], 3);
+}
+
+TEST(Training, InitialWeightsAreNamedWithTheirHashInEveryManifestOfTheRun) {
+    TinyRuns runs;
+    runs.train("a", {{"GPT2_MAX_ITERS", "3"}});
+    train::TrainRequest request;
+    request.init_from = newest(runs.run("a"));
+    runs.train("b", {{"GPT2_MAX_ITERS", "3"}}, request);
+    const auto parents = [&] { return track::read_manifest(runs.run("b")).at("parents"); };
+    const nlohmann::json first = parents();
+    ASSERT_EQ(first.size(), 1u);
+    EXPECT_EQ(first[0]["sha256"], sha256_file(request.init_from / "model.safetensors"));
+    runs.resume("b", {{"GPT2_MAX_ITERS", "6"}});
+    EXPECT_EQ(parents(), first);
+}
+
+TEST(Training, RunThatBeginsAgainRefusesInitialWeightsThatChanged) {
+    TinyRuns runs;
+    runs.train("a", {{"GPT2_MAX_ITERS", "3"}});
+    runs.train("other", {{"GPT2_MAX_ITERS", "3"}, {"SEED", "2"}});
+    const fs::path start = runs.run("start");
+    fs::copy(newest(runs.run("a")), start, fs::copy_options::recursive);
+    train::TrainRequest request;
+    request.init_from = start;
+    runs.train("b",
+               {{"GPT2_MAX_ITERS", "3"}, {"SAVE_CHECKPOINT", "n"}, {"CHECKPOINT_INTERVAL", ""}},
+               request);
+    fs::copy(newest(runs.run("other")), start,
+             fs::copy_options::recursive | fs::copy_options::overwrite_existing);
+    expect_error(kData, {"start", "SHA-256", "--allow-config-change"}, [&] { runs.resume("b"); });
+    EXPECT_NO_THROW(runs.resume("b", {}, {.allow_config_change = true}));
 }
 
 TEST(Training, FineTuningRefusesAnotherShape) {

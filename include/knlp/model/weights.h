@@ -40,4 +40,8 @@ int64_t save_weights(const std::filesystem::path& path, Gpt2& model, const std::
 void load_weights(const std::filesystem::path& path, Gpt2& model, bool untie = false,
                   bool check_finite = false);
 
+/// SHA-256 of what load_weights reads: of the file, or of the "<sha256>  <name>\n" lines of its
+/// shards and their index.
+std::string weights_sha256(const std::filesystem::path& path);
+
 }  // namespace knlp::model
