@@ -19,6 +19,10 @@ namespace {
 constexpr int64_t kCheapSteps = 32;
 
 }  // namespace
+// Standard deviations above the recent mean that are told as a spike: noise of a Gaussian kind
+// would get there once in 10^9 steps.
+constexpr double kSpike = 6;
+
 
 Loop::Loop(Session& session, RunState& state, Recorder& recorder, const TrainRequest& request,
            std::string config_sha256)
@@ -206,6 +210,12 @@ void Loop::book(const StepOutcome& outcome) {
     clip_ = outcome.info.clip;
 }
 
+    if (const double z = state_.recent.add(outcome.loss); z > kSpike)
+        recorder_.warn(
+            outcome.step,
+            fmt::format("loss spike: {:.4f} at step {}, {:.1f} standard deviations above "
+                        "the mean of the {} steps before",
+                        outcome.loss, outcome.step, z, RecentLosses::kSteps));
 void Loop::settle_steps() {
     if (!queue_) return;
     const double begin = steady_seconds();

@@ -48,6 +48,7 @@ json run_json(const RunState& s) {
             {"last_logged_step", s.last_logged_step},
             {"since_log", window_json(s.since_log)},
             {"since_eval", window_json(s.since_eval)},
+            {"recent_losses", s.recent.losses},
             {"bad_in_a_row", s.bad_in_a_row},
             {"bad_total", s.bad_total},
             {"metrics_offset", s.metrics_offset},
@@ -69,6 +70,8 @@ RunState run_from(const json& j) {
     s.last_logged_step = j.at("last_logged_step").get<int64_t>();
     s.since_log = window_from(j.at("since_log"));
     s.since_eval = window_from(j.at("since_eval"));
+    if (j.contains("recent_losses"))  // checkpoints of before have none
+        s.recent.losses = j.at("recent_losses").get<std::vector<double>>();
     s.bad_in_a_row = j.at("bad_in_a_row").get<int64_t>();
     s.bad_total = j.at("bad_total").get<int64_t>();
     s.metrics_offset = j.at("metrics_offset").get<int64_t>();
@@ -100,6 +103,20 @@ double Window::mean() const {
 void Window::add(double value) {
     loss += value;
     ++steps;
+}
+
+double RecentLosses::add(double loss) {
+    double z = 0;
+    if (losses.size() >= kSteps) {
+        const double n = static_cast<double>(losses.size());
+        double mean = 0, variance = 0;
+        for (const double value : losses) mean += value / n;
+        for (const double value : losses) variance += (value - mean) * (value - mean) / (n - 1);
+        if (variance > 0) z = (loss - mean) / std::sqrt(variance);
+        losses.erase(losses.begin());
+    }
+    losses.push_back(loss);
+    return z;
 }
 
 std::string state_text(const StateFile& file) {

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <limits>
 #include <string>
+#include <vector>
 
 namespace knlp::train {
 
@@ -24,6 +25,15 @@ struct Window {
     void add(double value);
 };
 
+/// Finite losses of the last steps, to tell a spike from noise; they outlive an interruption.
+struct RecentLosses {
+    static constexpr size_t kSteps = 128;
+    std::vector<double> losses;  // oldest first, at most kSteps
+    /// Standard deviations of `loss` above the mean of the losses before it, which it then joins; 0
+    /// until there are kSteps of them.
+    double add(double loss);
+};
+
 /// Where a run stands between two steps. Everything that decides the steps to come, beside weights
 /// and optimizer state: random numbers and data are functions of (seed, step).
 struct RunState {
@@ -37,6 +47,7 @@ struct RunState {
     double last_val_loss = std::numeric_limits<double>::quiet_NaN();
     int64_t last_eval_step = -1, last_logged_step = -1;
     Window since_log, since_eval;
+    RecentLosses recent;
     int64_t bad_in_a_row = 0, bad_total = 0;
     int64_t metrics_offset = 0;  // bytes of metrics.jsonl
     /// Step whose checkpoint is still to be entered in the metrics, or -1. Entered before the next

@@ -28,6 +28,7 @@ StateFile example() {
                   .last_logged_step = 6,
                   .since_log = {1e-17, 1},
                   .since_eval = {5.5, 3},
+                  .recent = {{0.1, 1.0 / 3, 7}},
                   .bad_in_a_row = 1,
                   .bad_total = 2,
                   .metrics_offset = 12345,
@@ -55,6 +56,32 @@ TEST(StateFile, EveryFieldSurvivesExactly) {
     EXPECT_EQ(read.resume.best.step, -1);
     EXPECT_EQ(read.seed, 18446744073709551615ull);
     EXPECT_EQ(read.choices.accumulation, 3);
+}
+
+TEST(StateFile, OfBeforeRecentLossesWereKeptIsRead) {
+    test::TempDir dir;
+    nlohmann::json whole = nlohmann::json::parse(state_text(example()));
+    whole.erase("recent_losses");
+    whole["resume"].erase("recent_losses");
+    write_file_atomic(dir.file("state.json"), whole.dump());
+    EXPECT_TRUE(read_state_file(dir.file("state.json")).resume.recent.losses.empty());
+}
+
+TEST(RecentLosses, ScoreIsInStandardDeviationsOfTheStepsBefore) {
+    RecentLosses recent;
+    // Mean 3, sample variance n / (n - 1) times that of ±1.
+    for (size_t i = 0; i < RecentLosses::kSteps; ++i)
+        EXPECT_EQ(recent.add(i % 2 == 0 ? 2.0 : 4.0), 0.0);
+    const double n = RecentLosses::kSteps, deviation = std::sqrt(n / (n - 1));
+    EXPECT_NEAR(recent.add(13.0), 10 / deviation, 1e-12);  // a sum of 128 terms of order 1
+    EXPECT_EQ(recent.losses.size(), RecentLosses::kSteps);
+    EXPECT_EQ(recent.losses.back(), 13.0);
+    EXPECT_EQ(recent.losses.front(), 4.0);
+}
+
+TEST(RecentLosses, ConstantLossHasNoSpikes) {
+    RecentLosses recent;
+    for (int i = 0; i < 300; ++i) EXPECT_EQ(recent.add(1.5), 0.0);
 }
 
 TEST(StateFile, EachMissingFieldIsRefusedByName) {
