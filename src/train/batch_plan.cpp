@@ -22,4 +22,12 @@ BatchPlan choose_batch(int64_t effective, const BatchLimits& limits) {
     return {.accumulation = effective, .automatic = true};
 }
 
+BatchPlan smaller_batch(const BatchPlan& plan) {
+    KNLP_CHECK(plan.micro > 1);
+    const int64_t effective = plan.effective();
+    int64_t micro = plan.micro - 1;
+    while (effective % micro != 0) --micro;
+    return {.micro = micro, .accumulation = effective / micro, .automatic = plan.automatic};
+}
+
 }  // namespace knlp::train

@@ -27,4 +27,7 @@ std::vector<int64_t> divisors_descending(int64_t n);
 /// arguments.
 BatchPlan choose_batch(int64_t effective, const BatchLimits& limits);
 
+/// The same step cut by the next smaller divisor. `plan.micro` is above 1.
+BatchPlan smaller_batch(const BatchPlan& plan);
+
 }  // namespace knlp::train

@@ -151,6 +151,16 @@ void Recorder::warn(int64_t step, const std::string& text) {
     state_->metrics->append("warn", {{"step", step}, {"text", text}});
 }
 
+void Recorder::describe(track::Manifest manifest, const std::string& extra) {
+    State& s = *state_;
+    manifest.state = s.manifest.state;
+    manifest.startup_s = s.manifest.startup_s;
+    manifest.attempt = std::move(s.manifest.attempt);
+    s.manifest = std::move(manifest);
+    s.extra = nlohmann::json::parse(extra);
+    s.write_manifest();
+}
+
 void Recorder::started_after(double seconds) {
     state_->manifest.startup_s = seconds;
 }

@@ -65,6 +65,8 @@ public:
     /// State "running". Metrics are cut to `metrics_offset` bytes first; `notes`, what a resume
     /// changed, are warned of and stand in the manifest from then on.
     void begin(int64_t metrics_offset, const std::vector<std::string>& notes = {});
+    /// Manifest and extra are others than the constructor was given; written at once.
+    void describe(track::Manifest manifest, const std::string& extra);
     /// Process start to the beginning of the first step, for the manifest when it is written next.
     void started_after(double seconds);
     void train(const TrainEvent& event);

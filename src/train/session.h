@@ -16,6 +16,7 @@
 #include "knlp/train/trainer.h"
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -32,6 +33,7 @@ struct Session {
     config::Data data;
     Choices choices;
     BatchPlan batch;
+    bool batch_of_memory = false;  // chosen here by free memory: may shrink if that was not enough
     model::Device device;
     bool queued = false;  // steps are enqueued on the device and not waited for
     std::optional<data::Resolved> resolved;
@@ -61,6 +63,15 @@ void plan_resources(Session& session, const TrainRequest& request,
                     const std::filesystem::path& run_directory);
 
 /// Builds model and optimizer and chooses the GEMM route. Weights are those of the seed.
+/// Runs the first passes. False when memory ran out in them and a smaller micro-batch may do:
+/// shrink_batch() comes next. Other errors, and those after a step was taken, are thrown.
+bool first_passes_fit(const Session& session, const RunState& state,
+                      const std::function<void()>& passes);
+
+/// Gives model and optimizer back and takes the next smaller micro-batch; the last of
+/// session.warnings says so.
+void shrink_batch(Session& session);
+
 void build_model(Session& session);
 
 /// Loads the weights of --init-from. Error{kData} when shapes or tokenizers differ.

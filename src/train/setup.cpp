@@ -12,6 +12,7 @@
 #include "text.h"
 
 #include <algorithm>
+#include <new>
 
 namespace knlp::train {
 
@@ -167,6 +168,7 @@ void choose_micro_batch(Session& s, int64_t held, int64_t available) {
         s.batch = {s.train.batch, s.train.accumulation, false};
         return;
     }
+    s.batch_of_memory = true;
     s.batch = choose_batch(
         s.train.effective_batch,
         {.run_bytes = [&](int64_t micro) { return memory_of(s, micro, held).total(); },
@@ -243,6 +245,50 @@ void plan_resources(Session& s, const TrainRequest& request,
 
 void build_model(Session& s) {
     s.gpt2 = std::make_unique<model::Gpt2>(s.model, s.device);
+namespace {
+
+/// Whether the exception being handled says that memory ran out.
+bool memory_ran_out() {
+    try {
+        throw;
+    } catch (const std::bad_alloc&) {
+        return true;
+    } catch (const std::exception& error) {
+        return model::torch_error_text(error).find("memory") != std::string::npos;
+    }
+}
+
+}  // namespace
+
+bool first_passes_fit(const Session& s, const RunState& state,
+                      const std::function<void()>& passes) {
+    const int64_t begin = state.step;
+    try {
+        passes();
+        return true;
+    } catch (const std::exception&) {
+        const bool smaller_may_do = s.batch_of_memory && s.batch.micro > 1;
+        if (state.step > begin || !smaller_may_do || !memory_ran_out()) throw;
+    }
+    return false;
+}
+
+void shrink_batch(Session& s) {
+    s.optimizer.reset();
+    s.gpt2.reset();
+    give_back_freed_memory();
+    const int64_t before = s.batch.micro;
+    s.batch = smaller_batch(s.batch);
+    s.choices.micro = s.batch.micro;
+    s.choices.accumulation = s.batch.accumulation;
+    s.memory.terms = memory_of(s, s.batch.micro, resident_bytes()).terms;
+    s.memory.fitting_batch = s.batch.micro;
+    s.warnings.push_back(
+        fmt::format("AUTO: memory ran out in the first pass with micro={}; trying micro={}, "
+                    "accum={}, effective={} (exact)",
+                    before, s.batch.micro, s.batch.accumulation, s.batch.effective()));
+}
+
     s.gpt2->initialize(s.general.seed);
     // Routes are the processor's: on another device LibTorch multiplies.
     const std::string wanted = !s.device.is_cpu()       ? "aten"

@@ -60,6 +60,12 @@ void write_eval_windows(const track::RunDir& run, const EvalResult& result) {
     file.commit();
 }
 
+/// The model with the weights it begins with.
+void build_initial(Session& s, const TrainRequest& request) {
+    build_model(s);
+    if (!request.init_from.empty()) load_initial_weights(s, request.init_from);
+}
+
 /// The plan, then one forward, backward and optimizer step on made-up tokens, on the CPU; nothing is
 /// written.
 TrainOutcome dry_run(Session& s) {
@@ -97,7 +103,7 @@ TrainOutcome run_recorded(Session& s, RunState& state, Recorder& recorder,
         recorder.failed(status, text);
         track::index_run(s.general.output_dir, path);
     };
-    try {
+    const auto steps = [&] {
         if (s.train.sanity_overfit && state.step == 0) require_sanity(s);
         Loop loop(s, state, recorder, request, symbols.hash());
         outcome.status = loop.run();
@@ -108,6 +114,15 @@ TrainOutcome run_recorded(Session& s, RunState& state, Recorder& recorder,
                 recorder.finish(loop.final_event());
             else
                 outcome.status = loop.stop();
+        }
+    };
+    try {
+        while (!first_passes_fit(s, state, steps)) {
+            shrink_batch(s);
+            log::warn("{}", s.warnings.back());
+            build_initial(s, request);
+            write_configuration(recorder.run(), symbols, s.choices);
+            recorder.describe(describe(s, request, symbols.hash()), describe_details(s));
         }
     } catch (const Error& error) {
         record(exit_status(error.kind()), error.what());
@@ -141,10 +156,12 @@ TrainOutcome start_run(config::Symbols& symbols, const TrainRequest& request) {
     if (!request.init_from.empty()) model::find_model(request.init_from);
     Session s = prepare_session(symbols, request, {});
     plan_resources(s, request, request.out.empty() ? output : request.out);
-    build_model(s);
-    if (!request.init_from.empty()) load_initial_weights(s, request.init_from);
+    const auto passes = [&] {
+        build_initial(s, request);
+        if (!request.dry_run) measure_time(s, request, 0, 0);
+    };
+    while (!first_passes_fit(s, {}, passes)) shrink_batch(s);
     if (request.dry_run) return dry_run(s);
-    measure_time(s, request, 0, 0);
 
     track::RunDir run = track::RunDir::create(output, run_name(s), request.out);
     run.lock();

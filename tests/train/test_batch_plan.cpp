@@ -41,4 +41,14 @@ TEST(BatchPlan, TakesTheLargestDivisorThatFits) {
     EXPECT_EQ(plan(0, 0).micro, 1);
 }
 
+TEST(BatchPlan, SmallerIsTheNextDivisorOfTheSameStep) {
+    BatchPlan plan{.micro = 12, .accumulation = 1, .automatic = true};
+    for (const int64_t micro : {6, 4, 3, 2, 1}) {
+        plan = smaller_batch(plan);
+        EXPECT_EQ(plan.micro, micro);
+        EXPECT_EQ(plan.effective(), 12);
+        EXPECT_TRUE(plan.automatic);
+    }
+}
+
 }  // namespace

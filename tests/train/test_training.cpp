@@ -16,6 +16,7 @@
 #include <gtest/gtest.h>
 
 #include <fstream>
+#include <new>
 
 namespace {
 
@@ -136,6 +137,46 @@ TEST(Training, ChoicesOfTheMachineAreRecorded) {
     const auto resolved = read_json(runs.run("a") / "config.resolved.json");
     EXPECT_EQ(resolved["BATCH_SIZE"]["origin"], "auto");
     EXPECT_EQ(resolved["NUM_THREADS"]["origin"], "auto");
+}
+
+/// Memory runs out in the first `times` first passes.
+train::TrainRequest short_of_memory(int times) {
+    train::TrainRequest request;
+    request.on_micro_batch = [left = times](int64_t, int64_t) mutable {
+        if (left-- > 0) throw std::bad_alloc();
+    };
+    return request;
+}
+
+TEST(Training, AutomaticMicroBatchShrinksUntilTheFirstPassFits) {
+    TinyRuns runs;
+    const Values automatic = {{"HYPER_PARAM_AUTO", "y"},
+                              {"TARGET_EFFECTIVE_BATCH", "6"},
+                              {"BATCH_SIZE", ""},
+                              {"GRADIENT_ACCUMULATION", ""}};
+    runs.train("roomy", automatic);
+    ASSERT_EQ(read_json(newest(runs.run("roomy")) / "state.json")["batch"], 6);
+    runs.train("narrow", automatic, short_of_memory(2));  // 6, then 3, then 2
+    const auto state = read_json(newest(runs.run("narrow")) / "state.json");
+    EXPECT_EQ(state["batch"], 2);
+    EXPECT_EQ(state["accumulation"], 3);
+    EXPECT_EQ(read_json(runs.run("narrow") / "config.resolved.json")["BATCH_SIZE"]["value"], 2);
+    const auto manifest = track::read_manifest(runs.run("narrow"));
+    EXPECT_EQ(manifest["batch"]["micro"], 2);
+    EXPECT_THAT(manifest["warnings"].dump(), testing::HasSubstr("micro=6; trying micro=3"));
+
+    runs.train("chosen");  // BATCH_SIZE=2, GRADIENT_ACCUMULATION=3
+    EXPECT_EQ(events(runs.run("narrow")), events(runs.run("chosen")));
+    for (const char* name : {"model.safetensors", "optim.safetensors"})
+        EXPECT_TRUE(
+            same_bytes(newest(runs.run("narrow")) / name, newest(runs.run("chosen")) / name));
+}
+
+TEST(Training, MicroBatchThatWasAskedForDoesNotShrink) {
+    TinyRuns runs;
+    expect_error(kRun, {"out of memory", "BATCH_SIZE"},
+                 [&] { runs.train("a", {}, short_of_memory(1)); });
+    EXPECT_EQ(read_json(runs.run("a") / "status.json")["state"], "failed");
 }
 
 TEST(Training, OptimizerStateIsSavedUnderTheNamesOfTheParameters) {
