@@ -12,6 +12,7 @@
 #include "knlp/core/memory.h"
 #include "knlp/core/host.h"
 #include "knlp/core/rng.h"
+#include "knlp/model/anomaly.h"
 #include "knlp/model/parameter.h"
 #include "knlp/model/tensor_device.h"
 
@@ -218,6 +219,18 @@ void Gpt2::initialize(uint64_t seed) {
     }
 }
 
+namespace {
+
+/// Hands a tensor on, past whoever looks for values that are not finite.
+at::Tensor seen(at::Tensor value, const ForwardContext& context, const char* what,
+                int64_t layer = -1) {
+    if (context.anomalies != nullptr)
+        context.anomalies->see(layer < 0 ? what : "h." + std::to_string(layer) + "." + what, value);
+    return value;
+}
+
+}  // namespace
+
 at::Tensor Gpt2::hidden(const at::Tensor& ids, ForwardContext& context, KvCache* cache) {
     State& s = *state_;
     const int64_t q_len = ids.size(1), before = cache != nullptr ? cache->length() : 0;
@@ -226,16 +239,20 @@ at::Tensor Gpt2::hidden(const at::Tensor& ids, ForwardContext& context, KvCache*
     context.dropout_site = 0;
 
     at::Tensor x = at::embedding(s.wte->value, ids) + s.positions(before, q_len, cache);
-    x = dropout(x, context);
+    x = seen(dropout(x, context), context, "wte + wpe");
     for (size_t l = 0; l < s.blocks.size(); ++l) {
         Block& block = s.blocks[l];
-        const at::Tensor y =
-            block.attention->forward(block.ln_1(x), context, cache, static_cast<int64_t>(l));
-        x = x + dropout(y, context);
-        const at::Tensor h = gelu(block.fc(block.ln_2(x), context.bf16), s.model.gelu);
-        x = x + dropout(block.proj(h, context.bf16), context);
+        const auto layer = static_cast<int64_t>(l);
+        const at::Tensor y = block.attention->forward(
+            seen(block.ln_1(x), context, "ln_1", layer), context, cache, layer);
+        x = x + dropout(seen(y, context, "attn", layer), context);
+        at::Tensor h = seen(block.ln_2(x), context, "ln_2", layer);
+        h = seen(block.fc(h, context.bf16), context, "mlp.c_fc", layer);
+        h = seen(gelu(h, s.model.gelu), context, "mlp.gelu", layer);
+        h = seen(block.proj(h, context.bf16), context, "mlp.c_proj", layer);
+        x = seen(x + dropout(h, context), context, "residual", layer);
     }
-    return s.ln_f(x);
+    return seen(s.ln_f(x), context, "ln_f");
 }
 
 at::Tensor Gpt2::logits(const at::Tensor& hidden, ForwardContext& context) {
@@ -260,16 +277,22 @@ at::Tensor Gpt2::loss_and_gradients(const at::Tensor& ids, const at::Tensor& tar
                                     ForwardContext& context, double divisor) {
     State& s = *state_;
     const bool fresh = std::exchange(s.cleared, false);
-    if (s.cpu->can_train()) {
+    AnomalyWatch* const watch = context.anomalies;
+    if (watch == nullptr && s.cpu->can_train()) {
         const PassLoss pass = s.cpu->loss_and_gradients(ids, targets, context, divisor, fresh);
         context.forward_s = pass.forward_s;
         return at::full({}, pass.loss, at::kDouble);
     }
     s.cleared = fresh;
+    if (watch != nullptr)
+        for (const Parameter& p : s.parameters) watch->look("weight " + p.spec.name, p.value);
     const double start = steady_seconds();
-    const at::Tensor mean = loss(ids, targets, context, divisor);
+    const at::Tensor mean = seen(loss(ids, targets, context, divisor), context, "loss");
     context.forward_s = steady_seconds() - start;
     mean.backward();
+    if (watch != nullptr)
+        for (const Parameter& p : s.parameters)
+            watch->look("gradient of " + p.spec.name, p.value.grad());
     return mean.detach().to(at::kDouble);
 }
 

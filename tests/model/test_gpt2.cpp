@@ -2,6 +2,7 @@
 #include "tests/support/expect_error.h"
 
 #include "knlp/core/json.h"
+#include "knlp/model/anomaly.h"
 #include "knlp/model/model_json.h"
 
 #include <gtest/gtest.h>
@@ -290,6 +291,55 @@ TEST(Gpt2, SameInputSameBits) {
     for (size_t i = 0; i < model.parameters().size(); ++i)
         EXPECT_TRUE(
             at::equal(model.parameters()[i].value.grad(), other->parameters()[i].value.grad()))
+            << model.parameters()[i].spec.name;
+}
+
+/// What a watched pass over a small model with this weight filled finds first.
+std::string anomaly_of(const char* filled, double value, double divisor = 0) {
+    const config::Model m = small_model();
+    Gpt2 model(m);
+    model.initialize(2);
+    if (Parameter* weight = model.find(filled)) {
+        at::NoGradGuard no_grad;
+        weight->value.fill_(value);
+    }
+    AnomalyWatch watch;
+    ForwardContext context{.training = true, .anomalies = &watch};
+    model.loss_and_gradients(some_ids(3, 12, m.vocab_size), some_ids(3, 12, m.vocab_size, 1),
+                             context, divisor);
+    return watch.first_bad();
+}
+
+TEST(AnomalyWatch, NamesTheFirstTensorOfAPassThatIsNotFinite) {
+    EXPECT_EQ(anomaly_of("none", 0), "");
+    EXPECT_EQ(anomaly_of("wpe.weight", NAN), "weight wpe.weight");
+    EXPECT_EQ(anomaly_of("h.1.mlp.c_fc.weight", 3e38), "h.1.mlp.c_fc");
+    EXPECT_EQ(anomaly_of("h.0.attn.c_attn.weight", 3e38), "h.0.attn.c_attn");
+    EXPECT_EQ(anomaly_of("none", 0, 1e-45), "loss");
+}
+
+TEST(AnomalyWatch, NamesAGradientWhenTheForwardPassIsFinite) {
+    // Weights of the loss near the largest float: their products with what LayerNorm divides by a
+    // small deviation do not fit.
+    EXPECT_EQ(anomaly_of("none", 0, 1e-36).substr(0, 12), "gradient of ");
+}
+
+TEST(AnomalyWatch, WatchedPassGivesTheGradientsOfTheOther) {
+    const config::Model m = small_model();
+    Gpt2 model(m);
+    model.initialize(2);
+    const std::unique_ptr<Gpt2> watched = model.clone();
+    const at::Tensor ids = some_ids(3, 12, m.vocab_size),
+                     targets = some_ids(3, 12, m.vocab_size, 1);
+    AnomalyWatch watch;
+    ForwardContext plain{.training = true}, watching{.training = true, .anomalies = &watch};
+    model.loss_and_gradients(ids, targets, plain);
+    watched->loss_and_gradients(ids, targets, watching);
+    // 1e-4: the bound of gradients against an independent implementation.
+    for (size_t i = 0; i < model.parameters().size(); ++i)
+        EXPECT_LT(relative_difference(watched->parameters()[i].value.grad(),
+                                      model.parameters()[i].value.grad()),
+                  1e-4)
             << model.parameters()[i].spec.name;
 }
 

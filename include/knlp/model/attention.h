@@ -16,6 +16,7 @@
 namespace knlp::model {
 
 struct Parameter;
+class AnomalyWatch;
 
 /// What one layer of an attention variant wants to keep per token: memory is predicted, allocated
 /// and reported from this value alone.
@@ -65,7 +66,8 @@ struct ForwardContext {
                                   // micro-batches of any size draw the same masks
     int64_t dropout_site = 0;     // advanced by each use
     bool bf16 = false;            // matrix products in bfloat16, fp32 accumulation and storage
-    double forward_s = 0;         // set by loss_and_gradients: seconds until the loss was known
+    AnomalyWatch* anomalies = nullptr;  // looks at every tensor of a pass, which is then autograd's
+    double forward_s = 0;  // set by loss_and_gradients: seconds until the loss was known
 };
 
 /// One attention layer: x [B, T, C] (layer-normed block input) -> [B, T, C], before the residual.

@@ -4,6 +4,7 @@
 #include "attend.h"
 
 #include "knlp/core/error.h"
+#include "knlp/model/anomaly.h"
 #include "knlp/model/parameter.h"
 
 namespace knlp::model {
@@ -21,9 +22,15 @@ public:
     at::Tensor forward(const at::Tensor& x, ForwardContext& context, KvCache* cache,
                        int64_t layer) override {
         const int64_t batch = x.size(0), q_len = x.size(1), d_model = x.size(2);
-        const std::vector<at::Tensor> parts = at::chunk(qkv_(x, context.bf16), 3, -1);
+        const at::Tensor qkv = qkv_(x, context.bf16);
+        const std::vector<at::Tensor> parts = at::chunk(qkv, 3, -1);
         const at::Tensor y =
             cache == nullptr ? over_itself(parts, context) : over_cache(parts, *cache, layer);
+        if (context.anomalies != nullptr) {
+            const std::string block = "h." + std::to_string(layer) + ".attn.";
+            context.anomalies->see(block + "c_attn", qkv);
+            context.anomalies->see(block + "softmax(q k) v", y);
+        }
         return out_(y.transpose(1, 2).reshape({batch, q_len, d_model}), context.bf16);
     }
 
