@@ -4,6 +4,7 @@
 #include "knlp/core/host.h"
 #include "knlp/core/log.h"
 #include "knlp/core/signals.h"
+#include "knlp/model/anomaly.h"
 #include "knlp/optim/schedule.h"
 #include "text.h"
 
@@ -18,11 +19,11 @@ namespace {
 // forward pass is a third of a step.
 constexpr int64_t kCheapSteps = 32;
 
-}  // namespace
 // Standard deviations above the recent mean that are told as a spike: noise of a Gaussian kind
 // would get there once in 10^9 steps.
 constexpr double kSpike = 6;
 
+}  // namespace
 
 Loop::Loop(Session& session, RunState& state, Recorder& recorder, const TrainRequest& request,
            std::string config_sha256)
@@ -131,13 +132,16 @@ std::optional<double> Loop::accumulate(data::BatchLoader& loader, StepEnd& why) 
         if (!batch) return std::nullopt;
         const double fetched = steady_seconds();
         if (!std::isfinite(loss)) continue;  // keeps the loader in step with the run
+        model::AnomalyWatch watch;
         model::ForwardContext context{.training = true,
                                       .seed = session_.general.seed,
                                       .step = state_.step,
                                       .micro = micro,
                                       .first_row = micro * plan.micro,
-                                      .bf16 = session_.bf16()};
+                                      .bf16 = session_.bf16(),
+                                      .anomalies = session_.debug_anomaly ? &watch : nullptr};
         loss += session_.gpt2->loss_and_gradients(*batch, context, targets);
+        if (!watch.first_bad().empty()) found_anomaly(micro, watch.first_bad());
         spent_.forward += context.forward_s;
         spent_.backward += steady_seconds() - fetched - context.forward_s;
         show_progress(loss * static_cast<double>(plan.accumulation) /
@@ -206,16 +210,16 @@ void Loop::book(const StepOutcome& outcome) {
     state_.bad_in_a_row = 0;
     state_.since_log.add(outcome.loss);
     state_.since_eval.add(outcome.loss);
-    grad_norm_ = outcome.info.grad_norm;
-    clip_ = outcome.info.clip;
-}
-
     if (const double z = state_.recent.add(outcome.loss); z > kSpike)
         recorder_.warn(
             outcome.step,
             fmt::format("loss spike: {:.4f} at step {}, {:.1f} standard deviations above "
                         "the mean of the {} steps before",
                         outcome.loss, outcome.step, z, RecentLosses::kSteps));
+    grad_norm_ = outcome.info.grad_norm;
+    clip_ = outcome.info.clip;
+}
+
 void Loop::settle_steps() {
     if (!queue_) return;
     const double begin = steady_seconds();

@@ -48,6 +48,9 @@ private:
     std::optional<double> accumulate(data::BatchLoader& loader, StepEnd& why);
     void skip_step(const StepOutcome& outcome);
     [[noreturn]] void diverged(const StepOutcome& outcome);
+    [[noreturn]] void found_anomaly(int64_t micro, const std::string& tensor);
+    /// Saves what the step was to learn from; returns the file.
+    std::filesystem::path save_batch(int64_t step) const;
     void log_train(int64_t step, int64_t tokens);
     void show_progress(double loss);
 

@@ -58,11 +58,25 @@ bool Loop::evaluate() {
     return true;
 }
 
+std::filesystem::path Loop::save_batch(int64_t step) const {
+    const std::filesystem::path file =
+        recorder_.run().file(fmt::format("bad-batch-step-{:08}.safetensors", step));
+    write_batch(file, session_, step);
+    return file;
+}
+
+void Loop::found_anomaly(int64_t micro, const std::string& tensor) {
+    const std::filesystem::path batch = save_batch(state_.step);
+    saver_.collect(true);  // its error would hide this one
+    fail_code(kRun, "E_DIVERGED",
+              "step {}, micro-batch {}: the first tensor that is not finite is {} "
+              "(--debug-anomaly); batch saved as {}",
+              state_.step, micro, tensor, batch.string());
+}
+
 void Loop::diverged(const StepOutcome& outcome) {
     const std::filesystem::path& directory = recorder_.run().path();
-    const std::filesystem::path batch =
-        directory / fmt::format("bad-batch-step-{:08}.safetensors", outcome.step);
-    write_batch(batch, session_, outcome.step);
+    const std::filesystem::path batch = save_batch(outcome.step);
     std::string tensor = session_.gpt2->first_bad_parameter();
     tensor = !tensor.empty()                   ? "weight " + tensor
              : !outcome.info.first_bad.empty() ? "gradient of " + outcome.info.first_bad

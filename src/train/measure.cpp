@@ -4,6 +4,7 @@
 #include "knlp/core/host.h"
 #include "knlp/core/log.h"
 #include "knlp/data/batches.h"
+#include "knlp/model/anomaly.h"
 #include "knlp/model/attention.h"
 #include "text.h"
 
@@ -23,8 +24,12 @@ double time_pass(Session& s, int64_t step, int64_t rows, int64_t length) {
     const data::Batch batch =
         data::make_batch(s.dataset().train, s.general.seed, step, 0, rows, length);
     const double start = steady_seconds();
-    model::ForwardContext context{
-        .training = true, .seed = s.general.seed, .step = step, .bf16 = s.bf16()};
+    model::AnomalyWatch watch;  // what it finds, the first step finds again
+    model::ForwardContext context{.training = true,
+                                  .seed = s.general.seed,
+                                  .step = step,
+                                  .bf16 = s.bf16(),
+                                  .anomalies = s.debug_anomaly ? &watch : nullptr};
     s.gpt2->loss_and_gradients(batch, context);
     s.gpt2->clear_gradients();
     return steady_seconds() - start;

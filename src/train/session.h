@@ -35,7 +35,8 @@ struct Session {
     BatchPlan batch;
     bool batch_of_memory = false;  // chosen here by free memory: may shrink if that was not enough
     model::Device device;
-    bool queued = false;  // steps are enqueued on the device and not waited for
+    bool debug_anomaly = false;  // every tensor of a pass is looked at
+    bool queued = false;         // steps are enqueued on the device and not waited for
     std::optional<data::Resolved> resolved;
     std::unique_ptr<data::Tokenizer> tokenizer;  // null when none is known
     std::unique_ptr<model::Gpt2> gpt2;
@@ -62,7 +63,6 @@ Session prepare_session(const config::Symbols& symbols, const TrainRequest& requ
 void plan_resources(Session& session, const TrainRequest& request,
                     const std::filesystem::path& run_directory);
 
-/// Builds model and optimizer and chooses the GEMM route. Weights are those of the seed.
 /// Runs the first passes. False when memory ran out in them and a smaller micro-batch may do:
 /// shrink_batch() comes next. Other errors, and those after a step was taken, are thrown.
 bool first_passes_fit(const Session& session, const RunState& state,
@@ -72,6 +72,7 @@ bool first_passes_fit(const Session& session, const RunState& state,
 /// session.warnings says so.
 void shrink_batch(Session& session);
 
+/// Builds model and optimizer and chooses the GEMM route. Weights are those of the seed.
 void build_model(Session& session);
 
 /// Loads the weights of --init-from. Error{kData} when shapes or tokenizers differ.

@@ -119,7 +119,7 @@ std::vector<MemoryTerm> own_pass_terms(const Session& s, int64_t micro) {
     const auto buffers = [&](bool bf16, bool training) {
         return model::pass_bytes(s.model, micro, s.model.n_ctx, bf16, training, s.choices.threads);
     };
-    if (!s.device.is_cpu() || buffers(s.bf16(), true) == 0) return {};
+    if (s.debug_anomaly || !s.device.is_cpu() || buffers(s.bf16(), true) == 0) return {};
     const bool eval_bf16 = s.train.eval_precision == config::Precision::kBfloat16;
     return {{"gradients", 4 * model::parameter_count(s.model)},
             {fmt::format("activations of {} x {} tokens", micro, s.model.n_ctx),
@@ -191,6 +191,7 @@ Session prepare_session(const config::Symbols& symbols, const TrainRequest& requ
     s.optimizer_options = config::read_optimizer(symbols);
     s.data = config::read_data(symbols);
     s.choices = forced;
+    if (request.eval_only) s.train.save_checkpoint = false;
     check_budgets(s.train);
     settle_isa(s, forced.isa);
     model::start_runtime({.threads = forced.threads > 0 ? forced.threads : s.general.num_threads,
@@ -200,7 +201,8 @@ Session prepare_session(const config::Symbols& symbols, const TrainRequest& requ
         s.warnings.push_back(fmt::format("NUM_THREADS={} on {} cores: they wait for each other",
                                          s.choices.threads, usable_cores()));
     s.device = find_device(s, request);
-    s.queued = !s.device.is_cpu() || request.queue_steps;
+    s.debug_anomaly = request.debug_anomaly;
+    s.queued = (!s.device.is_cpu() || request.queue_steps) && !s.debug_anomaly;
     if (request.dry_run)
         assume_vocabulary(s, request);
     else
@@ -243,8 +245,6 @@ void plan_resources(Session& s, const TrainRequest& request,
         require_disk(run_directory, s.checkpoint_bytes, request.force);
 }
 
-void build_model(Session& s) {
-    s.gpt2 = std::make_unique<model::Gpt2>(s.model, s.device);
 namespace {
 
 /// Whether the exception being handled says that memory ran out.
@@ -289,6 +289,8 @@ void shrink_batch(Session& s) {
                     before, s.batch.micro, s.batch.accumulation, s.batch.effective()));
 }
 
+void build_model(Session& s) {
+    s.gpt2 = std::make_unique<model::Gpt2>(s.model, s.device);
     s.gpt2->initialize(s.general.seed);
     // Routes are the processor's: on another device LibTorch multiplies.
     const std::string wanted = !s.device.is_cpu()       ? "aten"

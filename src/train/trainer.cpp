@@ -206,12 +206,35 @@ TrainOutcome go_on(config::Symbols& symbols, const TrainRequest& request) {
     return run_recorded(s, state, recorder, resumed.asked, symbols);
 }
 
+/// The weights a new run would begin with, or those of the newest checkpoint; nothing is written.
+TrainOutcome evaluate_only(const config::Symbols& symbols, const TrainRequest& request) {
+    Resumed from;
+    if (!request.resume.empty()) {
+        track::RunDir::open(request.resume);
+        from = resume_session(symbols, request);
+    } else {
+        from.session = prepare_session(symbols, request, {});
+        plan_resources(from.session, request, {});
+        build_initial(from.session, request);
+    }
+    Session& s = from.session;
+    for (const std::string& note : from.changes.notes) log::warn("{}", note);
+    for (const std::string& warning : s.warnings) log::warn("{}", warning);
+    print_substitute(s);
+    Measured measured{.step = from.state.step, .batches_sha256 = s.eval_sha256};
+    measured.eval = evaluate_windows(*s.gpt2, s.dataset().val, s.eval_starts, s.batch.micro,
+                                     s.train.eval_precision, [] { return stop_signal() != 0; });
+    if (!measured.eval.complete) return {.status = stop_exit_status(stop_signal())};
+    return {.measured = std::move(measured)};
+}
+
 }  // namespace
 
 TrainOutcome run_training(config::Symbols& symbols, const TrainRequest& request) {
     if (!request.resume.empty() && !request.init_from.empty())
         fail(kUsage,
              "--resume goes on with a run and --init-from starts a new one; give one of them");
+    if (request.eval_only && !request.dry_run) return evaluate_only(symbols, request);
     const TrainOutcome outcome =
         request.resume.empty() ? start_run(symbols, request) : go_on(symbols, request);
     log::close_run_log();

@@ -45,6 +45,30 @@ TEST(Failure, DivergenceSaysStepRateTensorCheckpointAndSavesTheBatch) {
     EXPECT_EQ(std::memcmp(inputs->bytes.data(), expected.inputs.data(), inputs->bytes.size()), 0);
 }
 
+TEST(Failure, AnomalyIsToldByTheFirstTensorThatHasOne) {
+    TinyRuns runs;
+    train::TrainRequest request;
+    request.debug_anomaly = true;
+    const std::string text = expect_error(
+        kRun, {"step ", "micro-batch 0", "first tensor that is not finite is ", "bad-batch-step-"},
+        [&] { runs.train("a", kDiverging, request); });
+    EXPECT_EQ(text.find("is the loss"), std::string::npos) << "the loss is the last of a pass";
+    EXPECT_EQ(read_json(runs.run("a") / "status.json")["state"], "failed");
+}
+
+TEST(Failure, LookingForAnomaliesChangesNothingElse) {
+    TinyRuns runs;
+    train::TrainRequest request;
+    request.debug_anomaly = true;
+    runs.train("plain");
+    runs.train("watched", {}, request);
+    const auto plain = events(runs.run("plain"), "eval"),
+               watched = events(runs.run("watched"), "eval");
+    ASSERT_EQ(plain.size(), watched.size());
+    for (size_t i = 0; i < plain.size(); ++i)  // other kernels: 1e-4, as between any two of them
+        EXPECT_NEAR(plain[i]["val_loss"].get<double>(), watched[i]["val_loss"].get<double>(), 1e-4);
+}
+
 TEST(Failure, SecondProcessOnARunIsTurnedAway) {
     TinyRuns runs;
     runs.train_until("a", 2, 0);

@@ -347,6 +347,34 @@ TEST(Training, FineTuningLooksForTheModelBeforeItPreparesData) {
     EXPECT_FALSE(fs::exists(runs.path() / "prepared"));
 }
 
+TEST(Training, EvaluationAloneMeasuresWhatTheRunMeasuredAndWritesNothing) {
+    TinyRuns runs;
+    runs.train("a");
+    const auto evals = events(runs.run("a"), "eval");
+    const auto listing = [&] {
+        std::map<fs::path, std::string> all;
+        for (const auto& entry : fs::recursive_directory_iterator(runs.path()))
+            if (entry.is_regular_file()) all[entry.path()] = read_file(entry.path());
+        return all;
+    };
+    const auto before = listing();
+    const auto expect_same = [](const train::TrainOutcome& outcome, const nlohmann::json& event) {
+        ASSERT_TRUE(outcome.measured);
+        EXPECT_EQ(outcome.status, 0);
+        EXPECT_EQ(outcome.measured->step, event["step"]);
+        EXPECT_DOUBLE_EQ(outcome.measured->eval.loss, event["val_loss"].get<double>());
+        EXPECT_DOUBLE_EQ(outcome.measured->eval.standard_error, event["val_se"].get<double>());
+        EXPECT_EQ(outcome.measured->batches_sha256, event["batches_sha256"]);
+    };
+    const train::TrainRequest only{.eval_only = true};
+    expect_same(runs.resume("a", {}, only), evals.back());
+    expect_same(runs.train("b", {}, only), evals.front());  // fresh weights
+    train::TrainRequest from = only;
+    from.init_from = newest(runs.run("a"));
+    ASSERT_EQ(runs.train("b", {}, from).measured->eval.loss, evals.back()["val_loss"]);
+    EXPECT_EQ(listing(), before);
+}
+
 TEST(Training, DryRunWritesNothing) {
     TinyRuns runs;
     train::TrainRequest request;

@@ -1,8 +1,11 @@
 #pragma once
 
+#include "knlp/train/evaluator.h"
+
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <optional>
 #include <string>
 
 namespace knlp::config {
@@ -17,6 +20,8 @@ struct TrainRequest {
     std::filesystem::path resume;     // run directory to go on with
     std::filesystem::path init_from;  // checkpoint, run or Hugging Face directory to start from
     bool allow_config_change = false, strict = false, dry_run = false, force = false;
+    bool eval_only = false;        // measure the weights training would begin with, and end
+    bool debug_anomaly = false;    // end at the first tensor that is not finite; slow
     bool device_required = false;  // DEVICE was asked for by name: no fall back to the CPU
     bool queue_steps = false;      // take steps on the CPU as on a device with a queue: for tests
     std::string command_line;      // for the manifest
@@ -25,15 +30,24 @@ struct TrainRequest {
     std::function<void(int64_t step, int64_t micro)> on_micro_batch;
 };
 
-struct TrainOutcome {
-    int status = 0;                       // 0 done, 75 stopped early, 130 interrupted
-    std::filesystem::path run_directory;  // empty after a dry run
+/// What the weights at `step` come to on the run's evaluation windows.
+struct Measured {
+    int64_t step = 0;
+    EvalResult eval;
+    std::string batches_sha256;
 };
 
-/// Trains as `symbols` say. What timing or free memory chose is recorded in them (origin auto).
-/// Error{kConfig, "E_RESUME_MISMATCH"} listing symbols that differ from the run resumed;
-/// Error{kLocked} when another process works on the run; Error{kRun} with E_MEMORY, E_DISK, E_TIME,
-/// E_SCHEDULE before the first step, E_DIVERGED or E_IO later; Error{kCheckFailed} when
+struct TrainOutcome {
+    int status = 0;                       // 0 done, 75 stopped early, 130 interrupted
+    std::filesystem::path run_directory;  // empty after a dry run, and after eval_only
+    std::optional<Measured> measured;     // of eval_only, unless a signal came first
+};
+
+/// Trains as `symbols` say, or with eval_only measures and writes nothing. What timing or free
+/// memory chose is recorded in them (origin auto). Error{kConfig, "E_RESUME_MISMATCH"} listing
+/// symbols that differ from the run resumed; Error{kLocked} when another process works on the run;
+/// Error{kRun} with E_MEMORY, E_DISK, E_TIME, E_SCHEDULE before the first step, E_DIVERGED or E_IO
+/// later; Error{kCheckFailed} when
 /// --sanity-overfit says no.
 TrainOutcome run_training(config::Symbols& symbols, const TrainRequest& request);
 
