@@ -69,7 +69,7 @@ void read_llmc_header(Shard& shard, const std::string& name, int64_t bytes) {
     shard.width = 2;
 }
 
-Shard open_shard(const fs::path& path, int64_t width_bytes) {
+Shard open_shard(const fs::path& path, int64_t width_bytes, int64_t least) {
     Shard shard{.file = MappedFile(path)};
     const std::string name = path.string();
     const int64_t bytes = std::ssize(shard.file.bytes());
@@ -88,9 +88,9 @@ Shard open_shard(const fs::path& path, int64_t width_bytes) {
         shard.count = bytes / width_bytes;
         shard.width = width_bytes;
     }
-    if (shard.count < 2)
-        fail(kData, "{}: {} tokens ({} bytes), expected at least 2: an input and its target", name,
-             shard.count, bytes);
+    if (shard.count < least)
+        fail(kData, "{}: {} tokens ({} bytes), expected at least {}: an input and its target", name,
+             shard.count, bytes, least);
     return shard;
 }
 
@@ -184,16 +184,20 @@ struct TokenFile::State {
     }
 };
 
+int64_t token_width(int64_t vocab_size) {
+    return vocab_size <= kMaxVocab16 ? 2 : 4;
+}
+
 TokenFile::TokenFile() : state_(std::make_unique<State>()) {}
 TokenFile::~TokenFile() = default;
 TokenFile::TokenFile(TokenFile&&) noexcept = default;
 TokenFile& TokenFile::operator=(TokenFile&&) noexcept = default;
 
-TokenFile TokenFile::open(const std::vector<fs::path>& shards, int64_t width_bytes) {
+TokenFile TokenFile::open(const std::vector<fs::path>& shards, int64_t width_bytes, int64_t least) {
     KNLP_CHECK(!shards.empty() && (width_bytes == 2 || width_bytes == 4));
     TokenFile file;
     for (const fs::path& path : shards) {
-        Shard shard = open_shard(path, width_bytes);
+        Shard shard = open_shard(path, width_bytes, least);
         shard.first = file.state_->size;
         file.state_->size += shard.count;
         file.state_->shards.push_back(std::move(shard));

@@ -75,6 +75,31 @@ TEST_F(DataVerb, EncodeAndDecodeAreEachOthersInverse) {
     EXPECT_EQ(data("decode --tokenizer tok ids.bin").out, read_file(dir_.file("a.txt")));
 }
 
+TEST_F(DataVerb, EncodeAndDecodeAgreeOnTheWidthOfAToken) {
+    // 70,000 characters, so ids above 65,535: uint32 in the file.
+    std::string many;
+    for (uint32_t c = 0x10000; c < 0x10000 + 70000; ++c)
+        for (const int shift : {18, 12, 6, 0})
+            many += static_cast<char>(shift == 18 ? 0xf0 | (c >> 18) : 0x80 | ((c >> shift) & 63));
+    test::write_text(dir_.file("many.txt"), many);
+    ASSERT_EQ(data("prepare --text many.txt --tokenizer char --out data/many").status, 0);
+    ASSERT_EQ(data("encode --tokenizer many many.txt --out ids.bin").status, 0);
+    EXPECT_EQ(fs::file_size(dir_.file("ids.bin")), 4u * 70000);
+    EXPECT_EQ(data("decode --tokenizer many ids.bin").out, many);
+}
+
+TEST_F(DataVerb, OneTokenAndNoneDecode) {
+    for (const std::string text : {"A", ""}) {
+        test::write_text(dir_.file("short.txt"), text);
+        ASSERT_EQ(data("encode short.txt --out ids.bin").status, 0);
+        const test::Finished done = data("decode ids.bin");
+        EXPECT_EQ(done.status, 0) << done.err;
+        EXPECT_EQ(done.out, text);
+    }
+    test::write_text(dir_.file("ids.bin"), std::string("\x01\x05", 2));
+    expect_failure("decode ids.bin", 3, {"ids.bin", "token 1281 at position 0", "257"});
+}
+
 TEST_F(DataVerb, EncodeReadsStandardInput) {
     EXPECT_EQ(test::run_shell("printf 'A\\377' | \"$KNLP\" data encode", dir_.path()).out,
               "65 255\n");

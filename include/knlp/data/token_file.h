@@ -13,9 +13,10 @@ namespace knlp::data {
 /// with the llm.c header. Error{kData} names file, byte offset, expected and found.
 class TokenFile {
 public:
-    /// width_bytes 2 or 4 for headerless files. A shard has at least two tokens: input and target.
-    static TokenFile open(const std::vector<std::filesystem::path>& shards,
-                          int64_t width_bytes = 2);
+    /// width_bytes 2 or 4 for headerless files. A shard has at least `least` tokens; two are an
+    /// input and its target.
+    static TokenFile open(const std::vector<std::filesystem::path>& shards, int64_t width_bytes = 2,
+                          int64_t least = 2);
     ~TokenFile();
     TokenFile(TokenFile&&) noexcept;
     TokenFile& operator=(TokenFile&&) noexcept;
@@ -36,6 +37,9 @@ private:
     TokenFile();
     std::unique_ptr<State> state_;
 };
+
+/// Bytes of a token in headerless files.
+int64_t token_width(int64_t vocab_size);
 
 enum class TokenLayout { kPlain, kLlmc };
 /// Writes ids atomically: uint16 when vocab_size <= 65536, else uint32 (plain layout only).
@@ -71,6 +75,7 @@ struct Dataset {
     TokenFile train, val;
 };
 /// `tokenizer` names one for directories without a sidecar ("" = required from the sidecar).
+/// Error{kData} when the token files are not those the sidecar tells of, by length and SHA-256.
 Dataset open_dataset(const std::filesystem::path& directory, const std::string& tokenizer = "");
 
 /// Files of a split ("train" or "val") in a dataset directory, sorted; empty when there are none.

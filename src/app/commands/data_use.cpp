@@ -85,13 +85,23 @@ std::vector<int32_t> parse_ids(const std::string& text, const std::string& name)
     return ids;
 }
 
-std::vector<int32_t> read_ids(const std::string& file) {
+/// Ids as encode writes them for a vocabulary of this size.
+std::vector<int32_t> read_ids(const std::string& file, int64_t vocab_size) {
     if (!file.ends_with(".bin"))
         return parse_ids(read_input(file), file.empty() ? "standard input" : file);
-    const data::TokenFile tokens = data::TokenFile::open({file});
+    constexpr int64_t kNone = 0;  // nothing is learned from it, so no token needs a next one
+    const data::TokenFile tokens =
+        data::TokenFile::open({file}, data::token_width(vocab_size), kNone);
     std::vector<int64_t> wide(static_cast<size_t>(tokens.size()));
     tokens.read(0, wide);
-    return {wide.begin(), wide.end()};
+    std::vector<int32_t> ids;
+    for (const int64_t id : wide) {
+        if (id >= vocab_size)
+            fail(kData, "{}: token {} at position {} is outside vocabulary {}", file, id,
+                 ids.size(), vocab_size);
+        ids.push_back(static_cast<int32_t>(id));
+    }
+    return ids;
 }
 
 nlohmann::json split_json(const data::TokenFile& tokens, int64_t bytes) {
@@ -140,7 +150,7 @@ int data_encode(const Common& common, const DataOptions& options) {
 
 int data_decode(const Common& common, const DataOptions& options) {
     const auto tokenizer = tokenizer_of(common, options);
-    const std::string text = tokenizer->decode(read_ids(options.file));
+    const std::string text = tokenizer->decode(read_ids(options.file, tokenizer->vocab_size()));
     if (!common.out.empty()) {
         if (!common.dry_run) write_file_atomic(common.out, text);
     } else if (common.json) {

@@ -37,7 +37,7 @@ data::TokenFile encode_text(const std::string& path, const data::Tokenizer& toke
     const ScratchDirectory scratch;
     const std::filesystem::path tokens = scratch.path() / "text.bin";
     data::write_tokens(tokens, ids, tokenizer.vocab_size(), data::TokenLayout::kPlain);
-    return data::TokenFile::open({tokens}, tokenizer.vocab_size() > 65536 ? 4 : 2);
+    return data::TokenFile::open({tokens}, data::token_width(tokenizer.vocab_size()));
 }
 
 EvalData open_directory(const std::filesystem::path& directory, const std::string& split,
@@ -62,7 +62,7 @@ EvalData open_file(const std::string& path, const model::LoadedModel& model) {
         fail(kData, "{}: no such file or directory; --data takes a dataset directory, a .bin token file or "
              "a text", path);
     if (path.ends_with(".bin"))
-        return {.tokens = data::TokenFile::open({path}, model.config().vocab_size > 65536 ? 4 : 2),
+        return {.tokens = data::TokenFile::open({path}, data::token_width(model.config().vocab_size)),
                 .path = path,
                 .sha256 = sha256_file(path)};
     return {.tokens = encode_text(path, model.tokenizer()), .path = path, .sha256 = sha256_file(path)};
