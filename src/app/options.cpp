@@ -1,7 +1,9 @@
 #include "src/app/cli.h"
 #include "src/app/help.h"
 
+#include "knlp/config/general.h"
 #include "knlp/core/error.h"
+#include "knlp/core/log.h"
 
 #include <algorithm>
 #include <filesystem>
@@ -184,7 +186,11 @@ std::string config_path(const Common& common) {
     return run_directory ? (std::filesystem::path(path) / "config").string() : path;
 }
 
-config::Symbols load_symbols(const Common& common, std::vector<config::Symbols::Override> flags) {
+namespace {
+
+/// All overrides, lowest precedence first.
+std::vector<config::Symbols::Override> overrides_of(const Common& common,
+                                                    std::vector<config::Symbols::Override> flags) {
     std::vector<config::Symbols::Override> overrides = config::collect_overrides(common.set);
     if (!common.seed.empty()) flags.push_back({"SEED", common.seed, config::Origin::kFlag});
     for (config::Symbols::Override& flag : flags) {
@@ -192,11 +198,34 @@ config::Symbols load_symbols(const Common& common, std::vector<config::Symbols::
         overrides.push_back(std::move(flag));
     }
     const std::string path = config_path(common);
+    return overrides;
+}
+
+/// Messages from now on as LOG_LEVEL says, unless --quiet has said otherwise.
+config::Symbols obeyed(const Common& common, config::Symbols symbols) {
+    const std::string level = config::read_general(symbols).log_level;
+    if (!common.quiet)
+        log::set_level(level == "DEBUG"     ? log::Level::kDebug
+                       : level == "WARNING" ? log::Level::kWarning
+                       : level == "ERROR"   ? log::Level::kError
+                                            : log::Level::kInfo);
+    return symbols;
+}
+
+}  // namespace
+
+config::Symbols load_symbols(const Common& common, std::vector<config::Symbols::Override> flags) {
     if (path.empty())
         fail_code(kConfig, "E_NO_CONFIG",
                   "no configuration found (.config); run make menuconfig or make "
                   "defconfig-NAME, or give --config FILE or a run directory");
-    return config::Symbols::load(path, overrides);
+    return obeyed(common, config::Symbols::load(path, overrides_of(common, std::move(flags))));
+}
+
+config::Symbols load_symbols_or_defaults(const Common& common,
+                                         std::vector<config::Symbols::Override> flags) {
+    if (!config_path(common).empty()) return load_symbols(common, std::move(flags));
+    return obeyed(common, config::Symbols::from_values({}, overrides_of(common, std::move(flags))));
 }
 
 }  // namespace knlp::app

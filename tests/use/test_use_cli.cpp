@@ -71,6 +71,25 @@ TEST_F(UseCli, GreedyTextIsTheSameWithAndWithoutCache) {
     EXPECT_THAT(cached.err, HasSubstr("tokens/s, first after"));
 }
 
+TEST_F(UseCli, LogLevelOfTheConfigurationIsObeyedByEveryVerb) {
+    write("val.txt", "A text of some length, which the toy model is measured on, twice. ");
+    const auto messages = [&](const Words& more) {
+        Words text = {"-p", "Hello", "-n", "5", "--dtype", "bf16"};
+        text.insert(text.end(), more.begin(), more.end());
+        Words loss = {"--data", "val.txt", "--dtype", "bf16"};
+        loss.insert(loss.end(), more.begin(), more.end());
+        const Finished generated = generate(text), measured = eval("loss", loss);
+        EXPECT_EQ(generated.status, 0) << generated.err;
+        EXPECT_EQ(measured.status, 0) << measured.err;
+        return std::pair(generated.err, measured.err);
+    };
+    const auto [text, loss] = messages({});
+    EXPECT_THAT(text, HasSubstr("rounded to bf16"));
+    EXPECT_THAT(loss, HasSubstr("rounded to bf16"));
+    EXPECT_EQ(messages({"--set", "LOG_LEVEL=WARNING"}), std::pair(std::string(), std::string()));
+    expect_refused(generate({"-p", "Hello", "--set", "LOG_LEVL=WARNING"}), 2, {"LOG_LEVEL"});
+}
+
 TEST_F(UseCli, Bf16WeightsAreAnnouncedAndWorkInEveryVerb) {
     const Finished text = generate({"-p", "Hello", "-n", "5", "--greedy", "--dtype", "bf16", "--json"});
     EXPECT_EQ(json_of(text)["dtype"], "bf16");

@@ -50,8 +50,12 @@ std::string config_path(const Common& common);
 
 /// Configuration with all overrides applied, lowest precedence first: file, KNLP_SET, make, --set, then
 /// --seed and `flags` (a verb's dedicated flags, such as {"GPT2_MAX_ITERS", "20"}; origin is set to flag).
-/// Error{kConfig, "E_NO_CONFIG"} (status 2) when there is no file: it lists the ways to get one.
+/// Error{kConfig, "E_NO_CONFIG"} (status 2) when there is no file: it lists the ways to get one. Messages are
+/// of LOG_LEVEL from then on.
 config::Symbols load_symbols(const Common& common,
                              std::vector<config::Symbols::Override> flags = {});
+/// The same, with the defaults in place of a file that is not there.
+config::Symbols load_symbols_or_defaults(const Common& common,
+                                         std::vector<config::Symbols::Override> flags = {});
 
 }  // namespace knlp::app

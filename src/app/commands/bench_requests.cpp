@@ -15,15 +15,6 @@
 namespace knlp::app {
 namespace {
 
-/// The configuration in force, or the defaults where there is none.
-config::Symbols current(const Common& common,
-                        const std::vector<config::Symbols::Override>& flags = {}) {
-    if (!config_path(common).empty()) return load_symbols(common, flags);
-    std::vector<config::Symbols::Override> all = config::collect_overrides(common.set);
-    all.insert(all.end(), flags.begin(), flags.end());
-    return config::Symbols::from_values({}, all);
-}
-
 /// The flags of a step's shape win over what `request` has.
 void apply(const BenchOptions& options, bench::StepRequest& request) {
     if (!options.size.empty()) request.model = bench::model_of_size(options.size);
@@ -41,7 +32,7 @@ void apply(const BenchOptions& options, bench::StepRequest& request) {
 }
 
 bench::StepRequest configured(const Common& common) {
-    const config::Symbols symbols = current(common);
+    const config::Symbols symbols = load_symbols_or_defaults(common);
     const config::General general = config::read_general(symbols);
     const config::Train train = config::read_train(symbols);
     return {.model = config::read_model(symbols),
@@ -77,7 +68,8 @@ bench::StepRequest of_run(const Common& common, const std::filesystem::path& run
 /// Where files are written that are measured: the disk that runs are written to.
 std::filesystem::path work_directory(const Common& common, const BenchOptions& options) {
     if (!options.directory.empty()) return options.directory;
-    const std::filesystem::path output = config::read_general(current(common)).output_dir;
+    const std::filesystem::path output =
+        config::read_general(load_symbols_or_defaults(common)).output_dir;
     return std::filesystem::is_directory(output) ? output : std::filesystem::path(".");
 }
 
@@ -159,8 +151,8 @@ bench::Record train_record(const Common& common, const BenchOptions& options) {
                            {"SAVE_CHECKPOINT", "n"},
                            {"ENABLE_TENSORBOARD", "n"}});
     log::set_level(log::Level::kWarning);  // what each run would say of itself
-    bench::Record record = bench::bench_train({.on = current(common, on),
-                                               .off = current(common, off),
+    bench::Record record = bench::bench_train({.on = load_symbols_or_defaults(common, on),
+                                               .off = load_symbols_or_defaults(common, off),
                                                .steps = options.steps,
                                                .samples = options.samples,
                                                .directory = scratch.path()});

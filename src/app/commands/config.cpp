@@ -28,13 +28,6 @@ void put(const std::string& text) {
     std::fwrite(text.data(), 1, text.size(), stdout);
 }
 
-/// The configuration in force, or the defaults where there is none.
-Symbols current(const Common& common) {
-    return config_path(common).empty()
-               ? Symbols::from_values({}, config::collect_overrides(common.set))
-               : load_symbols(common);
-}
-
 std::string type_text(const SymbolInfo& symbol) {
     if (!symbol.semantic.empty()) return std::string(symbol.semantic);
     switch (symbol.type) {
@@ -71,7 +64,7 @@ nlohmann::json facts(const SymbolInfo& symbol, const Symbols& symbols) {
 }
 
 int list(const Common& common) {
-    const Symbols symbols = current(common);
+    const Symbols symbols = load_symbols_or_defaults(common);
     nlohmann::json rows = nlohmann::json::array();
     std::string text;
     for (const SymbolInfo& symbol : config::symbols()) {
@@ -164,7 +157,7 @@ std::string explanation(const SymbolInfo& symbol, const Symbols& symbols) {
 
 int explain(const Common& common) {
     const SymbolInfo& symbol = wanted_symbol();
-    const Symbols symbols = current(common);
+    const Symbols symbols = load_symbols_or_defaults(common);
     if (!common.json) {
         put(explanation(symbol, symbols));
         return 0;

@@ -38,9 +38,9 @@ void add_compute_flags(Parser verb, ModelFlags& flags) {
 }
 
 std::filesystem::path model_path(const Common& common, const ModelFlags& flags) {
+    const config::Symbols symbols = load_symbols_or_defaults(common);
     if (!flags.model.empty()) return flags.model;
-    std::filesystem::path results = "results";
-    if (!config_path(common).empty()) results = config::read_general(load_symbols(common)).output_dir;
+    const std::filesystem::path results = config::read_general(symbols).output_dir;
     std::filesystem::path run = track::newest_run(results, {"done"});
     if (run.empty()) run = track::newest_run(results);
     if (run.empty())
@@ -51,9 +51,10 @@ std::filesystem::path model_path(const Common& common, const ModelFlags& flags) 
 }
 
 model::LoadedModel load_model(const Common& common, const ModelFlags& flags) {
+    const std::filesystem::path path = model_path(common, flags);
     const bool bf16 = flags.dtype == "bf16";
     if (bf16) log::info("weights: matrices rounded to bf16 (--dtype fp32 keeps them)");
-    return model::LoadedModel({.path = model_path(common, flags),
+    return model::LoadedModel({.path = path,
                                .device = flags.device,
                                .threads = flags.threads,
                                .check_finite = flags.check_finite,

@@ -32,11 +32,7 @@ void put(const std::string& text) { std::fwrite(text.data(), 1, text.size(), std
 
 /// OUTPUT_DIR of the configuration in force, or of the defaults where there is none.
 fs::path output_dir(const Common& common) {
-    const config::Symbols symbols =
-        config_path(common).empty()
-            ? config::Symbols::from_values({}, config::collect_overrides(common.set))
-            : load_symbols(common);
-    return config::read_general(symbols).output_dir;
+    return config::read_general(load_symbols_or_defaults(common)).output_dir;
 }
 
 /// The index has 0 where a run recorded nothing.

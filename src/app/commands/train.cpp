@@ -48,11 +48,7 @@ std::vector<config::Symbols::Override> flag_overrides() {
 
 /// OUTPUT_DIR of the configuration in force, or of the defaults where there is none.
 fs::path output_dir(const Common& common) {
-    const config::Symbols symbols =
-        config_path(common).empty()
-            ? config::Symbols::from_values({}, config::collect_overrides(common.set))
-            : load_symbols(common);
-    return config::read_general(symbols).output_dir;
+    return config::read_general(load_symbols_or_defaults(common)).output_dir;
 }
 
 /// When a run that can go on began; "" for one that is gone, damaged or done.
@@ -107,18 +103,9 @@ config::Symbols symbols_for(const Common& common, const fs::path& resume) {
     return load_symbols(of_run, flag_overrides());
 }
 
-void set_log_level(const config::Symbols& symbols) {
-    const std::string level = config::read_general(symbols).log_level;
-    log::set_level(level == "DEBUG"     ? log::Level::kDebug
-                   : level == "WARNING" ? log::Level::kWarning
-                   : level == "ERROR"   ? log::Level::kError
-                                        : log::Level::kInfo);
-}
-
 int run(const Common& common) {
     const fs::path resume = options.resume_option.given() ? run_to_resume(common) : fs::path();
     config::Symbols symbols = symbols_for(common, resume);
-    if (!common.quiet) set_log_level(symbols);
     const train::TrainOutcome outcome =
         train::run_training(symbols, {.out = common.out,
                                       .resume = resume,
