@@ -21,13 +21,14 @@ struct Cli {
     };
     ParserTree tree{"knlp", "machine-learning research built the way the Linux kernel is built"};
     Common common;
-    bool version = false;
+    bool version = false, variants = false;
     std::vector<Verb> verbs;
 };
 void build_cli(Cli& cli);
 
-/// Parses a command line. Returns the verb to run; null when --version was asked for or help was
-/// printed. Throws Error{kUsage} with near names for an unknown verb, subcommand or option.
+/// Parses a command line. Returns the verb to run; null when --version or --variants was asked for
+/// or help was printed. Throws Error{kUsage} with near names for an unknown verb, subcommand or
+/// option.
 const Cli::Verb* parse_command_line(Cli& cli, int argc, const char* const* argv);
 
 /// Statuses every verb may end with, as help and man page show them: {status, meaning}.

@@ -90,8 +90,10 @@ int run(int argc, char** argv) {
     build_cli(cli);
     const Cli::Verb* verb = parse_command_line(cli, argc, argv);
     if (!verb) {
-        if (!cli.version) return 0;
-        const std::string text = cli.common.json ? version_json() : version_text();
+        if (!cli.version && !cli.variants) return 0;
+        const std::string text = cli.variants      ? variants_text(cli.common.json)
+                                 : cli.common.json ? version_json()
+                                                   : version_text();
         std::fwrite(text.data(), 1, text.size(), stdout);
         return 0;
     }

@@ -143,7 +143,8 @@ std::span<const ExitStatus> exit_statuses() {
 void build_cli(Cli& cli) {
     Parser root = cli.tree.root();
     root.add_flag("--version", cli.version, "print versions of knlp and of what it is built from");
-    root.add_flag("--json", cli.common.json, "with --version: as JSON");
+    root.add_flag("--variants", cli.variants, "list the attention variants in this binary");
+    root.add_flag("--json", cli.common.json, "with --version or --variants: as JSON");
     for (const Command* command : commands()) {
         Parser verb = root.add_subcommand(command->name, command->summary);
         cli.verbs.push_back({command, verb, command->add_options(verb)});
@@ -173,7 +174,7 @@ const Cli::Verb* parse_command_line(Cli& cli, int argc, const char* const* argv)
     if (!outcome.mistake.empty())
         fail(kUsage, "{}: {}; {} --help says what is expected", path, one_line(outcome.mistake),
              path);
-    if (cli.version) return nullptr;
+    if (cli.version || cli.variants) return nullptr;
     for (const Cli::Verb& verb : cli.verbs)
         if (verb.parser.parsed()) return &verb;
     fail(kUsage, "no command given; knlp --help lists them");
@@ -197,7 +198,6 @@ std::vector<config::Symbols::Override> overrides_of(const Common& common,
         flag.origin = config::Origin::kFlag;
         overrides.push_back(std::move(flag));
     }
-    const std::string path = config_path(common);
     return overrides;
 }
 
@@ -215,6 +215,7 @@ config::Symbols obeyed(const Common& common, config::Symbols symbols) {
 }  // namespace
 
 config::Symbols load_symbols(const Common& common, std::vector<config::Symbols::Override> flags) {
+    const std::string path = config_path(common);
     if (path.empty())
         fail_code(kConfig, "E_NO_CONFIG",
                   "no configuration found (.config); run make menuconfig or make "

@@ -6,6 +6,7 @@
 #include "knlp/config/schema.h"
 #include "knlp/core/host.h"
 #include "knlp/core/json.h"
+#include "knlp/model/attention.h"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -88,6 +89,17 @@ std::string version_json() {
         {"build_config_sha256", info.build_config_sha256},
     };
     return canonical_json(value) + "\n";
+}
+
+std::string variants_text(bool json) {
+    nlohmann::json rows = nlohmann::json::array();
+    std::string text;
+    for (const model::AttentionType* type : model::attention_types()) {
+        rows.push_back(
+            {{"name", type->name}, {"symbol", type->symbol}, {"summary", type->summary}});
+        text += fmt::format("{:<14} {:<18} {}\n", type->name, type->symbol, type->summary);
+    }
+    return json ? canonical_json(rows) + "\n" : text;
 }
 
 }  // namespace knlp::app

@@ -9,4 +9,7 @@ namespace knlp::app {
 std::string version_text();
 std::string version_json();
 
+/// The attention variants in this binary: name, the symbol that builds it in, what it is.
+std::string variants_text(bool json);
+
 }  // namespace knlp::app

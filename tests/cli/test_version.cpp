@@ -33,6 +33,15 @@ TEST_F(Version, TextHasTheSameFacts) {
                 testing::HasSubstr(std::string(config::build_info().build_config_sha256)));
 }
 
+TEST_F(Version, VariantsAreListedWithTheSymbolThatBuildsThem) {
+    const Finished text = knlp({"--variants"}), json = knlp({"--variants", "--json"});
+    ASSERT_EQ(text.status, 0) << text.err;
+    EXPECT_THAT(text.out, testing::ContainsRegex("^causal +MODEL_GPT2 +softmax attention"));
+    const nlohmann::json rows = nlohmann::json::parse(json.out);
+    EXPECT_EQ(rows.at(0).at("name"), "causal");
+    EXPECT_EQ(rows.size(), static_cast<size_t>(std::count(text.out.begin(), text.out.end(), '\n')));
+}
+
 TEST_F(Version, InstructionSetCanBeForcedDown) {
     const Finished done = knlp({"--version", "--json"}, {{"KNLP_ISA", "scalar"}});
     EXPECT_EQ(nlohmann::json::parse(done.out)["isa"], "scalar");
