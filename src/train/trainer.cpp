@@ -66,8 +66,8 @@ void build_initial(Session& s, const TrainRequest& request) {
     if (!request.init_from.empty()) load_initial_weights(s, request.init_from);
 }
 
-/// The plan, then one forward, backward and optimizer step on made-up tokens, on the CPU; nothing is
-/// written.
+/// The plan, then one forward, backward and optimizer step on made-up tokens, on the CPU; nothing
+/// is written.
 TrainOutcome dry_run(Session& s) {
     print_plan(s);
     for (const std::string& warning : s.warnings) log::warn("{}", warning);

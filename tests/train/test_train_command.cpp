@@ -66,6 +66,22 @@ TEST(TrainCommand, JsonNamesTheRunOnStdoutAlone) {
     EXPECT_EQ(fs::path(result["run_directory"].get<std::string>()).filename(), "a");
 }
 
+TEST(TrainCommand, EvalOnlyPrintsTheLossThatTheRunEndedWith) {
+    NEEDS_BINARY();
+    const Command train;
+    ASSERT_EQ(train({"--out", "a", "--max-iters", "4"}).status, 0);
+    const auto last = events(train.runs.run("a"), "eval").back();
+    const Finished json = train({"--resume", "a", "--eval-only", "--json"});
+    EXPECT_EQ(json.status, 0) << json.err;
+    const auto measured = nlohmann::json::parse(json.out);
+    EXPECT_EQ(measured["step"], 4);
+    for (const char* name : {"val_loss", "val_se", "eval_tokens", "batches_sha256"})
+        EXPECT_EQ(measured[name], last[name]) << name;
+    const Finished text = train({"--eval-only", "--out", "b"});
+    EXPECT_THAT(text.out, testing::StartsWith("step 0: val loss "));
+    EXPECT_FALSE(fs::exists(train.runs.run("b")));
+}
+
 TEST(TrainCommand, FlagsAreOverridesWithTheirOrigin) {
     NEEDS_BINARY();
     const Command train;

@@ -25,6 +25,7 @@ struct Options {
     Option resume_option;
     std::string resume, init_from, preset, max_iters, max_tokens, max_time, device;
     bool sanity_overfit = false, strict = false, force = false, allow_config_change = false;
+    bool eval_only = false, debug_anomaly = false;
 };
 Options options;
 
@@ -103,6 +104,22 @@ config::Symbols symbols_for(const Common& common, const fs::path& resume) {
     return load_symbols(of_run, flag_overrides());
 }
 
+std::string measured_text(const train::Measured& m) {
+    return fmt::format("step {}: val loss {:.4f} ± {:.4f} nats/token ({} windows, {} tokens)\n",
+                       m.step, m.eval.loss, m.eval.standard_error, m.eval.window_loss.size(),
+                       m.eval.tokens);
+}
+
+std::string measured_json(const train::Measured& m) {
+    return canonical_json({{"status", 0},
+                           {"step", m.step},
+                           {"val_loss", m.eval.loss},
+                           {"val_se", m.eval.standard_error},
+                           {"eval_tokens", m.eval.tokens},
+                           {"batches_sha256", m.batches_sha256}}) +
+           "\n";
+}
+
 int run(const Common& common) {
     const fs::path resume = options.resume_option.given() ? run_to_resume(common) : fs::path();
     config::Symbols symbols = symbols_for(common, resume);
@@ -114,9 +131,15 @@ int run(const Common& common) {
                                       .strict = options.strict,
                                       .dry_run = common.dry_run,
                                       .force = options.force,
+                                      .eval_only = options.eval_only,
+                                      .debug_anomaly = options.debug_anomaly,
                                       .device_required = !options.device.empty(),
                                       .command_line = common.command_line,
                                       .preset = options.preset});
+    if (outcome.measured) {
+        put(common.json ? measured_json(*outcome.measured) : measured_text(*outcome.measured));
+        return outcome.status;
+    }
     fs::path page;
     if (outcome.status == 0 && !outcome.run_directory.empty())
         page = report::write_report(outcome.run_directory);
@@ -155,6 +178,10 @@ std::function<int(const Common&)> add_options(Parser verb) {
         .type_name("DEVICE");
     verb.add_flag("--sanity-overfit", options.sanity_overfit,
                   "first overfit one batch on a copy of the model");
+    verb.add_flag("--eval-only", options.eval_only,
+                  "measure the weights training would begin with, or go on with, and end");
+    verb.add_flag("--debug-anomaly", options.debug_anomaly,
+                  "end at the first tensor of a pass that is not finite, and name it; slow");
     verb.add_flag("--strict", options.strict,
                   "refuse substitute data and schedules that cannot complete");
     verb.add_flag("--force", options.force, "start even if memory or disk will not do");
