@@ -77,7 +77,7 @@ Isa best_isa() {
 }
 
 Isa choose_isa() {
-    const Isa best = best_isa(), wanted = isa_from("KNLP_ISA").value_or(best);
+    const Isa best = best_isa(), wanted = asked_isa().value_or(best);
     if (wanted > best)
         fail(kNotAvailable, "KNLP_ISA={}: this CPU has no {}; {} is its best", name_of(wanted),
              wanted == Isa::kAvx512 ? "AVX-512" : "AVX2", name_of(best));
@@ -109,6 +109,10 @@ Isa& chosen_isa() {
 
 Isa isa() {
     return chosen_isa();
+}
+
+std::optional<Isa> asked_isa() {
+    return isa_from("KNLP_ISA");
 }
 
 void force_isa(std::string_view name) {

@@ -7,6 +7,7 @@
 #include "tensors.h"
 
 #include "knlp/core/error.h"
+#include "knlp/core/host.h"
 #include "knlp/model/model_files.h"
 #include "knlp/model/weights.h"
 #include "knlp/train/checkpoint.h"
@@ -19,20 +20,31 @@ namespace fs = std::filesystem;
 
 namespace {
 
+/// The instruction set that the environment asks for, where the checkpoint has another; or "".
+std::string other_isa(const Choices& recorded) {
+    const std::optional<Isa> asked = asked_isa();
+    if (!asked || recorded.isa.empty() || recorded.isa == name_of(*asked)) return "";
+    return name_of(*asked);
+}
+
 /// Error{kConfig, "E_RESUME_MISMATCH"} unless the configuration is that of the run, or may differ.
 void compare_configuration(Changes& changes, const config::Symbols& symbols,
-                           const config::Symbols& before, const TrainRequest& request) {
+                           const config::Symbols& before, const Choices& recorded,
+                           const TrainRequest& request) {
     const auto value = [](const config::Symbols& from, const std::string& name) {
         const auto found = from.values().find(name);
         return found == from.values().end() ? std::nullopt : std::optional(found->second);
     };
     std::vector<std::string> texts;
-    for (const std::string& name : symbols.differences(before)) {
-        const track::Manifest::Change change{name, value(before, name), value(symbols, name)};
-        texts.push_back(fmt::format("{}={} (was {})", name, change.now.value_or("off"),
+    const auto add = [&](const track::Manifest::Change& change) {
+        texts.push_back(fmt::format("{}={} (was {})", change.name, change.now.value_or("off"),
                                     change.before.value_or("off")));
         changes.attempt.changed_symbols.push_back(change);
-    }
+    };
+    for (const std::string& name : symbols.differences(before))
+        add({name, value(before, name), value(symbols, name)});
+    if (const std::string isa = other_isa(recorded); !isa.empty())
+        add({"KNLP_ISA", recorded.isa, isa});
     if (texts.empty()) return;
     const std::string list = fmt::format("{}", fmt::join(texts, ", "));
     if (!request.allow_config_change)
@@ -61,6 +73,21 @@ void note_batch(Changes& changes, const Session& s, const StateFile& file) {
     changes.notes.push_back(
         fmt::format("a step takes {} sequences from step {} on, {} before; {} tokens were seen",
                     s.batch.effective(), file.resume.step, before, file.resume.tokens));
+}
+
+/// What the checkpoint recorded, less what the configuration leaves no choice about. A pin is
+/// obeyed whatever the run's configuration was: an attempt that ended before its first save wrote
+/// it there.
+Choices kept_choices(const config::Symbols& symbols, const config::Symbols& before,
+                     const Choices& recorded) {
+    Choices kept = recorded;
+    if (!symbols.differences(before).empty()) kept.micro = kept.accumulation = 0;
+    const int64_t threads = config::read_general(symbols).num_threads;
+    if (threads > 0 || threads != config::read_general(before).num_threads) kept.threads = 0;
+    const std::string gemm = config::read_train(symbols).gemm;
+    if (gemm != "auto" || gemm != config::read_train(before).gemm) kept.gemm.clear();
+    if (const std::string isa = other_isa(recorded); !isa.empty()) kept.isa = isa;
+    return kept;
 }
 
 /// The parent a run was started from: its record keeps it, and without a checkpoint the run begins
@@ -100,7 +127,6 @@ void load_checkpoint(Session& s, const fs::path& checkpoint, const StateFile& fi
 Resumed resume_session(const config::Symbols& symbols, const TrainRequest& request) {
     const config::Symbols before = config::Symbols::load(request.resume / "config", {});
     Resumed resumed{.parent = initial_weights_of(request.resume), .asked = request};
-    compare_configuration(resumed.changes, symbols, before, request);
     const std::optional<CheckpointInfo> checkpoint =
         newest_checkpoint(request.resume, resumed.changes.notes);
     resumed.from_checkpoint = checkpoint.has_value();
@@ -109,14 +135,12 @@ Resumed resume_session(const config::Symbols& symbols, const TrainRequest& reque
         file = read_state_file(checkpoint->path / "state.json");
     else
         resumed.asked.init_from = resumed.parent.path;
+    compare_configuration(resumed.changes, symbols, before, file.choices, request);
     resumed.state = file.resume;
     resumed.changes.attempt.from_step = file.resume.step;
-    Choices forced = file.choices;
-    if (!symbols.differences(before).empty()) forced.micro = forced.accumulation = 0;
-    if (config::read_general(symbols).num_threads != config::read_general(before).num_threads)
-        forced.threads = 0;
 
-    resumed.session = prepare_session(symbols, resumed.asked, forced);
+    resumed.session =
+        prepare_session(symbols, resumed.asked, kept_choices(symbols, before, file.choices));
     Session& s = resumed.session;
     if (checkpoint) require_same_shape(checkpoint->path, file.model, s.model, Head::kSame);
     if (!request.dry_run) compare_data(resumed.changes, s, request);  // a dry run has no data

@@ -7,11 +7,11 @@
 #include "knlp/core/file.h"
 #include "knlp/model/runtime.h"
 #include "tests/support/expect_error.h"
+#include "tests/support/scoped_environment.h"
 #include "tests/support/temp_dir.h"
 
 #include <gtest/gtest.h>
 
-#include <cstdlib>
 #include <filesystem>
 
 namespace knlp::model {
@@ -143,9 +143,7 @@ std::filesystem::path only_file(const std::filesystem::path& directory) {
 TEST(GemmRoutes, AChoiceIsRememberedAndADamagedOneMadeAgain) {
     const RouteGuard guard;
     const test::TempDir cache;
-    const char* before = std::getenv("XDG_CACHE_HOME");
-    const std::string kept = before != nullptr ? before : "";
-    ::setenv("XDG_CACHE_HOME", cache.path().c_str(), 1);
+    const test::ScopedEnvironment place("XDG_CACHE_HOME", cache.path());
     const ProductShapes shapes = {{32, 48, 16}, {32, 65, 16}};
     const Routes chosen = choose_routes(shapes, false, onednn_available());
     const std::filesystem::path file = only_file(cache.path() / "knlp" / "gemm-routes");
@@ -165,10 +163,6 @@ TEST(GemmRoutes, AChoiceIsRememberedAndADamagedOneMadeAgain) {
     // Other shapes are another question.
     choose_routes({{32, 48, 16}, {32, 66, 16}}, false, onednn_available());
     EXPECT_EQ(std::distance(std::filesystem::directory_iterator(file.parent_path()), {}), 2);
-    if (before != nullptr)
-        ::setenv("XDG_CACHE_HOME", kept.c_str(), 1);
-    else
-        ::unsetenv("XDG_CACHE_HOME");
 }
 
 TEST(LowPrecision, WeightIsConvertedAgainOnlyAfterItChanged) {

@@ -18,22 +18,8 @@ using namespace knlp;
 using namespace knlp::test;
 namespace fs = std::filesystem;
 
-/// All but the kind of event that says what a resume changed.
-std::vector<nlohmann::json> without_warnings(std::vector<nlohmann::json> all) {
-    std::erase_if(all, [](const nlohmann::json& event) { return event["event"] == "warn"; });
-    return all;
-}
-
 std::vector<std::string> warnings_of(const fs::path& run) {
     return read_json(run / "manifest.json")["warnings"].get<std::vector<std::string>>();
-}
-
-void expect_same_run(const fs::path& straight, const fs::path& resumed, bool warned = false) {
-    EXPECT_EQ(events(straight), warned ? without_warnings(events(resumed)) : events(resumed));
-    for (const char* name : {"model.safetensors", "optim.safetensors"})
-        EXPECT_TRUE(same_bytes(newest(straight) / name, newest(resumed) / name)) << name;
-    EXPECT_TRUE(same_bytes(straight / "eval_windows.f32", resumed / "eval_windows.f32"));
-    EXPECT_TRUE(same_bytes(straight / "samples.txt", resumed / "samples.txt"));
 }
 
 TEST(Resume, StoppedAtAnyStepEqualsTheUninterruptedRun) {

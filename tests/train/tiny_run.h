@@ -9,6 +9,7 @@
 #include "knlp/train/trainer.h"
 #include "tests/support/temp_dir.h"
 
+#include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
@@ -128,6 +129,22 @@ inline std::string bytes_of(const std::filesystem::path& path) {
 
 inline std::filesystem::path newest(const std::filesystem::path& run) {
     return train::list_checkpoints(run).back().path;
+}
+
+/// All but the kind of event that says what a resume changed.
+inline std::vector<nlohmann::json> without_warnings(std::vector<nlohmann::json> all) {
+    std::erase_if(all, [](const nlohmann::json& event) { return event["event"] == "warn"; });
+    return all;
+}
+
+/// What resuming promises: the events, and the files byte by byte.
+inline void expect_same_run(const std::filesystem::path& straight,
+                            const std::filesystem::path& resumed, bool warned = false) {
+    EXPECT_EQ(events(straight), warned ? without_warnings(events(resumed)) : events(resumed));
+    for (const char* name : {"model.safetensors", "optim.safetensors"})
+        EXPECT_TRUE(same_bytes(newest(straight) / name, newest(resumed) / name)) << name;
+    for (const char* name : {"eval_windows.f32", "samples.txt"})
+        EXPECT_TRUE(same_bytes(straight / name, resumed / name)) << name;
 }
 
 }  // namespace knlp::test

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -36,6 +37,8 @@ const char* name_of(Isa isa);
 /// KNLP_CPU_LIMIT=scalar|avx2|avx512 counts as absent, with avx512 AVX512_BF16: another machine's
 /// behaviour on this one.
 Isa isa();
+/// The level that KNLP_ISA names, known to this CPU or not; nothing where it is not set.
+std::optional<Isa> asked_isa();
 /// Makes isa() return this level from now on: what a checkpoint was made with. Error{kNotAvailable}
 /// when this CPU does not have it.
 void force_isa(std::string_view name);
