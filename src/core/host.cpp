@@ -3,6 +3,7 @@
 #include "cgroup.h"
 #include "knlp/core/error.h"
 #include "knlp/core/file.h"
+#include "knlp/core/log.h"
 #include "knlp/core/parse.h"
 
 #include <sched.h>
@@ -13,6 +14,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cerrno>
 #include <cmath>
 #include <fstream>
@@ -138,6 +140,19 @@ int64_t usable_cores() {
     const double quota = read_cgroup_limits().cpus;
     if (quota <= 0) return cores;
     return std::clamp<int64_t>(static_cast<int64_t>(std::ceil(quota)), 1, cores);
+}
+
+std::string crowded_text(int64_t threads) {
+    const int64_t cores = usable_cores();
+    if (threads <= cores) return "";
+    return fmt::format("{} threads on {} usable core{}: they wait for each other", threads, cores,
+                       cores == 1 ? "" : "s");
+}
+
+void warn_if_crowded(int64_t threads) {
+    static std::atomic<bool> warned = false;
+    const std::string text = crowded_text(threads);
+    if (!text.empty() && !warned.exchange(true)) log::warn("{}", text);
 }
 
 int64_t available_memory_bytes() {

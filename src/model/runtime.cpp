@@ -18,6 +18,7 @@ namespace knlp::model {
 void start_runtime(const Runtime& runtime) {
     // Before the first parallel region, or LibTorch's pools would already have their size.
     at::set_num_threads(static_cast<int>(runtime.threads > 0 ? runtime.threads : usable_cores()));
+    warn_if_crowded(runtime.threads);
     static bool once = false;
     if (!once) at::set_num_interop_threads(1);
     if (!once) keep_freed_memory();

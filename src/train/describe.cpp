@@ -169,6 +169,8 @@ track::Manifest describe(const Session& s, const TrainRequest& request,
              .path = std::filesystem::absolute(request.init_from).string(),
              .sha256 = model::weights_sha256(model::find_model(request.init_from).weights)});
     m.warnings = s.warnings;
+    if (const std::string text = crowded_text(s.choices.threads); !text.empty())
+        m.warnings.push_back(text);
     m.batches_sha256 = s.eval_sha256;
     m.eval_windows = std::ssize(s.eval_starts);
     m.eval_window_tokens = s.model.n_ctx;

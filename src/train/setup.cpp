@@ -197,9 +197,6 @@ Session prepare_session(const config::Symbols& symbols, const TrainRequest& requ
     model::start_runtime({.threads = forced.threads > 0 ? forced.threads : s.general.num_threads,
                           .deterministic = s.general.deterministic});
     s.choices.threads = model::runtime_threads();
-    if (s.choices.threads > usable_cores())
-        s.warnings.push_back(fmt::format("NUM_THREADS={} on {} cores: they wait for each other",
-                                         s.choices.threads, usable_cores()));
     s.device = find_device(s, request);
     s.debug_anomaly = request.debug_anomaly;
     s.queued = (!s.device.is_cpu() || request.queue_steps) && !s.debug_anomaly;

@@ -2,6 +2,7 @@
 // 0.3 s of loading LibTorch, so what can be tested without a process is tested beside this file.
 
 #include "knlp/core/file.h"
+#include "knlp/core/host.h"
 #include "knlp/core/json.h"
 #include "knlp/core/safetensors.h"
 #include "knlp/data/token_file.h"
@@ -103,6 +104,21 @@ TEST_F(UseCli, Bf16WeightsAreAnnouncedAndWorkInEveryVerb) {
         EXPECT_NEAR(rounded["loss"].get<double>(), plain, 0.2) << task;
     }
     expect_refused(generate({"-p", "a", "--dtype", "int8"}), 2, {"--dtype", "int8"});
+}
+
+TEST_F(UseCli, MoreThreadsThanCoresAreWarnedAboutOnce) {
+    const auto warnings = [&](int64_t threads) {
+        const std::string err =
+            knlp({"generate", "--model", "m", "-p", "a", "-n", "3", "--threads",
+                  std::to_string(threads)})
+                .err;
+        int64_t found = 0;
+        for (size_t at = 0; (at = err.find("they wait for each other", at)) != std::string::npos; ++at)
+            ++found;
+        return found;
+    };
+    EXPECT_EQ(warnings(usable_cores() + 1), 1);
+    EXPECT_EQ(warnings(usable_cores()), 0);
 }
 
 TEST_F(UseCli, TheSeedDecidesTheText) {

@@ -21,6 +21,11 @@ const Host& host();
 
 /// min(affinity mask, ceil(cgroup quota)); what NUM_THREADS=0 means.
 int64_t usable_cores();
+/// Why so many threads are slow here, or "": "4 threads on 2 usable cores: they wait for each
+/// other".
+std::string crowded_text(int64_t threads);
+/// Warns with it, once a process.
+void warn_if_crowded(int64_t threads);
 /// min(MemAvailable, cgroup limit - usage), now.
 int64_t available_memory_bytes();
 int64_t resident_bytes();       // VmRSS

@@ -10,7 +10,8 @@
 
 namespace knlp::model {
 
-/// Threads, determinism and GEMM route; call once before the first tensor operation.
+/// Threads and determinism; call once before the first tensor operation. Warns when there are more
+/// threads than usable cores.
 struct Runtime {
     int64_t threads = 0;  // 0 = usable_cores()
     bool deterministic = true;

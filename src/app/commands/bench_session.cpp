@@ -25,9 +25,7 @@ void put(const std::string& text) {
 
 BenchSession::BenchSession(const Common& common, int64_t threads, bool peak) : common_(common) {
     log::info("{}", bench::machine_text());
-    if (threads > usable_cores())
-        log::warn("{} threads on {} usable cores: they wait for each other, the times say little",
-                  threads, usable_cores());
+    warn_if_crowded(threads);
     machine_.memory = bench::measure_bandwidth(threads);
     if (peak) machine_.peak = bench::measure_peak(threads);
     if (common.json) return;
