@@ -7,6 +7,7 @@
 #include "knlp/core/error.h"
 #include "knlp/model/runtime.h"
 #include "tests/support/expect_error.h"
+#include "tests/support/lower_isas.h"
 
 #include <ATen/Parallel.h>
 #include <gtest/gtest.h>
@@ -405,6 +406,10 @@ TEST(CpuPasses, NoTargetsAtAllIsZeroAndFinite) {
     EXPECT_EQ(pass(model, b), 0.0);
     for (const at::Tensor& gradient : gradients_of(model))
         EXPECT_EQ(gradient.abs().max().item<double>(), 0.0);
+}
+
+TEST(CpuPassesSlow, HoldUnderLowerInstructionSets) {
+    test::expect_to_pass_under_lower_isas("CpuPasses.*");
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include "knlp/model/runtime.h"
 #include "src/train/checkpoint_store.h"
 #include "tests/support/expect_error.h"
+#include "tests/support/lower_isas.h"
 #include "tests/support/scoped_environment.h"
 
 #include <gtest/gtest.h>
@@ -172,6 +173,10 @@ TEST(InstructionSetOfARun, NamedAsInTheCheckpointChangesNothing) {
     EXPECT_EQ(runs.train_until("a", 5, 0), 75);
     const ScopedEnvironment same("KNLP_ISA", name_of(isa()));
     EXPECT_EQ(runs.resume("a").status, 0);
+}
+
+TEST(ResumeSlow, HoldsUnderLowerInstructionSets) {
+    expect_to_pass_under_lower_isas("ResumeOnTwoThreads.*:Training.LossFallsOnTextWithStructure");
 }
 
 }  // namespace

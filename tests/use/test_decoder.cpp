@@ -1,6 +1,7 @@
 #include "knlp/model/decoder.h"
 #include "knlp/model/parameter.h"
 
+#include "tests/support/lower_isas.h"
 #include "tests/use/toy_model.h"
 
 #include <ATen/ATen.h>
@@ -314,6 +315,10 @@ TEST(Decoder, CountsTheWeightsOfAToken) {
     const int64_t matrices = 2 * 12 * 48 * 48 + 131 * 48, biases = 2 * 9 * 48;
     EXPECT_EQ(Decoder(model).weight_bytes(), 4 * (matrices + biases));
     EXPECT_EQ(Decoder(model, true).weight_bytes(), 2 * matrices + 4 * biases);
+}
+
+TEST(DecoderSlow, HoldsUnderLowerInstructionSets) {
+    test::expect_to_pass_under_lower_isas("Decoder.*");
 }
 
 }  // namespace
