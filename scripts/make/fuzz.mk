@@ -8,7 +8,7 @@ $(B)/tests/crash_shim.so: tests/support/crash_shim.c
 $(B)/tests/malloc_shim.so: tests/support/malloc_shim.c
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D) && $(CC) -std=c11 -O2 -Wall -Wextra -fno-builtin -shared -fPIC $< -o $@.$$$$ -ldl && mv $@.$$$$ $@
-$(B)/tests/throwing_shim.so: tests/support/throwing_shim.cpp
+$(B)/tests/throwing_shim.so $(B)/tests/no_onednn_shim.so: $(B)/tests/%.so: tests/support/%.cpp
 	$(call say,CXX,$<)
 	$(Q)mkdir -p $(@D) && $(CXX) -std=c++20 -O2 -Wall -Wextra -shared -fPIC $< -o $@.$$$$ && mv $@.$$$$ $@
 $(B)/tests/support/atomic_writer.o: tests/support/atomic_writer.cpp $(B)/.flags-plain | $(G)/knlp_config.h

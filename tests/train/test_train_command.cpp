@@ -227,6 +227,21 @@ TEST(TrainCommand, CudaThatIsNotThereEndsWithStatus5) {
     EXPECT_FALSE(fs::exists(train.runs.run("a")));
 }
 
+TEST(TrainCommand, AProductRouteThatIsNotThereEndsWithStatus5) {
+    NEEDS_BINARY();
+    const Command train;
+    const std::map<std::string, std::string> without = {
+        {"LD_PRELOAD", (binary_directory() / "no_onednn_shim.so").string()}};
+    const Finished refused = train({"--out", "a", "--set", "GEMM_ONEDNN=y"}, without);
+    EXPECT_EQ(refused.status, 5) << refused.err;
+    EXPECT_THAT(refused.err,
+                testing::HasSubstr("GEMM route onednn: this LibTorch has no operator"));
+    EXPECT_THAT(refused.err, testing::HasSubstr("use native, aten or auto"));
+    EXPECT_FALSE(fs::exists(train.runs.run("a")));
+    const Finished chosen = train({"--dry-run", "--set", "GEMM_AUTO=y"}, without);
+    EXPECT_EQ(chosen.status, 0) << chosen.err;
+}
+
 TEST(TrainCommand, SecondProcessOnTheSameRunEndsWithStatus6) {
     NEEDS_BINARY();
     const Command train;
@@ -268,28 +283,44 @@ TEST(TrainCommand, TooLargeABatchEndsWithStatus4AndNamesOneThatFits) {
     EXPECT_THAT(forced.err, testing::HasSubstr("error[E_MEMORY]: out of memory"));
 }
 
+/// Trains 40 steps with these settings, once in one go and once killed at twenty moments.
+void expect_same_bytes_when_killed(const Command& train, const std::string& name,
+                                   const std::vector<std::string>& set) {
+    std::vector<std::string> arguments = {"--out", name, "--max-iters", "40"};
+    std::string flags;
+    for (const std::string& setting : set) {
+        arguments.insert(arguments.end(), {"--set", setting});
+        flags += " --set " + setting;
+    }
+    EXPECT_EQ(train(arguments).status, 0);
+    // The kill comes after a growing number of lines of metrics, so each lands at another point.
+    const std::string killed_name = name + "-killed";
+    const Finished killed = run_shell(
+        "start() { \"$KNLP\" train --out " + killed_name + " --max-iters 40" + flags +
+            " & pid=$!; }; start; n=0; for i in $(seq 20); do n=$((n + 1)); until [ \"$(cat " +
+            killed_name +
+            "/metrics.jsonl 2>/dev/null | wc -l)\" -ge $n ]; do kill -0 $pid 2>/dev/null || break; "
+            "done; kill -9 $pid 2>/dev/null; wait $pid; [ -e " +
+            killed_name + "/config ] || { rm -rf " + killed_name +
+            "; start; continue; }; \"$KNLP\" train --resume " + killed_name +
+            " & pid=$!; done; wait $pid",
+        train.runs.path());
+    EXPECT_EQ(killed.status, 0) << killed.err;
+    expect_same_run(train.runs.run(name), train.runs.run(killed_name));
+}
+
 TEST(TrainCommandSlow, KilledAtRandomMomentsEndsWithTheSameBytes) {
     NEEDS_BINARY();
     const Command train;
-    EXPECT_EQ(train({"--out", "straight", "--max-iters", "40"}).status, 0);
-    // The kill comes after a growing number of lines of metrics, so each lands at another point.
-    const Finished killed = run_shell(
-        "\"$KNLP\" train --out killed --max-iters 40 & pid=$!; n=0; "
-        "for i in $(seq 20); do "
-        "  n=$((n + 1)); "
-        "  until [ \"$(cat killed/metrics.jsonl 2>/dev/null | wc -l)\" -ge $n ]; do kill -0 $pid "
-        "2>/dev/null || break; done; "
-        "  kill -9 $pid 2>/dev/null; wait $pid; "
-        "  [ -e killed/config ] || { rm -rf killed; \"$KNLP\" train --out killed --max-iters 40 & "
-        "pid=$!; continue; }; "
-        "  \"$KNLP\" train --resume killed & pid=$!; "
-        "done; wait $pid",
-        train.runs.path());
-    EXPECT_EQ(killed.status, 0) << killed.err;
-    EXPECT_EQ(events(train.runs.run("straight")), events(train.runs.run("killed")));
-    for (const char* name : {"model.safetensors", "optim.safetensors"})
-        EXPECT_TRUE(same_bytes(newest(train.runs.run("straight")) / name,
-                               newest(train.runs.run("killed")) / name));
+    expect_same_bytes_when_killed(train, "a", {});
+}
+
+TEST(TrainCommandSlow, KilledAtRandomMomentsOnTwoThreadsEndsWithTheSameBytes) {
+    NEEDS_BINARY();
+    const Command train;
+    expect_same_bytes_when_killed(train, "fp32", {"NUM_THREADS=2", "GEMM_NATIVE=y"});
+    expect_same_bytes_when_killed(train, "bf16",
+                                  {"NUM_THREADS=2", "GEMM_AUTO=y", "MIXED_PRECISION=y"});
 }
 
 TEST(TrainCommandSlow, KilledAtEverySystemCallOfASaveStaysLoadable) {
