@@ -4,6 +4,7 @@
 #include "knlp/core/error.h"
 #include "knlp/core/memory.h"
 #include "knlp/model/gpt2.h"
+#include "knlp/model/inference_memory.h"
 #include "knlp/model/parameter.h"
 #include "knlp/model/tensor_device.h"
 
@@ -28,10 +29,6 @@ int64_t team_size() {
 }
 
 namespace {
-
-// Tokens run at once: enough for products at full speed, few enough to stay in the cache between
-// layers' parts.
-constexpr int64_t kTokensAtOnce = 2048;
 
 at::ScalarType scalar_type_of(kernels::Storage type) {
     return type == kernels::Storage::kBf16 ? at::kBFloat16 : at::kFloat;

@@ -5,6 +5,7 @@
 #include "knlp/data/tokenizer.h"
 #include "knlp/model/decoder.h"
 #include "knlp/model/gpt2.h"
+#include "knlp/model/inference_memory.h"
 #include "knlp/model/runtime.h"
 #include "knlp/model/weights.h"
 
@@ -31,6 +32,18 @@ std::filesystem::path tokenizer_place(const LoadRequest& request, const ModelSou
     return is_directory(aside, error) ? aside : std::filesystem::path();
 }
 
+/// Error{kRun, "E_MEMORY"} where the weights alone are more than there is.
+void require_room(const config::Model& model, bool bf16, Device device) {
+    const int64_t held = device.is_cpu() ? resident_bytes() : 0;
+    const int64_t free_bytes = device_free_bytes(device);
+    if (free_bytes <= 0) return;  // a driver that does not tell
+    const MemoryEstimate estimate{.terms = {{"weights", weight_bytes(model, bf16)},
+                                            {"program and libraries", held + kFirstOperations}},
+                                  .available = free_bytes + held,
+                                  .device = device.is_cpu() ? "" : device.str()};
+    require_fit(estimate, bf16 ? "take a smaller model" : "take --dtype bf16, or a smaller model");
+}
+
 }  // namespace
 
 LoadedModel::LoadedModel(const LoadRequest& request) : state_(std::make_unique<State>()) {
@@ -41,7 +54,9 @@ LoadedModel::LoadedModel(const LoadRequest& request) : state_(std::make_unique<S
     state.source = find_model(request.path);
     require_intact(state.source);
     if (request.untie) state.source.model.weight_tying = false;
-    state.gpt2 = std::make_unique<Gpt2>(state.source.model, resolve_device(request.device));
+    const Device device = resolve_device(request.device);
+    require_room(state.source.model, request.bf16, device);
+    state.gpt2 = std::make_unique<Gpt2>(state.source.model, device);
     state.bf16 = request.bf16;
     prepare_weights(*state.gpt2, state.bf16);
     load_weights(state.source.weights, *state.gpt2, !state.source.model.weight_tying,

@@ -17,7 +17,6 @@ namespace knlp::train {
 
 namespace {
 
-constexpr double kUsableShare = 0.95;     // of available memory
 constexpr double kDiskShare = 2.2;        // checkpoints that must fit: one kept, one being written
 constexpr double kLongRun_s = 24 * 3600;  // beyond this a smaller preset is named
 constexpr double kShortRun_s = 2 * 3600;  // what a preset must fit in to be named
@@ -60,43 +59,14 @@ std::string why_incomplete(const config::Train& train, int64_t steps, int64_t pl
 
 }  // namespace
 
-int64_t MemoryEstimate::total() const {
-    int64_t sum = 0;
-    for (const MemoryTerm& term : terms) sum += term.bytes;
-    return sum;
-}
-
-bool fits(int64_t total, int64_t available) {
-    return static_cast<double>(total) <= kUsableShare * static_cast<double>(available);
-}
-
-int64_t largest_fitting(int64_t from, int64_t available,
-                        const std::function<int64_t(int64_t)>& total) {
-    int64_t fitting = 0, beyond = from + 1;
-    while (beyond - fitting > 1) {
-        const int64_t middle = fitting + (beyond - fitting) / 2;
-        (fits(total(middle), available) ? fitting : beyond) = middle;
-    }
-    return fitting;
-}
-
 void require_memory(const MemoryEstimate& estimate, bool force) {
-    if (fits(estimate.total(), estimate.available)) return;
-    std::vector<MemoryTerm> terms = estimate.terms;
-    std::stable_sort(terms.begin(), terms.end(),
-                     [](const MemoryTerm& a, const MemoryTerm& b) { return a.bytes > b.bytes; });
-    std::string largest;
-    for (size_t i = 0; i < std::min<size_t>(3, terms.size()); ++i)
-        largest +=
-            fmt::format("{}{} {}", i == 0 ? "" : ", ", terms[i].name, bytes_text(terms[i].bytes));
-    const std::string text = fmt::format(
-        "the run needs about {} of memory{}, {} are available; largest: {}; {}",
-        bytes_text(estimate.total()), estimate.device.empty() ? "" : " on " + estimate.device,
-        bytes_text(estimate.available), largest,
+    const std::string text = shortage_text(
+        estimate,
         estimate.fitting_batch > 0
             ? fmt::format("BATCH_SIZE={} would fit (accumulate instead), or set LOSS_CHUNK",
                           estimate.fitting_batch)
             : "not even BATCH_SIZE=1 fits: take a smaller model or GPT2_BLOCK_SIZE");
+    if (text.empty()) return;
     if (!force) fail_code(kRun, "E_MEMORY", "{}; --force tries anyway", text);
     log::warn("{}", text);
 }

@@ -1,38 +1,14 @@
 #pragma once
 
 #include "knlp/config/train.h"
+#include "knlp/core/memory_estimate.h"
 
 #include <cstdint>
 #include <filesystem>
-#include <functional>
 #include <span>
 #include <string>
-#include <vector>
 
 namespace knlp::train {
-
-struct MemoryTerm {
-    std::string name;
-    int64_t bytes = 0;
-};
-
-/// What a run will hold at its peak, by formula, against what the machine has.
-struct MemoryEstimate {
-    std::vector<MemoryTerm> terms;
-    int64_t snapshot = 0;       // copies of a checkpoint, held only while it is written
-    int64_t available = 0;      // for this process, what it holds already included
-    std::string device = {};    // whose memory it is; "" = the machine's
-    int64_t fitting_batch = 0;  // largest BATCH_SIZE that would fit; 0: not even one sequence
-    int64_t total() const;      // without the snapshot
-};
-
-/// The largest batch of `from` sequences and fewer for which total(batch) fits, or 0. total() grows
-/// with the batch.
-int64_t largest_fitting(int64_t from, int64_t available,
-                        const std::function<int64_t(int64_t)>& total);
-
-/// Whether `total` leaves a twentieth of what is available.
-bool fits(int64_t total, int64_t available);
 
 /// Error{kRun, "E_MEMORY"} with the three largest terms and the batch size that would fit when the
 /// total does not; with `force` a warning instead.

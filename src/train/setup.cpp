@@ -8,8 +8,8 @@
 #include "knlp/data/batches.h"
 #include "knlp/model/runtime.h"
 #include "knlp/model/weights.h"
+#include "knlp/train/step_memory.h"
 #include "shape.h"
-#include "text.h"
 
 #include <algorithm>
 #include <new>
@@ -21,7 +21,6 @@ namespace {
 constexpr int64_t kMiB = 1 << 20;
 constexpr int64_t kLayerBudget = 64 * kMiB;  // activations of a layer that caches still help with
 constexpr double kFreeShare = 0.8;           // of free memory, for the automatic micro-batch
-constexpr int64_t kFirstOperations = 36 * kMiB;  // what libraries keep from their first use on
 
 void check_budgets(const config::Train& train) {
     if (train.max_iters <= 0 && train.max_tokens <= 0 && train.max_time_s <= 0)
@@ -99,12 +98,6 @@ model::Device find_device(Session& s, const TrainRequest& request) {
     }
 }
 
-int64_t optimizer_bytes(const Session& s) {
-    const int64_t tensors =
-        optim::optimizer_type(s.optimizer_options.name).state_tensors(s.optimizer_options);
-    return 4 * tensors * model::parameter_count(s.model);
-}
-
 /// Activations of one block: what one more layer adds.
 int64_t layer_activation_bytes(const Session& s, int64_t micro) {
     config::Model deeper = s.model;
@@ -113,50 +106,17 @@ int64_t layer_activation_bytes(const Session& s, int64_t micro) {
            model::activation_bytes(s.model, micro, s.model.n_ctx, true);
 }
 
-/// Activations, gradients and copies of weights of our own passes, which hold buffers of known
-/// sizes; nothing where they do not serve.
-std::vector<MemoryTerm> own_pass_terms(const Session& s, int64_t micro) {
-    const auto buffers = [&](bool bf16, bool training) {
-        return model::pass_bytes(s.model, micro, s.model.n_ctx, bf16, training, s.choices.threads);
-    };
-    if (s.debug_anomaly || !s.device.is_cpu() || buffers(s.bf16(), true) == 0) return {};
-    const bool eval_bf16 = s.train.eval_precision == config::Precision::kBfloat16;
-    return {{"gradients", 4 * model::parameter_count(s.model)},
-            {fmt::format("activations of {} x {} tokens", micro, s.model.n_ctx),
-             std::max(buffers(s.bf16(), true), buffers(eval_bf16, false))}};
-}
-
-/// The same where LibTorch's operations allocate what they need. What they free lies between what
-/// is in use, up to the amount that keep_freed_memory() lets stand.
-std::vector<MemoryTerm> autograd_terms(const Session& s, int64_t micro) {
-    const int64_t weights = 4 * model::parameter_count(s.model);
-    const int64_t training = model::activation_bytes(s.model, micro, s.model.n_ctx, true);
-    const int64_t evaluation = model::activation_bytes(s.model, micro, s.model.n_ctx, false);
-    // Within one micro-batch the backward pass frees activations faster than it adds gradients, but
-    // for that of the head, which comes first; with accumulation all gradients are there from the
-    // second on.
-    const bool accumulates = s.train.effective_batch > micro;
-    const int64_t gradients = accumulates ? weights : 4 * s.model.padded_vocab() * s.model.d_model;
-    std::vector<MemoryTerm> terms = {
-        {"gradients", gradients},
-        {fmt::format("activations of {} x {} tokens", micro, s.model.n_ctx),
-         std::max(training, evaluation)}};
-    if (s.bf16()) terms.push_back({"weights in bfloat16", weights / 2});
-    if (s.device.is_cpu())
-        terms.push_back(
-            {"freed and kept", std::min(kMostFreedKept, std::max(training, evaluation) / 5)});
-    return terms;
-}
-
 MemoryEstimate memory_of(const Session& s, int64_t micro, int64_t held) {
-    MemoryEstimate estimate;
-    estimate.terms = own_pass_terms(s, micro);
-    if (estimate.terms.empty()) estimate.terms = autograd_terms(s, micro);
-    estimate.terms.push_back({"weights", 4 * model::parameter_count(s.model)});
-    estimate.terms.push_back({"optimizer state", optimizer_bytes(s)});
-    estimate.terms.push_back(
-        {"program and libraries", (s.device.is_cpu() ? held : 0) + kFirstOperations});
-    return estimate;
+    return step_memory({.model = s.model,
+                        .optimizer = s.optimizer_options,
+                        .device = s.device,
+                        .micro = micro,
+                        .accumulates = s.train.effective_batch > micro,
+                        .bf16 = s.bf16(),
+                        .eval_bf16 = s.train.eval_precision == config::Precision::kBfloat16,
+                        .watched = s.debug_anomaly,
+                        .threads = s.choices.threads},
+                       held);
 }
 
 void choose_micro_batch(Session& s, int64_t held, int64_t available) {
@@ -227,7 +187,8 @@ void plan_resources(Session& s, const TrainRequest& request,
         s.batch.micro, available, [&](int64_t micro) { return memory_of(s, micro, held).total(); });
     if (!s.device.is_cpu()) s.memory.device = s.device.str();
     if (known) require_memory(s.memory, request.force);
-    s.checkpoint_bytes = 4 * model::parameter_count(s.model) + optimizer_bytes(s);
+    s.checkpoint_bytes =
+        4 * model::parameter_count(s.model) + optimizer_bytes(s.optimizer_options, s.model);
     if (s.train.save_checkpoint) {
         s.memory.snapshot = s.checkpoint_bytes;
         const int64_t beside = s.device.is_cpu() ? s.memory.total() : held;

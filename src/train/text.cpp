@@ -6,14 +6,6 @@
 
 namespace knlp::train {
 
-std::string bytes_text(int64_t bytes) {
-    const auto b = static_cast<double>(bytes);
-    if (b < 1e3) return fmt::format("{} B", bytes);
-    if (b < 1e6) return fmt::format("{:.0f} kB", b / 1e3);
-    if (b < 1e9) return fmt::format("{:.0f} MB", b / 1e6);
-    return fmt::format("{:.1f} GB", b / 1e9);
-}
-
 std::string duration_text(double seconds) {
     if (!std::isfinite(seconds) || seconds > 1e10) return "unknown";
     if (seconds < 1) return fmt::format("{:.0f} ms", seconds * 1e3);

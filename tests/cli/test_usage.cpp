@@ -86,6 +86,17 @@ TEST_F(Usage, FewSamplesAreRaisedToSevenAndSaidSo) {
     EXPECT_THAT(knlp(few).err, testing::Not(HasSubstr("--samples")));
 }
 
+TEST_F(Usage, BenchmarksThatDoNotFitIntoMemoryNameTheirLargestTermsAndTheBatchThatFits) {
+    const std::vector<std::pair<std::string, std::string>> first_terms = {
+        {"step", "activations of 1048576 x 1024 tokens"},
+        {"serve", "activations of 1048576 x 1024 tokens"},
+        {"decode", "keys and values of 1048577 x 1024 tokens"},
+        {"prefill", "keys and values of 1048576 x 1024 tokens"}};
+    for (const auto& [what, term] : first_terms)
+        expect_failure({"bench", what, "--size", "124M", "--batch", "1048576"}, 4, "E_MEMORY",
+                       {"largest: " + term, "--batch ", " would fit"});
+}
+
 TEST_F(Usage, BenchTrainTakesTheShapeThatBenchStepTakes) {
     for (const char* what : {"step", "train"}) {
         expect_failure({"bench", what, "--size", "125M"}, 2, "E_USAGE", {"125M", "124M"});

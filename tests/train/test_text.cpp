@@ -8,12 +8,6 @@ namespace {
 
 using namespace knlp::train;
 
-TEST(TrainText, BytesHaveTwoOrThreeDigits) {
-    EXPECT_EQ(bytes_text(812), "812 B");
-    EXPECT_EQ(bytes_text(12'345'678), "12 MB");
-    EXPECT_EQ(bytes_text(1'345'678'901), "1.3 GB");
-}
-
 TEST(TrainText, DurationsUseTheUnitsPeopleUse) {
     EXPECT_EQ(duration_text(0.85), "850 ms");
     EXPECT_EQ(duration_text(3.24), "3.2 s");

@@ -273,7 +273,9 @@ TEST(TrainCommand, TooLargeABatchEndsWithStatus4AndNamesOneThatFits) {
     const Finished predicted = train(huge);
     EXPECT_EQ(predicted.status, 4) << predicted.err;
     EXPECT_THAT(predicted.err, testing::HasSubstr("error[E_MEMORY]"));
-    EXPECT_THAT(predicted.err, testing::ContainsRegex("BATCH_SIZE=[0-9]+ would fit"));
+    EXPECT_THAT(predicted.err,
+                testing::ContainsRegex("largest: activations of 65536 x 4096 tokens [^,;]+, "
+                                       "[^,;]+, [^,;]+; BATCH_SIZE=[0-9]+ would fit"));
     // With --force it is the allocation that fails; the limit keeps the machine out of it.
     const Finished forced = run_shell(
         "ulimit -v 16000000; exec \"$KNLP\" train --dry-run --force --set BATCH_SIZE=8192 "

@@ -121,6 +121,32 @@ TEST_F(UseCli, MoreThreadsThanCoresAreWarnedAboutOnce) {
     EXPECT_EQ(warnings(usable_cores()), 0);
 }
 
+TEST_F(UseCli, PromptsThatDoNotFitIntoMemoryTogetherAreRefusedWithTheNumberThatDoes) {
+    config::Model patient = test::toy_config();
+    patient.n_ctx = 1 << 18;
+    Gpt2 gpt2 = test::toy_model(1, 8, patient);
+    save(gpt2, dir_.file("m"));
+    std::string prompts;
+    for (int i = 0; i < 100000; ++i) prompts += "ab\n";
+    write("prompts.txt", prompts);
+    const Finished done = generate({"--batch-file", "prompts.txt", "-n", "1000000"});
+    // Two layers, keys and values of 16 float32 each: 256 bytes a token.
+    expect_refused(done, 4,
+                   {"E_MEMORY", "keys and values of 100000 x 262144 tokens 6710.9 GB",
+                    "prompts at once would fit"});
+    EXPECT_EQ(std::count(done.err.begin(), done.err.end(), '\n'), 1) << done.err;
+}
+
+TEST_F(UseCli, AModelLargerThanTheMemoryIsRefusedBeforeItIsRead) {
+    config::Model vast = test::toy_config();
+    vast.n_layer = 48;
+    vast.d_model = 1 << 16;
+    write_hf_config(dir_.file("m"), vast, 256);
+    // 12 C^2 weights a layer in four bytes, and 0.2 GB of vectors and embeddings.
+    expect_refused(generate({"-p", "a"}), 4,
+                   {"E_MEMORY", "largest: weights 9895.8 GB", "--dtype bf16"});
+}
+
 TEST_F(UseCli, TheSeedDecidesTheText) {
     const auto text = [&](const char* seed) {
         return generate({"-p", "a", "-n", "12", "--temperature", "2", "--seed", seed}).out;

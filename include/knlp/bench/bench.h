@@ -37,6 +37,10 @@ struct StepRequest {
 /// roof: peak_rss_mib.
 Record bench_step(const StepRequest& request, const Machine* roof = nullptr);
 
+/// Error{kRun, "E_MEMORY"} unless what bench_step() and serve_steps() hold will fit: with the three
+/// largest terms and the batch that would.
+void require_step_memory(const StepRequest& request);
+
 /// A model by the name of its size, without dropout: nano, tiny, 124M, … Error{kUsage} for another.
 config::Model model_of_size(const std::string& size);
 

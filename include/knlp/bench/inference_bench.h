@@ -40,4 +40,9 @@ std::vector<Record> bench_decode(const InferenceRequest& request, const Machine&
 /// chunk's products by the fastest route of each, measured here; gemm_share, the ratio of both.
 Record bench_prefill(const InferenceRequest& request);
 
+/// Error{kRun, "E_MEMORY"} unless what they hold will fit: with the three largest terms and the
+/// batch that would.
+void require_decode_memory(const InferenceRequest& request);
+void require_prefill_memory(const InferenceRequest& request);
+
 }  // namespace knlp::bench

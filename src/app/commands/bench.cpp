@@ -78,6 +78,10 @@ int run(const Common& common, const std::string& benchmark) {
     }
     // Before anything is timed: a wrong configuration should not cost a measurement.
     const bench::StepRequest request = step_request(common, options);
+    const bench::InferenceRequest texts = inference_request(request, options, inference);
+    if (wanted(benchmark, kStep) || benchmark == kServe) bench::require_step_memory(request);
+    if (wanted(benchmark, kDecode)) bench::require_decode_memory(texts);
+    if (wanted(benchmark, kPrefill)) bench::require_prefill_memory(texts);
     if (benchmark == kServe) return serve(request);
     const bool breakdown = wants_breakdown(benchmark);
     BenchSession session(common, request.threads, wanted(benchmark, kMachine) || breakdown);
@@ -89,11 +93,8 @@ int run(const Common& common, const std::string& benchmark) {
     if (wanted(benchmark, kStep))
         keep(session.add(bench::bench_step(request, breakdown ? &session.machine() : nullptr)));
     if (wanted(benchmark, kTrain)) session.add(train_record(common, options));
-    if (wanted(benchmark, kDecode))
-        session.add(
-            bench::bench_decode(inference_request(request, options, inference), session.machine()));
-    if (wanted(benchmark, kPrefill))
-        session.add(bench::bench_prefill(inference_request(request, options, inference)));
+    if (wanted(benchmark, kDecode)) session.add(bench::bench_decode(texts, session.machine()));
+    if (wanted(benchmark, kPrefill)) session.add(bench::bench_prefill(texts));
     if (wanted(benchmark, kData)) session.add(bench::bench_data(request));
     if (wanted(benchmark, kLoad)) session.add(bench::bench_load(storage_request(common, options)));
     if (wanted(benchmark, kCheckpoint))

@@ -4,11 +4,16 @@
 
 #include "knlp/core/error.h"
 #include "knlp/core/file.h"
+#include "knlp/core/host.h"
 #include "knlp/core/json.h"
 #include "knlp/core/log.h"
+#include "knlp/core/memory_estimate.h"
 #include "knlp/core/signals.h"
 #include "knlp/data/tokenizer.h"
 #include "knlp/model/generation.h"
+#include "knlp/model/gpt2.h"
+#include "knlp/model/inference_memory.h"
+#include "knlp/model/runtime.h"
 
 #include <nlohmann/json.hpp>
 
@@ -108,6 +113,42 @@ void apply_switches() {
     check_sampling(generation.sampling);
 }
 
+/// Error{kRun, "E_MEMORY"} unless the prompts fit into memory together, beside the model.
+void require_memory(model::LoadedModel& model, const std::vector<std::vector<int32_t>>& prompts) {
+    const model::GenerationOptions& generation = options.generation;
+    const config::Model& shape = model.config();
+    int64_t longest = 1;
+    for (const std::vector<int32_t>& ids : prompts) longest = std::max(longest, std::ssize(ids));
+    longest = std::min(longest, shape.n_ctx);
+    const int64_t slots =
+        std::min(shape.n_ctx, longest + std::min(generation.max_tokens, shape.n_ctx));
+    const model::Device device = model.gpt2().device();
+    const int64_t held = device.is_cpu() ? resident_bytes() : 0;
+    const auto estimate_of = [&](int64_t batch) {
+        MemoryEstimate estimate;
+        estimate.terms = model::inference_terms(
+            shape,
+            {.batch = batch,
+             .prompt = generation.use_cache ? std::min(longest, generation.prefill_chunk) : slots,
+             .slots = generation.use_cache ? slots : 0,
+             .bf16 = generation.bf16});
+        MemoryTerm& weights = estimate.terms.front();  // there already
+        estimate.terms.push_back({"program and libraries",
+                                  std::max<int64_t>(0, held - weights.bytes) + kFirstOperations});
+        if (!device.is_cpu()) weights.bytes = 0;
+        return estimate;
+    };
+    MemoryEstimate estimate = estimate_of(std::ssize(prompts));
+    estimate.available = model::device_free_bytes(device) + held;
+    if (estimate.available == 0) return;  // a driver that does not tell
+    if (!device.is_cpu()) estimate.device = device.str();
+    const int64_t fitting =
+        largest_fitting(std::ssize(prompts), estimate.available,
+                        [&](int64_t batch) { return estimate_of(batch).total(); });
+    require_fit(estimate, fitting > 0 ? fmt::format("{} prompts at once would fit", fitting)
+                                      : "take --dtype bf16, fewer --max-tokens or a smaller model");
+}
+
 int run(const Common& common) {
     apply_switches();
     const std::vector<std::string> prompts = read_prompts();
@@ -116,6 +157,7 @@ int run(const Common& common) {
     const data::Tokenizer& tokenizer = model.tokenizer();
     std::vector<std::vector<int32_t>> ids;
     for (const std::string& prompt : prompts) ids.push_back(tokenizer.encode(prompt));
+    require_memory(model, ids);
     if (common.dry_run) {
         for (size_t i = 0; i < ids.size(); ++i)
             log::info("prompt {}: {} tokens; would add up to {} with {}", i, ids[i].size(),
