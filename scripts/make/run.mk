@@ -11,6 +11,9 @@ train-flags = $(if $(OUT),--out '$(OUT)') $(device-flag) $(if $(filter-out 0 n,$
 	$(if $(TEXT),--set GPT2_DATASET_CUSTOM=y --set 'GPT2_CUSTOM_DATASET_PATH=$(TEXT)')
 # Name of the preset that $(1)/.config is, for the manifest; nothing once it was changed.
 preset-flag = $$(sed -n "s/^$$(sha256sum < $(1)/.config | cut -c1-64) /--preset /p" $(1)/include/config/preset 2>/dev/null)
+# What takes OUTPUT_DIR and the like from the configuration takes them from that of O=.
+knlp-config = $(if $(wildcard $(O)/.config),KCONFIG_CONFIG='$(O)/.config')
+knlp-here = $(knlp-config) exec
 
 ##@ Runs
 .PHONY: all run train continue quickstart smoke report
@@ -21,9 +24,9 @@ train: build ## train as .config says
 	@exec $(KNLP) train --config $(O)/.config $(call preset-flag,$(O)) $(train-flags)
 continue: ## go on with the newest interrupted run
 	@[ -x $(KNLP) ] || { echo '*** $(KNLP) is not built; run "make build"' >&2; exit 2; }
-	@exec $(KNLP) train --resume $(if $(TARGET),'$(TARGET)') $(device-flag) $(EXTRA_ARGS)
+	@$(knlp-here) $(KNLP) train --resume $(if $(TARGET),'$(TARGET)') $(device-flag) $(EXTRA_ARGS)
 report: ## write the report of the newest run (TARGET=DIR for another)
-	@exec $(KNLP) report $(TARGET)
+	@$(knlp-here) $(KNLP) report $(TARGET)
 
 quickstart: setup ## bare machine to a trained GPT with a report (TEXT=FILE for your own text)
 	@+$(MAKE) quickstart-run
@@ -42,17 +45,17 @@ smoke: build ## the smoke preset, end to end, in a minute
 .PHONY: data-linuxdoc data-import data-check bench
 data-force = $(if $(filter-out 0 n,$(FORCE)),--force)
 data-linuxdoc: build ## the kernel documentation as a dataset (SRC=DIR for a tree of your own)
-	@exec $(KNLP) data linuxdoc $(if $(SRC),--src '$(SRC)') $(data-force) $(EXTRA_ARGS)
+	@$(knlp-here) $(KNLP) data linuxdoc $(if $(SRC),--src '$(SRC)') $(data-force) $(EXTRA_ARGS)
 data-import: build ## files as a dataset (SRC=FILES NAME=NAME; EXTRA_ARGS="--format jsonl" and the like)
 	$(if $(and $(SRC),$(NAME)),,@echo '*** say which: make data-import SRC=FILES NAME=NAME' >&2; exit 2)
-	@exec $(KNLP) data import --name '$(NAME)' $(data-force) $(EXTRA_ARGS) $(SRC)
+	@$(knlp-here) $(KNLP) data import --name '$(NAME)' $(data-force) $(EXTRA_ARGS) $(SRC)
 data-dir = $(subst ",',$(CONFIG_DATA_DIR))
 data-check: build ## is every dataset in the data directory whole? (NAME= for one)
 	@status=0; for meta in $(if $(NAME),'$(NAME)',$(data-dir)/*/meta.json); do \
 	  case $$meta in *'*'*) echo "no dataset in "$(data-dir); exit;; esac; \
-	  $(KNLP) data check "$${meta%/meta.json}" $(EXTRA_ARGS) || status=$$?; done; exit $$status
+	  $(knlp-config) $(KNLP) data check "$${meta%/meta.json}" $(EXTRA_ARGS) || status=$$?; done; exit $$status
 bench: build ## measure this machine (EXTRA_ARGS=VERB for one of the measurements, THREADS=)
-	@exec $(KNLP) bench $(if $(THREADS),--threads '$(THREADS)') $(or $(EXTRA_ARGS),all)
+	@$(knlp-here) $(KNLP) bench $(if $(THREADS),--threads '$(THREADS)') $(or $(EXTRA_ARGS),all)
 
 ##@ Setting up and cleaning
 .PHONY: setup deps deps-check clean mrproper distclean data-clean doctor man
@@ -60,7 +63,7 @@ setup: ## install what is missing (packages, LibTorch); says what it does
 	@TORCH_VERSION=$(TORCH_VERSION) TORCH_DIR='$(torch-given)' sh scripts/setup.sh $(if $(filter-out 0 n,$(DRY_RUN)),--dry-run)
 deps: setup
 doctor: ## what is missing or odd on this machine, and the command that mends it
-	@exec scripts/doctor $(KNLP)
+	@$(knlp-here) scripts/doctor $(KNLP)
 deps-check: doctor
 man: build ## show the manual page
 	@mkdir -p $(B) && $(KNLP) man > $(B)/knlp.1 && exec man -l $(B)/knlp.1

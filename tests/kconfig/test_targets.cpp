@@ -253,6 +253,26 @@ TEST(DataTargets, CallTheVerbsOfTheProgram) {
     EXPECT_THAT(commands({"data-import"}), HasSubstr("make data-import SRC=FILES NAME=NAME"));
 }
 
+TEST(OutputDirectory, CommandsThatReadTheConfigurationReadTheOneThere) {
+    const Output output;
+    const std::filesystem::path program = output.file("knlp");
+    write_text(program, "#!/bin/sh\n[ \"$1\" = --version ] || echo \"$1 with $KCONFIG_CONFIG\"\n");
+    std::filesystem::permissions(program, std::filesystem::perms::owner_all);
+    const auto said = [&](const std::string& goal) {
+        const Finished result = run_program(
+            {"make", "O=" + output.path().string(), goal},
+            {{"MAKEFLAGS", ""}, {"MAKELEVEL", ""}, {"KCONFIG_CONFIG", ""}}, source_tree());
+        EXPECT_EQ(result.status, 0) << result.err;
+        return result.out;
+    };
+    // Without a configuration there these go by the defaults.
+    EXPECT_EQ(said("report"), "report with \n");
+    write_text(output.dot_config(), "");
+    for (const auto& [goal, verb] : std::map<std::string, std::string>{
+             {"continue", "train"}, {"report", "report"}, {"doctor", "doctor"}})
+        EXPECT_EQ(said(goal), verb + " with " + output.dot_config().string() + "\n");
+}
+
 TEST(DataClean, WithoutAnAnswerRemovesNothingAndSaysHow) {
     const Output output;
     const Finished dry = output.make({"-n", "data-clean"});
