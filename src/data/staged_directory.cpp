@@ -44,7 +44,7 @@ StagedDirectory::StagedDirectory(fs::path target, bool replace) : replace_(repla
     target_ = fs::absolute(target).lexically_normal();
     if (!target_.has_filename()) target_ = target_.parent_path();
     if (!replace && fs::exists(target_) && !(fs::is_directory(target_) && fs::is_empty(target_)))
-        fail(kData, "{} is there already; --force replaces it, --out DIR takes another place",
+        fail(kUsage, "{} is there already; --force replaces it, --out DIR takes another place",
              target.string());
     for (fs::path above = target_.parent_path(); !fs::exists(above); above = above.parent_path())
         made_.push_back(above);

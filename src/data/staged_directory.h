@@ -9,7 +9,7 @@ namespace knlp::data {
 /// removed, with the directories made above it.
 class StagedDirectory {
 public:
-    /// Makes it, and the directories above `target`. Error{kData} when target is there and not
+    /// Makes it, and the directories above `target`. Error{kUsage} when target is there and not
     /// `replace`, and Error{kRun, "E_IO"} when it cannot be made.
     StagedDirectory(std::filesystem::path target, bool replace);
     ~StagedDirectory();

@@ -35,7 +35,7 @@ TEST(StagedDirectory, LeavesNothingWhenNotPublished) {
 TEST(StagedDirectory, RefusesWhatIsThereUnlessTold) {
     const test::TempDir dir;
     test::write_text(dir.file("b/old"), "old");
-    expect_error(kData, {"there already", "--force"},
+    expect_error(kUsage, {"there already", "--force"},
                  [&] { StagedDirectory(dir.file("b"), false); });
     StagedDirectory staged(dir.file("b"), true);
     write_file_atomic(staged.path() / "new", "new");

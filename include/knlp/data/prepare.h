@@ -24,7 +24,7 @@ struct PrepareOptions {
 };
 
 /// All makers below write into a temporary directory beside `out` and rename it, so `out` is whole
-/// or absent; when two make it at once, the first one's stays. Error{kData} when `out` is there and
+/// or absent; when two make it at once, the first one's stays. Error{kUsage} when `out` is there and
 /// not `force`. They throw Stopped (core/signals.h) when a stop signal came, and leave nothing.
 
 /// English kernel documentation (all languages with_translations): the tree of Debian's linux-doc
