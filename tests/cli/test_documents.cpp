@@ -43,13 +43,20 @@ TEST_F(Documents, CommandTableIsThatOfTheBinary) {
 TEST_F(Documents, EveryErrorCodeIsExplained) {
     const std::string page = text_of(source_tree() / "docs/exit-status.md");
     std::set<std::string> codes;
-    for (const auto& entry : fs::recursive_directory_iterator(source_tree() / "src")) {
-        if (entry.path().extension() != ".cpp") continue;
-        const std::string text = text_of(entry.path());
-        const std::regex code(R"x("(E_[A-Z_]+)")x");
-        for (std::sregex_iterator at(text.begin(), text.end(), code), end; at != end; ++at)
-            codes.insert((*at)[1]);
+    // Quoted in C++ and Python, in brackets where a script writes the line itself.
+    const std::regex quoted(R"x((?:"|error\[)(E_[A-Z_]+)["\]])x");
+    for (const char* tree : {"src", "scripts"}) {
+        const size_t before = codes.size();
+        for (const auto& entry : fs::recursive_directory_iterator(source_tree() / tree)) {
+            if (!entry.is_regular_file()) continue;
+            const std::string text = text_of(entry.path());
+            for (std::sregex_iterator at(text.begin(), text.end(), quoted), end; at != end; ++at)
+                codes.insert((*at)[1]);
+        }
+        EXPECT_GT(codes.size(), before) << tree;
     }
+    for (const char* of_a_script : {"E_KCONFIG", "E_RETIRED", "E_TERMINAL"})
+        EXPECT_TRUE(codes.contains(of_a_script)) << of_a_script;
     EXPECT_GE(codes.size(), 15u);
     for (const std::string& code : codes) EXPECT_THAT(page, testing::HasSubstr("`" + code + "`"));
 }
