@@ -55,6 +55,11 @@ fs::path write_checkpoint(const fs::path& run_directory, int64_t step, const Fil
     const fs::path partial = parent / ("." + checkpoint_name(step) + kPartial);
     const fs::path replaced = parent / ("." + checkpoint_name(step) + kReplaced);
     std::error_code error;
+    const auto undo = [&] {
+        fs::remove_all(partial, error);
+        if (fs::exists(replaced, error) && !fs::exists(final_path, error))
+            fs::rename(replaced, final_path, error);
+    };
     try {
         fs::create_directory(parent, error);  // not its parents: a removed run stays removed
         if (error) io_error(parent, error);
@@ -69,12 +74,15 @@ fs::path write_checkpoint(const fs::path& run_directory, int64_t step, const Fil
         sync_directory(parent);
         fs::remove_all(replaced, error);
     } catch (const fs::filesystem_error& failure) {
-        fs::remove_all(partial, error);
+        undo();
         io_error(partial, failure.code());
+    } catch (const Error& failure) {
+        undo();
+        // What was just written and cannot be read back is the disk's fault, not bad input.
+        if (failure.kind() == kData) fail_code(kRun, "E_IO", "{}", failure.what());
+        throw;
     } catch (...) {
-        fs::remove_all(partial, error);
-        if (fs::exists(replaced, error) && !fs::exists(final_path, error))
-            fs::rename(replaced, final_path, error);
+        undo();
         throw;
     }
     return final_path;

@@ -147,6 +147,22 @@ TEST(CheckpointStore, FailedSaveLeavesNothingAndTheOthersIntact) {
     EXPECT_EQ(std::distance(fs::directory_iterator(run.path() / "checkpoints"), {}), 1);
 }
 
+TEST(CheckpointStore, FileThatCannotBeReadBackIsAFailureOfTheDisk) {
+    test::TempDir run;
+    save(run.path(), 5);
+    try {
+        write_checkpoint(run.path(), 5, [](const fs::path&) -> KnownHashes {
+            fail(kData, "state.json: cannot read");
+        });
+        FAIL() << "no error";
+    } catch (const Error& error) {
+        EXPECT_EQ(error.code(), "E_IO");
+        EXPECT_EQ(error.kind(), kRun);
+    }
+    EXPECT_EQ(steps(run.path()), (std::vector<int64_t>{5}));
+    EXPECT_EQ(std::distance(fs::directory_iterator(run.path() / "checkpoints"), {}), 1);
+}
+
 TEST(CheckpointStore, SavingAStepAgainReplacesIt) {
     test::TempDir run;
     save(run.path(), 5, 1);
