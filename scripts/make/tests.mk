@@ -55,7 +55,7 @@ san-environment = $(if $(CONFIG_SANITIZE_ADDRESS),LSAN_OPTIONS=suppressions=$(CU
 	ASAN_OPTIONS=detect_container_overflow=0:alloc_dealloc_mismatch=0:detect_odr_violation=0:protect_shadow_gap=0)
 
 ##@ Quality
-.PHONY: check check-slow test test-slow check-tree check-torch-versions check-slow-builds check-random-build check-cuda
+.PHONY: check check-slow check-reliability test test-slow test-reliability check-tree check-torch-versions check-slow-builds check-random-build check-cuda
 check: setup ## bare machine to tested: installs what is missing, builds, runs the tests
 	$(check-make) defconfig-gpt2-nano-cpu
 	$(san-config)
@@ -68,10 +68,16 @@ check-slow: setup ## the tests that take longer, and one random configuration bu
 	$(check-make) test-slow
 	@scripts/check-rebuild $(check-o)
 	+@$(MAKE) check-random-build
+check-reliability: setup ## what kills, full disks, damage and signals may not do to a run, item by item
+	$(check-make) defconfig-gpt2-nano-cpu
+	$(check-make) test-binaries
+	$(check-make) test-reliability
 test: test-binaries
 	@$(san-environment) KNLP_BIN=$(abspath $(KNLP)) KNLP_SRC=$(CURDIR) exec scripts/run-tests --jobs $(test-jobs) $(test-bins)
 test-slow: test-binaries
 	@KNLP_BIN=$(abspath $(KNLP)) KNLP_SRC=$(CURDIR) exec scripts/run-tests --jobs 1 --slow $(slow-bins)
+test-reliability: test-binaries
+	@KNLP_BIN=$(abspath $(KNLP)) KNLP_SRC=$(CURDIR) exec scripts/check-reliability $(B)/tests
 slow-bins = $(foreach b,$(test-bins),$(if $(shell grep -lE 'Slow,' tests/$(patsubst test_%,%,$(notdir $(b)))/*.cpp 2>/dev/null),$(b)))
 check-tree: check-kconfig ## what needs no build: Kconfig, layers, docs
 	@scripts/check-layers

@@ -1,7 +1,6 @@
-#include "tiny_run.h"
+#include "train_command.h"
 
 #include "knlp/core/json.h"
-#include "tests/support/run_binary.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -17,35 +16,6 @@ namespace {
 using namespace knlp;
 using namespace knlp::test;
 namespace fs = std::filesystem;
-
-/// A configuration file of the tiny run beside its data.
-struct Command {
-    TinyRuns runs;
-    Command() {
-        std::ofstream(runs.run(".config"))
-            << config::Symbols::from_values(runs.values()).dot_config();
-    }
-    Finished operator()(std::vector<std::string> arguments,
-                        std::map<std::string, std::string> environment = {}) const {
-        arguments.insert(arguments.begin(), "train");
-        return run_knlp(arguments, runs.path(), environment);
-    }
-    /// Starts training and sends `signal` once `events` lines are in metrics.jsonl.
-    Finished stopped(const std::string& name, const std::string& signal, int64_t lines) const {
-        return run_shell("\"$KNLP\" train --out " + name +
-                             " --set GPT2_MAX_ITERS=100000 & pid=$!; "
-                             "until [ \"$(cat " +
-                             name + "/metrics.jsonl 2>/dev/null | wc -l)\" -ge " +
-                             std::to_string(lines) +
-                             " ]; do kill -0 $pid 2>/dev/null || break; done; kill -" + signal +
-                             " $pid; wait $pid",
-                         runs.path());
-    }
-};
-
-#define NEEDS_BINARY()              \
-    if (!fs::exists(knlp_binary())) \
-    GTEST_SKIP() << "no binary at " << knlp_binary() << " (KNLP_BIN)"
 
 TEST(TrainCommand, TrainsAndShowsThePathOfTheReport) {
     NEEDS_BINARY();
@@ -223,6 +193,8 @@ TEST(TrainCommand, CudaThatIsNotThereEndsWithStatus5) {
     for (const char* how : {"--json", "--dry-run"}) {
         const Finished refused = train({"--device", "cuda", "--out", "a", how});
         EXPECT_EQ(refused.status, 5) << refused.err;
+        EXPECT_THAT(refused.err, testing::HasSubstr("E_NOT_AVAILABLE"));
+        EXPECT_THAT(refused.err, testing::HasSubstr("CUDA"));
     }
     EXPECT_FALSE(fs::exists(train.runs.run("a")));
 }
@@ -285,10 +257,11 @@ TEST(TrainCommand, TooLargeABatchEndsWithStatus4AndNamesOneThatFits) {
     EXPECT_THAT(forced.err, testing::HasSubstr("error[E_MEMORY]: out of memory"));
 }
 
-/// Trains 40 steps with these settings, once in one go and once killed at twenty moments.
-void expect_same_bytes_when_killed(const Command& train, const std::string& name,
+/// Trains with these settings, once in one go and once killed at so many moments.
+void expect_same_bytes_when_killed(const Command& train, const std::string& name, int kills,
                                    const std::vector<std::string>& set) {
-    std::vector<std::string> arguments = {"--out", name, "--max-iters", "40"};
+    const std::string iterations = std::to_string(kills * 12 / 5);
+    std::vector<std::string> arguments = {"--out", name, "--max-iters", iterations};
     std::string flags;
     for (const std::string& setting : set) {
         arguments.insert(arguments.end(), {"--set", setting});
@@ -298,9 +271,9 @@ void expect_same_bytes_when_killed(const Command& train, const std::string& name
     // The kill comes after a growing number of lines of metrics, so each lands at another point.
     const std::string killed_name = name + "-killed";
     const Finished killed = run_shell(
-        "start() { \"$KNLP\" train --out " + killed_name + " --max-iters 40" + flags +
-            " & pid=$!; }; start; n=0; for i in $(seq 20); do n=$((n + 1)); until [ \"$(cat " +
-            killed_name +
+        "start() { \"$KNLP\" train --out " + killed_name + " --max-iters " + iterations + flags +
+            " & pid=$!; }; start; n=0; for i in $(seq " + std::to_string(kills) +
+            "); do n=$((n + 1)); until [ \"$(cat " + killed_name +
             "/metrics.jsonl 2>/dev/null | wc -l)\" -ge $n ]; do kill -0 $pid 2>/dev/null || break; "
             "done; kill -9 $pid 2>/dev/null; wait $pid; [ -e " +
             killed_name + "/config ] || { rm -rf " + killed_name +
@@ -314,14 +287,14 @@ void expect_same_bytes_when_killed(const Command& train, const std::string& name
 TEST(TrainCommandSlow, KilledAtRandomMomentsEndsWithTheSameBytes) {
     NEEDS_BINARY();
     const Command train;
-    expect_same_bytes_when_killed(train, "a", {});
+    expect_same_bytes_when_killed(train, "a", 50, {});
 }
 
 TEST(TrainCommandSlow, KilledAtRandomMomentsOnTwoThreadsEndsWithTheSameBytes) {
     NEEDS_BINARY();
     const Command train;
-    expect_same_bytes_when_killed(train, "fp32", {"NUM_THREADS=2", "GEMM_NATIVE=y"});
-    expect_same_bytes_when_killed(train, "bf16",
+    expect_same_bytes_when_killed(train, "fp32", 20, {"NUM_THREADS=2", "GEMM_NATIVE=y"});
+    expect_same_bytes_when_killed(train, "bf16", 20,
                                   {"NUM_THREADS=2", "GEMM_AUTO=y", "MIXED_PRECISION=y"});
 }
 
@@ -377,6 +350,9 @@ TEST(TrainCommand, FullDiskDuringASaveKeepsTheOldCheckpointAndGoesOn) {
     EXPECT_EQ(train::verify_checkpoint(newest(train.runs.run("once"))), "");
     const Finished always = full("always", "KNLP_FAIL_FROM", "1");
     EXPECT_EQ(always.status, 4) << always.err;
+    for (const char* name : {"once", "always"})
+        for (const auto& entry : fs::directory_iterator(train.runs.run(name) / "checkpoints"))
+            EXPECT_FALSE(entry.path().filename().string().ends_with(".partial")) << entry.path();
     EXPECT_THAT(always.err, testing::HasSubstr("E_IO"));
     EXPECT_THAT(always.err, testing::HasSubstr("not saved (3 in a row, the run ends here): "));
 }
