@@ -67,6 +67,7 @@ check-slow: setup ## the tests that take longer, and one random configuration bu
 	$(check-make) test-binaries
 	$(check-make) test-slow
 	@scripts/check-rebuild $(check-o)
+	+@scripts/check-bundle $(check-o)
 	+@$(MAKE) check-random-build
 check-reliability: setup ## what kills, full disks, damage and signals may not do to a run, item by item
 	$(check-make) defconfig-gpt2-nano-cpu
