@@ -133,6 +133,25 @@ TEST_F(CheckDocs, UpdatesFiguresAndNothingElse) {
     EXPECT_THAT(outcome.text, HasSubstr("README.md:3: "));
 }
 
+TEST_F(CheckDocs, RunsCommandsThatNeedNoModelAndSaysHowTheyFail) {
+    const test::TempDir dir;
+    const fs::path program = dir.path() / "knlp";
+    write(program,
+          "#!/bin/sh\ncase \"$*\" in\n*--help) echo 'list --json --out';;\n\"report list\") echo "
+          "'no index' >&2; exit 4;;\nreport*) ;;\n*) touch " +
+              (dir.path() / "trained").string() + ";;\nesac\n");
+    fs::permissions(program, fs::perms::owner_all);
+    const Outcome outcome = check(dir,
+                                  "`knlp train`\n`knlp report list --json > FILE`\n`knlp report "
+                                  "list`\n`knlp report NAME`\n",
+                                  "--knlp " + program.string());
+    EXPECT_EQ(outcome.status, 1);
+    EXPECT_THAT(outcome.text, HasSubstr("README.md:3: `knlp report list`: ends with status 4: no index"));
+    EXPECT_EQ(std::count(outcome.text.begin(), outcome.text.end(), '\n'), 2) << outcome.text;
+    EXPECT_THAT(outcome.text, HasSubstr("2 of the commands shown were run"));
+    EXPECT_FALSE(fs::exists(dir.path() / "trained"));
+}
+
 TEST_F(CheckDocs, KnowsTheOptionsOfTheProgramItDocuments) {
     const char* program = ::getenv("KNLP_BIN");
     if (program == nullptr || !fs::exists(program)) GTEST_SKIP() << "KNLP_BIN names no program";
