@@ -43,7 +43,8 @@ class Figure:
 
 @dataclass(frozen=True)
 class Row:
-    """One call of `knlp bench`, or with "startup" and "memory" of `knlp train` by this script."""
+    """One call of `knlp bench`, or what this script measures itself: with "startup" and "memory" runs of
+    `knlp train`, with "verb" another verb."""
     name: str
     label: str
     arguments: tuple
@@ -126,6 +127,9 @@ ROWS = (
                at_most=2))),
     start_up("nano", "nano", 2),
     start_up("124M", "124M, weights initialised", 6, *of_124m(256)),
+    Row("startup-verb", "a verb without tensors: config list", ("verb", "config", "list"), (
+        Figure("over a program that only loads LibTorch", "verb", "over_load_ms", ".0f", "ms", at_most=50),
+        Figure("such a program", "verb", "load_ms", ".0f", "ms"))),
     Row("step-cuda", "124M B32 T1024, bf16, on a CUDA device",
         ("step", "--size", "124M", "--batch", "32", "--n-ctx", "1024", "--precision", "bf16"), (
         Figure("step", "step", "median_s", "*1000 ,.1f", "ms"),
