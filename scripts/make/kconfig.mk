@@ -100,9 +100,10 @@ diffconfig: ## what changes from preset or file A= to B= (.config.old and .confi
 list-defconfigs: ## the presets
 	@exec scripts/list-defconfigs
 list-all-defconfigs: list-defconfigs
-docs-config: ## write docs/config-reference.md from the Kconfig files
+docs-config: ## write the pages of docs/ that follow from Kconfig files, presets and aliases
 	$(need-python)
-	@exec $(PYTHON) scripts/kconfig/reference.py docs/config-reference.md
+	@$(PYTHON) scripts/kconfig/reference.py docs/config-reference.md
+	@exec $(PYTHON) scripts/kconfig/pages.py docs
 check-kconfig: ## check the Kconfig tree, the presets and who reads which symbol
 	$(need-python)
 	@exec $(PYTHON) scripts/check-kconfig

@@ -102,6 +102,17 @@ TEST(KconfigLint, FindsEveryFaultInSourcesPresetsAndTables) {
         EXPECT_THAT(result.err, HasSubstr(text));
 }
 
+TEST(KconfigLint, FindsPagesThatAPresetOrAliasHasLeftBehind) {
+    const TreeCopy tree;
+    tree.append("defconfigs/another", "# a preset the page does not have\nCONFIG_SEED=2\n");
+    tree.append("scripts/kconfig/aliases", "ignored NEW_NAME_OF_OLD no longer of use\n");
+    const Finished result = tree.run("check-kconfig");
+    EXPECT_EQ(result.status, 1);
+    for (const char* page : {"defconfigs", "porting-from-upstream"})
+        EXPECT_THAT(result.err, HasSubstr(std::string("docs/") + page +
+                                          ".md: not up to date; run make docs-config"));
+}
+
 TEST(LayerLint, FindsEveryKindOfForbiddenInclude) {
     const TreeCopy tree;
     tree.append("src/data/bad.cpp", "#include \"knlp/model/gpt2.h\"\n#include <ATen/ATen.h>\n");
