@@ -3,6 +3,7 @@
 
 #include "knlp/config/build_info.h"
 #include "knlp/config/environment.h"
+#include "knlp/config/overrides.h"
 #include "knlp/core/error.h"
 #include "knlp/core/json.h"
 #include "knlp/core/log.h"
@@ -14,6 +15,7 @@
 #include <poll.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -21,6 +23,7 @@
 #include <new>
 #include <string>
 #include <system_error>
+#include <vector>
 
 namespace knlp::app {
 namespace {
@@ -85,6 +88,26 @@ void require_built(const Command& command) {
               command.name, command.needs);
 }
 
+bool obeys(const Command& command, std::string_view symbol) {
+    if (command.obeys == "*") return true;
+    std::string_view rest = command.obeys;
+    while (!rest.empty()) {
+        const size_t end = std::min(rest.find(' '), rest.size());
+        if (rest.substr(0, end) == symbol) return true;
+        rest.remove_prefix(std::min(end + 1, rest.size()));
+    }
+    return false;
+}
+
+/// No override is passed over in silence, whether or not the verb reads a configuration.
+void check_overrides(const Command& command, const std::vector<std::string>& set_flags) {
+    for (const std::string& symbol : config::check_overrides(set_flags))
+        if (!obeys(command, symbol))
+            fail(kUsage, "--set {}: knlp {} goes by {}; leave it out", symbol, command.name,
+                 command.obeys.empty() ? "no symbol"
+                                       : fmt::format("no symbol but {}", command.obeys));
+}
+
 int run(int argc, char** argv) {
     Cli cli;
     build_cli(cli);
@@ -98,6 +121,7 @@ int run(int argc, char** argv) {
         return 0;
     }
     require_built(*verb->command);
+    check_overrides(*verb->command, cli.common.set);
     if (verb->command->runs_for_long) wait_briefly(argv);
     if (verb->command->handles_stop) install_stop_handlers();
     if (cli.common.quiet) log::set_level(log::Level::kWarning);

@@ -1,6 +1,7 @@
 #include "src/config/resolve.h"
 
 #include "knlp/config/build_info.h"
+#include "knlp/config/overrides.h"
 #include "knlp/core/error.h"
 #include "knlp/core/log.h"
 #include "knlp/core/parse.h"
@@ -121,14 +122,16 @@ void add_build_values(const Schema& schema, const std::vector<Setting>& settings
     }
 }
 
-Setting to_setting(const Symbols::Override& override_) {
-    const std::string where(where_of(override_.origin));
+/// Name in the schema of what an override names; itself where there is none.
+std::string symbol_meant(const Symbols::Override& override_) {
     std::string name = override_.name;
     if (name.starts_with("CONFIG_")) name.erase(0, 7);
-    if (!find_symbol(name) && !alias_of(name).empty()) {
-        log::info("{}: {} is called {} here", where, name, alias_of(name));
-        name = alias_of(name);
-    }
+    return !find_symbol(name) && !alias_of(name).empty() ? std::string(alias_of(name)) : name;
+}
+
+Setting to_setting(const Symbols::Override& override_) {
+    const std::string where(where_of(override_.origin));
+    const std::string name = symbol_meant(override_);
     const SymbolInfo& symbol = require_symbol(find_symbol(name) ? name : override_.name, where);
     std::string value = override_.value;
     if (value.size() >= 2 && value.front() == '"' && value.back() == '"' &&
@@ -249,6 +252,15 @@ void require_build(Evaluation& evaluation, const std::string& path) {
                   path, fmt::join(different, ", "));
 }
 
+std::vector<std::string> check_overrides(const std::vector<std::string>& set_flags) {
+    std::vector<std::string> names;
+    for (const Symbols::Override& override_ : collect_overrides(set_flags)) {
+        const Setting setting = to_setting(override_);
+        if (override_.origin == Origin::kCommandLine) names.push_back(setting.name);
+    }
+    return names;
+}
+
 Resolution resolve(const std::vector<Setting>& settings,
                    const std::vector<Symbols::Override>& overrides, const std::string& path) {
     const Schema schema = built_in_schema();
@@ -269,6 +281,8 @@ Resolution resolve(const std::vector<Setting>& settings,
                      [](const auto& a, const auto& b) { return a.origin < b.origin; });
     for (const Symbols::Override& override_ : ordered) {
         const Setting setting = to_setting(override_);
+        if (override_.name != setting.name && override_.name != "CONFIG_" + setting.name)
+            log::info("{}: {} is called {} here", setting.where, override_.name, setting.name);
         kept.put(*find_symbol(setting.name), setting, override_.origin);
     }
     Evaluation final(schema, kept.user());

@@ -11,6 +11,7 @@
 
 #include <fstream>
 #include <map>
+#include <sstream>
 
 namespace knlp::test {
 
@@ -49,6 +50,20 @@ protected:
         std::vector<std::string> names;
         for (const auto& entry : std::filesystem::directory_iterator(dir_.path()))
             names.push_back(entry.path().filename().string());
+        return names;
+    }
+
+    /// The commands that `knlp --help` lists.
+    std::vector<std::string> verbs() {
+        const std::string help = knlp({"--help"}).out, title = "Commands:\n";
+        const size_t begin = help.find(title);
+        if (begin == std::string::npos) return {};
+        std::istringstream lines(help.substr(begin + title.size()));
+        std::vector<std::string> names;
+        // Two blanks and a name; descriptions that go on are indented further.
+        for (std::string line; std::getline(lines, line) && line.starts_with("  ");)
+            if (line.size() > 2 && line[2] != ' ')
+                names.push_back(line.substr(2, line.find(' ', 2) - 2));
         return names;
     }
 

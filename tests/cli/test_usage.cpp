@@ -16,15 +16,75 @@ TEST_F(Usage, HelpIsOnStdoutAndGrouped) {
 }
 
 TEST_F(Usage, EveryVerbHasHelpWithOptionsAndExitStatuses) {
-    const nlohmann::json verbs =
-        nlohmann::json::parse(R"(["config","doctor","train","data","completion"])");
-    for (const std::string verb : verbs) {
+    EXPECT_GE(verbs().size(), 11u);
+    for (const std::string& verb : verbs()) {
         const Finished done = knlp({verb, "--help"});
         EXPECT_EQ(done.status, 0) << verb << done.err;
         for (const char* part : {"Usage: knlp", "Common options:", "--set NAME=VALUE", "--json",
                                  "Examples:", "Exit status:", "130"})
             EXPECT_THAT(done.out, HasSubstr(part)) << verb;
     }
+}
+
+/// The least that makes a command of a verb.
+std::vector<std::string> shortest(const std::string& verb) {
+    static const std::map<std::string, std::string> subcommands = {
+        {"bench", "step"}, {"completion", "bash"}, {"config", "list"}, {"data", "list"}};
+    const auto found = subcommands.find(verb);
+    return found == subcommands.end() ? std::vector<std::string>{verb}
+                                      : std::vector<std::string>{verb, found->second};
+}
+
+std::vector<std::string> operator+(std::vector<std::string> words,
+                                   const std::vector<std::string>& more) {
+    words.insert(words.end(), more.begin(), more.end());
+    return words;
+}
+
+TEST_F(Usage, EveryVerbRefusesOverridesThatAreNone) {
+    for (const std::string& verb : verbs())
+        expect_failure(shortest(verb) + std::vector<std::string>{"--set", "LEARNIG_RATE=1"}, 2,
+                       "E_UNKNOWN_SYMBOL", {"--set", "LEARNING_RATE"});
+    for (const std::string verb : {"man", "eval"}) {
+        expect_failure({verb, "--set", "SEED=many"}, 2, "E_TYPE", {"SEED=many"});
+        expect_failure({verb}, 2, "E_UNKNOWN_SYMBOL", {"KNLP_SET", "LEARNING_RATE"},
+                       {{"KNLP_SET", "LEARNIG_RATE=1"}});
+    }
+}
+
+TEST_F(Usage, VerbsThatDoNotGoByASymbolRefuseToSetIt) {
+    for (const std::string verb : {"eval", "generate", "convert", "report"})
+        expect_failure(shortest(verb) + std::vector<std::string>{"--set", "LEARNING_RATE=1e-3"}, 2,
+                       "E_USAGE",
+                       {"LEARNING_RATE", "knlp " + verb + " goes by no symbol but OUTPUT_DIR"});
+    for (const std::string verb : {"completion", "man"})
+        expect_failure(shortest(verb) + std::vector<std::string>{"--set", "OUTPUT_DIR=x"}, 2,
+                       "E_USAGE", {"knlp " + verb + " goes by no symbol;"});
+    expect_failure({"data", "list", "--set", "SEED=5"}, 2, "E_USAGE", {"DATA_DIR"});
+    for (const std::vector<std::string>& words :
+         {std::vector<std::string>{"eval"}, {"generate"}, {"convert", "--list"}})
+        expect_failure(words + std::vector<std::string>{"--model", "m", "--set", "OUTPUT_DIR=x"}, 2,
+                       "E_USAGE", {"OUTPUT_DIR", "m is named"});
+}
+
+TEST_F(Usage, SymbolsAVerbGoesByAreHeededWithoutAConfiguration) {
+    EXPECT_THAT(knlp({"report", "list", "--set", "OUTPUT_DIR=elsewhere"}).out,
+                HasSubstr("no runs in elsewhere"));
+    EXPECT_THAT(knlp({"eval", "--set", "OUTPUT_DIR=elsewhere"}).err, HasSubstr("elsewhere"));
+    EXPECT_EQ(knlp({"data", "synth", "--tokens", "1000", "--set", "DATA_DIR=elsewhere"}).status, 0);
+    EXPECT_TRUE(std::filesystem::exists(dir_.file("elsewhere/synthetic-markov")));
+}
+
+TEST_F(Usage, DryRunOfEveryVerbWritesNothing) {
+    for (const std::string& verb : verbs()) {
+        knlp(shortest(verb) + std::vector<std::string>{"--dry-run", "--out", "result"});
+        EXPECT_TRUE(files().empty()) << verb;
+    }
+    const Finished bench = knlp({"bench", "step", "--size", "nano", "--dry-run", "--out", "result"});
+    EXPECT_EQ(bench.status, 0) << bench.err;
+    EXPECT_EQ(bench.out, "");
+    EXPECT_THAT(bench.err, HasSubstr("would measure step"));
+    EXPECT_TRUE(files().empty());
 }
 
 TEST_F(Usage, NothingAskedIsWrongUsage) {

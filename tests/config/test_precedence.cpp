@@ -1,3 +1,4 @@
+#include "knlp/config/overrides.h"
 #include "knlp/config/symbols.h"
 
 #include "tests/support/expect_error.h"
@@ -54,6 +55,21 @@ TEST(Precedence, EachLevelWinsOverTheOnesBelowAndIsRecorded) {
     EXPECT_EQ(resolved["GPT2_LOG_INTERVAL"]["origin"], "env");
     EXPECT_EQ(resolved["GPT2_EVAL_INTERVAL"]["origin"], "dotconfig");
     EXPECT_EQ(resolved["CHECKPOINT_KEEP"]["origin"], "default");
+}
+
+TEST(Overrides, AreCheckedByNameAndTypeWithoutAConfiguration) {
+    // Depends on a choice that the defaults do not take; only a configuration can tell.
+    EXPECT_EQ(check_overrides({"GPT2_N_LAYER=4", "CONFIG_SEED=5", "RA_SEED=5"}),
+              (std::vector<std::string>{"GPT2_N_LAYER", "SEED", "SEED"}));
+    const auto refused = [](const char* text, std::initializer_list<std::string> parts) {
+        test::expect_error(kConfig, parts, [&] { check_overrides({text}); });
+    };
+    refused("LEARNIG_RATE=1", {"--set", "LEARNIG_RATE", "LEARNING_RATE"});
+    refused("SEED=many", {"--set", "SEED", "many"});
+    refused("LTO=n", {"LTO", "menuconfig"});
+    const Variable env("KNLP_SET", "SEEED=1");
+    test::expect_error(kConfig, {"KNLP_SET", "SEEED", "SEED"},
+                       [] { check_overrides({}); });
 }
 
 TEST(Precedence, OrderOfTheListDoesNotMatterAcrossLevels) {

@@ -16,6 +16,8 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include <array>
+
 namespace knlp::model {
 namespace {
 
@@ -62,6 +64,21 @@ protected:
     test::TempDir dir_;
     Gpt2 gpt2_ = test::toy_model();
 };
+
+TEST_F(UseCli, DryRunOfEvalSaysWhatAndComputesNothing) {
+    write("ids.json", "[1, 2, 3]");
+    write("text.txt", "some text to be measured");
+    for (const auto& [task, option, file] : {std::array{"loss", "--data", "text.txt"},
+                                             std::array{"logits", "--ids", "ids.json"}}) {
+        const Finished done = eval(task, {option, file, "--out", "made.json", "--dry-run"});
+        EXPECT_EQ(done.status, 0) << done.err;
+        EXPECT_EQ(done.out, "");
+        EXPECT_THAT(done.err, HasSubstr(std::string("would measure ") + task + " of m on " + file +
+                                        " and write made.json"));
+        EXPECT_FALSE(fs::exists(dir_.file("made.json")));
+    }
+    expect_refused(knlp({"eval", "--model", "absent", "--dry-run"}), 3, {"absent"});
+}
 
 TEST_F(UseCli, GreedyTextIsTheSameWithAndWithoutCache) {
     const Finished cached = generate({"--prompt", "Hello", "-n", "15", "--greedy"});

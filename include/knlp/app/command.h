@@ -37,6 +37,8 @@ struct Command {
     bool runs_for_long = false;
     /// Its result is what it prints: --out FILE then takes all of that. Other verbs heed Common::out.
     bool prints_result = false;
+    /// Symbols it goes by, separated by blanks; "*" is all. --set of another is refused, not ignored.
+    std::string_view obeys = "*";
 };
 std::span<const Command* const> commands();
 

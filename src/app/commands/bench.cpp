@@ -82,6 +82,12 @@ int run(const Common& common, const std::string& benchmark) {
     if (wanted(benchmark, kStep) || benchmark == kServe) bench::require_step_memory(request);
     if (wanted(benchmark, kDecode)) bench::require_decode_memory(texts);
     if (wanted(benchmark, kPrefill)) bench::require_prefill_memory(texts);
+    if (common.dry_run) {
+        log::info("would measure {} with {} threads{}; nothing was run or written", benchmark,
+                  request.threads > 0 ? request.threads : usable_cores(),
+                  common.out.empty() ? "" : fmt::format(" and write {}", common.out));
+        return 0;
+    }
     if (benchmark == kServe) return serve(request);
     const bool breakdown = wants_breakdown(benchmark);
     BenchSession session(common, request.threads, wanted(benchmark, kMachine) || breakdown);

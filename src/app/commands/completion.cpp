@@ -153,6 +153,7 @@ const Command cmd_completion = {
     .needs = "",
     .add_options = add_options,
     .examples = "source <(knlp completion bash)\nknlp completion zsh > ~/.zfunc/_knlp",
-    .prints_result = true};
+    .prints_result = true,
+    .obeys = ""};
 
 }  // namespace knlp::app

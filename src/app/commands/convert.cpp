@@ -130,6 +130,7 @@ const Command cmd_convert = {.name = "convert",
                                  "knlp convert --to hf --model results/runs/NAME --out exported\n"
                                  "knlp convert --to llmc --model exported --out gpt2_124M.bin\n"
                                  "knlp convert --list exported",
-                             .handles_stop = true};
+                             .handles_stop = true,
+                             .obeys = "OUTPUT_DIR LOG_LEVEL"};
 
 }  // namespace knlp::app

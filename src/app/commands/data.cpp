@@ -183,8 +183,7 @@ std::function<int(const Common&)> add_options(Parser parser) {
 
 fs::path data_directory(const Common& common, const DataOptions& given) {
     if (!given.data_dir.empty()) return given.data_dir;
-    if (config_path(common).empty()) return config::General{}.data_dir;
-    return config::read_general(load_symbols(common)).data_dir;
+    return config::read_general(load_symbols_or_defaults(common)).data_dir;
 }
 
 void put_text(const std::string& text) {
@@ -205,6 +204,7 @@ const Command cmd_data = {
         "knlp data synth --kind markov --tokens 1000000 --seed 7\n"
         "echo 'Hello world' | knlp data encode --tokenizer data/gpt2.tiktoken\n"
         "knlp data check linuxdoc-byte",
-    .handles_stop = true};
+    .handles_stop = true,
+    .obeys = "DATA_DIR LOG_LEVEL"};
 
 }  // namespace knlp::app

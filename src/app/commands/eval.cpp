@@ -8,6 +8,7 @@
 #include "knlp/core/log.h"
 #include "knlp/core/parse.h"
 #include "knlp/core/signals.h"
+#include "knlp/model/model_files.h"
 
 namespace knlp::app {
 namespace {
@@ -34,6 +35,16 @@ EvalReport run_task(model::LoadedModel& model) {
     return eval_hellaswag(model, options);
 }
 
+int say_dry(const Common& common) {
+    const std::filesystem::path path = model_path(common, options.model);
+    model::find_model(path);
+    const std::string& data = options.task == "logits" ? options.ids : options.data;
+    log::info("would measure {} of {} on {}{}; nothing was computed or written", options.task,
+              path.string(), data.empty() ? "the data of its run" : data,
+              common.out.empty() ? "" : fmt::format(" and write {}", common.out));
+    return 0;
+}
+
 int run(const Common& common) {
     read_mode();
     if (options.task == "hellaswag" && options.data.empty())
@@ -42,6 +53,7 @@ int run(const Common& common) {
         fail(kUsage, "logits needs --ids FILE.json (a list of token ids) and --out FILE.safetensors");
     if (options.precision == "fp32") options.precision = "float32";
     if (options.precision == "bf16") options.precision = "bfloat16";
+    if (common.dry_run) return say_dry(common);
     model::LoadedModel model = load_model(common, options.model);
     if (options.task == "logits") {
         eval_logits(model, options.ids, common.out);
@@ -112,6 +124,7 @@ const Command cmd_eval = {
                 "knlp eval --task ppl --mode stride 64 --data book.txt --json\n"
                 "knlp eval --task hellaswag --model DIR --data hellaswag_val.jsonl --out hellaswag.json\n"
                 "knlp eval --task logits --model DIR --ids ids.json --out logits.safetensors",
-    .handles_stop = true};
+    .handles_stop = true,
+    .obeys = "OUTPUT_DIR LOG_LEVEL"};
 
 }  // namespace knlp::app

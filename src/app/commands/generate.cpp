@@ -243,6 +243,7 @@ const Command cmd_generate = {
                 "knlp generate --model results/runs/NAME --prompt-file - --greedy < prompt.txt\n"
                 "knlp generate --batch-file prompts.txt --json --stop \"\\n\\n\"",
     .handles_stop = true,
-    .prints_result = true};
+    .prints_result = true,
+    .obeys = "OUTPUT_DIR LOG_LEVEL"};
 
 }  // namespace knlp::app

@@ -148,6 +148,7 @@ const Command cmd_man = {.name = "man",
                          .needs = "",
                          .add_options = add_options,
                          .examples = "knlp man | man -l -",
-                         .prints_result = true};
+                         .prints_result = true,
+                         .obeys = ""};
 
 }  // namespace knlp::app

@@ -39,7 +39,14 @@ void add_compute_flags(Parser verb, ModelFlags& flags) {
 
 std::filesystem::path model_path(const Common& common, const ModelFlags& flags) {
     const config::Symbols symbols = load_symbols_or_defaults(common);
-    if (!flags.model.empty()) return flags.model;
+    if (!flags.model.empty()) {
+        if (symbols.origin("OUTPUT_DIR") == config::Origin::kCommandLine)
+            fail(kUsage,
+                 "--set OUTPUT_DIR only says where the newest run is looked for, and {} is named; "
+                 "leave one of them out",
+                 flags.model);
+        return flags.model;
+    }
     const std::filesystem::path results = config::read_general(symbols).output_dir;
     std::filesystem::path run = track::newest_run(results, {"done"});
     if (run.empty()) run = track::newest_run(results);

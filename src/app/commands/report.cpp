@@ -138,6 +138,7 @@ const Command cmd_report = {
                 "knlp report results/runs/NAME --json\n"
                 "knlp report results/runs/NAME --csv\n"
                 "knlp report list --reindex",
-    .prints_result = true};
+    .prints_result = true,
+    .obeys = "OUTPUT_DIR LOG_LEVEL"};
 
 }  // namespace knlp::app
