@@ -4,6 +4,8 @@
 
 #include "knlp/core/error.h"
 
+#include <exception>
+
 namespace knlp::model {
 
 namespace {
@@ -27,8 +29,8 @@ bool native(Place place) {
 
 }  // namespace
 
-Chain::~Chain() {
-    run();
+Chain::~Chain() noexcept(false) {
+    if (std::uncaught_exceptions() == 0) run();
 }
 
 void Chain::product(Place place, const char* name, const kernels::GemmArgs& args) {

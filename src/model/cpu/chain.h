@@ -45,7 +45,7 @@ public:
     /// `sequences` sequences of rows in every step; `parts` threads.
     Chain(Sharing sharing, int64_t sequences, int64_t parts)
         : sharing_(sharing), sequences_(sequences), parts_(parts) {}
-    ~Chain();
+    ~Chain() noexcept(false);  // runs what is left, for whose scratch memory may run out
     Chain(const Chain&) = delete;
     Chain& operator=(const Chain&) = delete;
 
