@@ -13,6 +13,7 @@
 
 #include <algorithm>
 #include <new>
+#include <system_error>
 
 namespace knlp::train {
 
@@ -211,6 +212,8 @@ bool memory_ran_out() {
         throw;
     } catch (const std::bad_alloc&) {
         return true;
+    } catch (const std::system_error& error) {  // no room for the stack of a thread
+        return error.code() == std::errc::resource_unavailable_try_again;
     } catch (const std::exception& error) {
         return model::torch_error_text(error).find("memory") != std::string::npos;
     }
