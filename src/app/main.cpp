@@ -101,11 +101,14 @@ bool obeys(const Command& command, std::string_view symbol) {
 
 /// No override is passed over in silence, whether or not the verb reads a configuration.
 void check_overrides(const Command& command, const std::vector<std::string>& set_flags) {
-    for (const std::string& symbol : config::check_overrides(set_flags))
-        if (!obeys(command, symbol))
-            fail(kUsage, "--set {}: knlp {} goes by {}; leave it out", symbol, command.name,
-                 command.obeys.empty() ? "no symbol"
-                                       : fmt::format("no symbol but {}", command.obeys));
+    for (const std::string& symbol : config::check_overrides(set_flags)) {
+        if (obeys(command, symbol)) continue;
+        std::string known = command.obeys.empty() ? "" : " but " + std::string(command.obeys);
+        for (size_t at = 5; (at = known.find(' ', at)) != std::string::npos; at += 5)
+            known.replace(at, 1, " and ");
+        fail(kUsage, "--set {}: knlp {} goes by no symbol{}; leave it out", symbol, command.name,
+             known);
+    }
 }
 
 int run(int argc, char** argv) {

@@ -56,7 +56,7 @@ TEST_F(Usage, VerbsThatDoNotGoByASymbolRefuseToSetIt) {
     for (const std::string verb : {"eval", "generate", "convert", "report"})
         expect_failure(shortest(verb) + std::vector<std::string>{"--set", "LEARNING_RATE=1e-3"}, 2,
                        "E_USAGE",
-                       {"LEARNING_RATE", "knlp " + verb + " goes by no symbol but OUTPUT_DIR"});
+                       {"LEARNING_RATE", "knlp " + verb + " goes by no symbol but OUTPUT_DIR and LOG_LEVEL"});
     for (const std::string verb : {"completion", "man"})
         expect_failure(shortest(verb) + std::vector<std::string>{"--set", "OUTPUT_DIR=x"}, 2,
                        "E_USAGE", {"knlp " + verb + " goes by no symbol;"});
