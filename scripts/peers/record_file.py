@@ -11,14 +11,30 @@ PAGE = SOURCES / "docs/performance.md"
 
 def machine_facts(machine, threads):
     """What a table says of the machine it was measured on."""
-    facts = [machine.get("cpu_model") or "unknown processor", f"{threads} threads", machine.get("isa", "")]
+    l1 = machine.get("l1d_bytes")
+    facts = [machine.get("cpu_model") or "unknown processor", l1 and f"L1 {l1 // 1024} KiB", f"{threads} threads",
+             machine.get("isa", "")]
     return [fact for fact in facts if fact]
 
 
-def merge(kind, command, machine, threads, name, row):
-    """Puts one row into the record results/KIND/MACHINE-N-threads.json and returns its path."""
+def same_processor(one, other):
+    """Virtual machines give different processors one name; their instructions and caches tell them apart."""
+    return all(one.get(key) == other.get(key) for key in
+               ("cpu_model", "isa", "bf16", "l1d_bytes", "l2_bytes", "l3_bytes"))
+
+
+def path_of_record(kind, machine, threads):
+    """results/KIND/MACHINE-N-threads.json; another processor of that name has its first cache in the name too."""
     slug = re.sub(r"[^a-z0-9]+", "-", (machine.get("cpu_model") or "unknown processor").lower()).strip("-")
     path = SOURCES / "results" / kind / f"{slug}-{threads}-threads.json"
+    if not path.exists() or same_processor(json.loads(path.read_text())["machine"], machine):
+        return path
+    return path.with_name(f"{slug}-l1-{(machine.get('l1d_bytes') or 0) // 1024}-kib-{threads}-threads.json")
+
+
+def merge(kind, command, machine, threads, name, row):
+    """Puts one row into the record of the machine and returns its path."""
+    path = path_of_record(kind, machine, threads)
     known = json.loads(path.read_text()) if path.exists() else {"rows": {}}
     known.update(machine=machine, threads=threads, command=command)
     known["rows"][name] = row

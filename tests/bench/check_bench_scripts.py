@@ -266,6 +266,22 @@ class Goals(unittest.TestCase):
         self.assertEqual(list(goal_table.step_section("results/x.json", record)), [])
 
 
+class Records(unittest.TestCase):
+    def setUp(self):
+        self.directory = tempfile.TemporaryDirectory()
+        self.addCleanup(self.directory.cleanup)
+        sources = mock.patch.object(record_file, "SOURCES", Path(self.directory.name))
+        sources.start()
+        self.addCleanup(sources.stop)
+
+    def test_another_processor_of_the_same_name_has_a_record_of_its_own(self):
+        small, large = {**MACHINE, "l1d_bytes": 32768}, {**MACHINE, "l1d_bytes": 49152}
+        paths = [record_file.merge("goals", "make", machine, 2, name, {}).name
+                 for name, machine in (("a", small), ("b", large), ("c", small))]
+        self.assertEqual(paths, ["test-cpu-2-threads.json", "test-cpu-l1-48-kib-2-threads.json",
+                                 "test-cpu-2-threads.json"])
+
+
 class Tokens(unittest.TestCase):
     def test_bytes_characters_or_words_become_ids(self):
         self.assertEqual(list(bench_text.ids_of("aé", 257)), [97, 0xC3, 0xA9])
