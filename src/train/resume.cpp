@@ -148,6 +148,7 @@ Resumed resume_session(const config::Symbols& symbols, const TrainRequest& reque
     build_model(s);
     if (checkpoint) {
         load_checkpoint(s, checkpoint->path, file);
+        s.batch_of_memory = false;  // a smaller one begins anew, which would lose these weights
         note_batch(resumed.changes, s, file);
     } else if (!resumed.asked.init_from.empty()) {
         compare_weights(resumed.changes, resumed.parent, request);

@@ -179,6 +179,21 @@ TEST(Training, MicroBatchThatWasAskedForDoesNotShrink) {
     EXPECT_EQ(read_json(runs.run("a") / "status.json")["state"], "failed");
 }
 
+TEST(Training, RunThatGoesOnDoesNotBeginAnewToShrink) {
+    TinyRuns runs;
+    runs.train_until("a", 5, 0,
+                     {{"HYPER_PARAM_AUTO", "y"},
+                      {"TARGET_EFFECTIVE_BATCH", "6"},
+                      {"BATCH_SIZE", ""},
+                      {"GRADIENT_ACCUMULATION", ""}});
+    train::TrainRequest request = short_of_memory(1);
+    request.allow_config_change = true;
+    // The change makes the micro-batch a new choice; a model built again would lose five steps.
+    expect_error(kRun, {"out of memory", "BATCH_SIZE"}, [&] {
+        runs.resume("a", {{"LEARNING_RATE", "5e-4"}}, request);
+    });
+}
+
 TEST(Training, OptimizerStateIsSavedUnderTheNamesOfTheParameters) {
     if (config::built("ENABLE_SPAM") == "n") GTEST_SKIP() << "built without ENABLE_SPAM";
     TinyRuns runs;
