@@ -99,6 +99,16 @@ std::vector<fs::path> directories(const fs::path& root, const Hierarchy& hierarc
     return found;
 }
 
+bool has_controller(const Hierarchy& hierarchy, const char* name) {
+    const std::vector<std::string> names = split(hierarchy.controllers, ',');
+    return hierarchy.v2 || std::find(names.begin(), names.end(), name) != names.end();
+}
+
+/// What a control group uses, page cache included.
+std::optional<int64_t> memory_usage(const fs::path& directory, bool v2) {
+    return parse_int(first_line(directory / (v2 ? "memory.current" : "memory.usage_in_bytes")));
+}
+
 std::optional<double> cpu_limit(const fs::path& directory, bool v2) {
     std::optional<double> quota, period;
     if (v2) {
@@ -127,9 +137,7 @@ void tighten_memory(const fs::path& directory, bool v2, CgroupLimits& limits) {
         parse_int(first_line(directory / (v2 ? "memory.max" : "memory.limit_in_bytes")));
     // v1 says "no limit" by a number near 2^63.
     if (!limit || *limit <= 0 || *limit >= int64_t{1} << 60) return;
-    const int64_t used =
-        parse_int(first_line(directory / (v2 ? "memory.current" : "memory.usage_in_bytes")))
-            .value_or(0);
+    const int64_t used = memory_usage(directory, v2).value_or(0);
     const int64_t cache = memory_stat(directory, v2 ? "inactive_file" : "total_inactive_file");
     const int64_t free = std::clamp<int64_t>(*limit - used + cache, 0, *limit);
     if (limits.memory_bytes == 0 || *limit < limits.memory_bytes) limits.memory_bytes = *limit;
@@ -143,20 +151,25 @@ CgroupLimits read_cgroup_limits(const fs::path& root) {
     CgroupLimits limits;
     limits.memory_free_bytes = -1;
     for (const Hierarchy& hierarchy : hierarchies(root)) {
-        const std::vector<std::string> names = split(hierarchy.controllers, ',');
-        const auto has = [&](const char* name) {
-            return hierarchy.v2 || std::find(names.begin(), names.end(), name) != names.end();
-        };
-        if (has("cpu"))
+        if (has_controller(hierarchy, "cpu"))
             for (const fs::path& directory : directories(root, hierarchy, "cpu"))
                 if (const auto cpus = cpu_limit(directory, hierarchy.v2))
                     limits.cpus = limits.cpus == 0 ? *cpus : std::min(limits.cpus, *cpus);
-        if (has("memory"))
+        if (has_controller(hierarchy, "memory"))
             for (const fs::path& directory : directories(root, hierarchy, "memory"))
                 tighten_memory(directory, hierarchy.v2, limits);
     }
     if (limits.memory_free_bytes < 0) limits.memory_free_bytes = 0;
     return limits;
+}
+
+std::optional<int64_t> read_cgroup_memory(const fs::path& root) {
+    for (const Hierarchy& hierarchy : hierarchies(root)) {
+        if (!has_controller(hierarchy, "memory")) continue;
+        for (const fs::path& directory : directories(root, hierarchy, "memory"))
+            if (const auto used = memory_usage(directory, hierarchy.v2)) return used;
+    }
+    return std::nullopt;
 }
 
 }  // namespace knlp

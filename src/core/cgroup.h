@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 
 namespace knlp {
 
@@ -16,5 +17,9 @@ struct CgroupLimits {
 
 /// `root` stands in for "/" in tests.
 CgroupLimits read_cgroup_limits(const std::filesystem::path& root = "/");
+
+/// Memory in use, page cache included, by the nearest control group around this process that says
+/// so.
+std::optional<int64_t> read_cgroup_memory(const std::filesystem::path& root = "/");
 
 }  // namespace knlp

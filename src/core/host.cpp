@@ -163,6 +163,10 @@ int64_t available_memory_bytes() {
                           : std::min(available, limits.memory_free_bytes);
 }
 
+std::optional<int64_t> cgroup_memory_bytes() {
+    return read_cgroup_memory();
+}
+
 int64_t resident_bytes() {
     // Asked for at every line of the log: statm is one short line, status takes twenty times as
     // long.

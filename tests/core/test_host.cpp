@@ -95,6 +95,26 @@ TEST(Cgroup, AContainerSeesItsMountPointAsItsOwnGroup) {
     EXPECT_DOUBLE_EQ(read_cgroup_limits(root.path()).cpus, 2.0);
 }
 
+TEST(Cgroup, MemoryInUseIsThatOfTheNearestGroupThatSaysIt) {
+    const TempDir root;
+    EXPECT_FALSE(read_cgroup_memory(root.path()));
+    make_v2(root);
+    EXPECT_FALSE(read_cgroup_memory(root.path()));
+    put(root.path() / "sys/fs/cgroup/a/memory.current", "2000\n");
+    EXPECT_EQ(read_cgroup_memory(root.path()), 2000);
+    put(root.path() / "sys/fs/cgroup/a/b/memory.current", "1000\n");
+    EXPECT_EQ(read_cgroup_memory(root.path()), 1000);
+}
+
+TEST(Cgroup, V1TellsMemoryInUseInItsOwnHierarchy) {
+    const TempDir root;
+    put(root.path() / "proc/self/cgroup", "5:cpu,cpuacct:/job\n4:memory:/job\n0::/job\n");
+    put(root.path() / "proc/self/mountinfo",
+        "31 22 0:27 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n");
+    put(root.path() / "sys/fs/cgroup/memory/job/memory.usage_in_bytes", "900\n");
+    EXPECT_EQ(read_cgroup_memory(root.path()), 900);
+}
+
 TEST(Cgroup, NonsenseInItsFilesIsNoLimit) {
     const TempDir root;
     make_v2(root);

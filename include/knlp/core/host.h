@@ -28,6 +28,8 @@ std::string crowded_text(int64_t threads);
 void warn_if_crowded(int64_t threads);
 /// min(MemAvailable, cgroup limit - usage), now.
 int64_t available_memory_bytes();
+/// What the control group of this process uses, page cache included; nothing outside of one.
+std::optional<int64_t> cgroup_memory_bytes();
 int64_t resident_bytes();       // VmRSS
 int64_t peak_resident_bytes();  // VmHWM
 int64_t free_disk_bytes(const std::string& path);
