@@ -1,4 +1,4 @@
-# Tools of the tests: the preload libraries, and the fuzz targets.
+# Tools of the tests: the preload libraries, a stand-in for others, and the fuzz targets.
 # CC follows CXX's rule: make's own default is not a choice of the user's.
 CC := $(if $(filter default undefined,$(origin CC)),gcc,$(CC))
 
@@ -8,6 +8,9 @@ $(B)/tests/crash_shim.so: tests/support/crash_shim.c
 $(B)/tests/malloc_shim.so: tests/support/malloc_shim.c
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D) && $(CC) -std=c11 -O2 -Wall -Wextra -fno-builtin -shared -fPIC $< -o $@.$$$$ -ldl && mv $@.$$$$ $@
+$(B)/tests/fake_gpus.so: tests/support/fake_gpus.c
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D) && $(CC) -std=c11 -O2 -Wall -Wextra -shared -fPIC $< -o $@.$$$$ && mv $@.$$$$ $@
 $(B)/tests/throwing_shim.so $(B)/tests/no_onednn_shim.so: $(B)/tests/%.so: tests/support/%.cpp
 	$(call say,CXX,$<)
 	$(Q)mkdir -p $(@D) && $(CXX) -std=c++20 -O2 -Wall -Wextra -shared -fPIC $< -o $@.$$$$ && mv $@.$$$$ $@
