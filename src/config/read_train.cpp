@@ -44,6 +44,9 @@ void read_records(const Symbols& symbols, Train& t) {
         t.checkpoint_keep = symbols.integer("CHECKPOINT_KEEP");
     }
     t.tensorboard = symbols.on("ENABLE_TENSORBOARD");
+    t.sys_monitor_s = 0;
+    if (symbols.on("SYS_MONITOR"))
+        t.sys_monitor_s = static_cast<double>(symbols.integer("SYS_MONITOR_INTERVAL_MS")) / 1e3;
     t.sample_tokens = symbols.integer("GPT2_GENERATION_MAX_TOKENS");
     t.sample_top_k = symbols.integer("GPT2_GENERATION_TOP_K");
     t.sample_temperature = symbols.real("GPT2_GENERATION_TEMPERATURE", {.max = 10.0, .above = 0.0});

@@ -21,6 +21,7 @@
 #include "knlp/model/runtime.h"
 #include "knlp/model/weights.h"
 #include "knlp/track/index.h"
+#include "knlp/track/system_stats.h"
 #include "knlp/train/checkpoint.h"
 
 #include <fmt/ranges.h>
@@ -98,6 +99,7 @@ TrainOutcome dry_run(Session& s) {
 TrainOutcome run_recorded(Session& s, RunState& state, Recorder& recorder,
                           const TrainRequest& request, config::Symbols& symbols) {
     const fs::path path = recorder.run().path();
+    const track::SystemStats stats(recorder.run(), s.train.sys_monitor_s, state.elapsed_s);
     TrainOutcome outcome{.run_directory = path};
     const auto record = [&](int status, const std::string& text) {
         recorder.failed(status, text);

@@ -161,6 +161,7 @@ TEST(Readers, RecordsAndNumbersAreReadAsSet) {
                                      {"CHECKPOINT_INTERVAL", "9"},
                                      {"CHECKPOINT_KEEP", "4"},
                                      {"ENABLE_TENSORBOARD", "n"},
+                                     {"SYS_MONITOR_INTERVAL_MS", "2500"},
                                      {"MIXED_PRECISION", "y"},
                                      {"GPT2_AMP_DTYPE", "bfloat16"},
                                      {"EVAL_PRECISION", "bfloat16"},
@@ -176,6 +177,8 @@ TEST(Readers, RecordsAndNumbersAreReadAsSet) {
     EXPECT_EQ(t.checkpoint_interval, 9);
     EXPECT_EQ(t.checkpoint_keep, 4);
     EXPECT_FALSE(t.tensorboard);
+    EXPECT_EQ(t.sys_monitor_s, 2.5);
+    EXPECT_EQ(read_train(with({{"SYS_MONITOR", "n"}})).sys_monitor_s, 0);
     EXPECT_EQ(t.precision, Precision::kBfloat16);
     EXPECT_EQ(t.eval_precision, Precision::kBfloat16);
     EXPECT_EQ(t.max_bad_steps, 3);

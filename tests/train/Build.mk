@@ -3,4 +3,4 @@ test-y := test_batch_plan test_preflight test_preset_costs test_saver test_text 
 test-torch-y := test_laws test_snapshot test_device_steps
 needs-y := train optim model data track config core kernels
 $(B)/tests/test_train: | $(B)/tests/crash_shim.so $(B)/tests/malloc_shim.so $(B)/tests/throwing_shim.so \
-	$(B)/tests/no_onednn_shim.so
+	$(B)/tests/no_onednn_shim.so $(B)/tests/fake_gpus.so

@@ -237,8 +237,35 @@ TEST(Resume, AnotherModelIsRefusedWithTheTensorsThatDiffer) {
 TEST(Resume, BudgetAndLoggingMayChange) {
     TinyRuns runs;
     runs.train_until("a", 5, 0);
-    EXPECT_EQ(runs.resume("a", {{"GPT2_MAX_ITERS", "7"}, {"GPT2_LOG_INTERVAL", "1"}}).status, 0);
+    EXPECT_EQ(runs.resume("a", {{"GPT2_MAX_ITERS", "7"},
+                                {"GPT2_LOG_INTERVAL", "1"},
+                                {"SYS_MONITOR_INTERVAL_MS", "100"}})
+                  .status,
+              0);
     EXPECT_EQ(events(runs.run("a"), "final").at(0)["step"], 7);
+}
+
+TEST(Resume, SystemStatisticsAreAppended) {
+    TinyRuns runs;
+    runs.train_until("a", 5, 0);
+    const std::string before = bytes_of(runs.run("a") / "sys_stats.jsonl");
+    EXPECT_EQ(runs.resume("a").status, 0);
+    const std::string after = bytes_of(runs.run("a") / "sys_stats.jsonl");
+    EXPECT_THAT(after, testing::StartsWith(before));
+    EXPECT_GT(after.size(), before.size());
+}
+
+TEST(Resume, SystemStatisticsThatCannotBeWrittenChangeNothing) {
+    TinyRuns runs;
+    runs.train("straight");
+    runs.train_until("a", 5, 0);
+    const fs::path file = runs.run("a") / "sys_stats.jsonl";
+    fs::remove(file);
+    fs::create_symlink("/dev/full", file);
+    EXPECT_EQ(runs.resume("a").status, 0);
+    EXPECT_THAT(bytes_of(runs.run("a") / "output.log"),
+                testing::HasSubstr("system statistics are no longer written"));
+    expect_same_run(runs.run("straight"), runs.run("a"));
 }
 
 TEST(Resume, OtherTokensThanTheRunBeganWithAreRefused) {

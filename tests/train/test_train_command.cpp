@@ -257,6 +257,20 @@ TEST(TrainCommand, TooLargeABatchEndsWithStatus4AndNamesOneThatFits) {
     EXPECT_THAT(forced.err, testing::HasSubstr("error[E_MEMORY]: out of memory"));
 }
 
+TEST(TrainCommand, TheMakersLibraryIsFoundByTheNameThatDriversInstall) {
+    NEEDS_BINARY();
+    const Command train;
+    const fs::path driver = train.runs.run("driver");
+    fs::create_directory(driver);
+    fs::create_symlink(binary_directory() / "fake_gpus.so", driver / "libnvidia-ml.so.1");
+    const Finished done = train({"--out", "a"}, {{"LD_LIBRARY_PATH", driver.string()}});
+    EXPECT_EQ(done.status, 0) << done.err;
+    std::ifstream lines(train.runs.run("a") / "sys_stats.jsonl");
+    std::string line;
+    ASSERT_TRUE(std::getline(lines, line));
+    EXPECT_EQ(parse_json(line, "sys_stats.jsonl")["gpus"][0]["name"], "Fake N0");
+}
+
 /// Trains with these settings, once in one go and once killed at so many moments.
 void expect_same_bytes_when_killed(const Command& train, const std::string& name, int kills,
                                    const std::vector<std::string>& set) {

@@ -111,9 +111,9 @@ TEST(Training, LossFallsOnTextWithStructure) {
 TEST(Training, RunDirectoryIsCompleteAndUsableAlone) {
     TinyRuns runs;
     runs.train("a");
-    for (const char* name :
-         {"config", "config.resolved.json", "manifest.json", "metrics.jsonl", "summary.json",
-          "status.json", "samples.txt", "output.log", "eval_windows.f32", "tokenizer"})
+    for (const char* name : {"config", "config.resolved.json", "manifest.json", "metrics.jsonl",
+                             "summary.json", "status.json", "sys_stats.jsonl", "samples.txt",
+                             "output.log", "eval_windows.f32", "tokenizer"})
         EXPECT_TRUE(fs::exists(runs.run("a") / name)) << name;
     EXPECT_EQ(data::load_tokenizer(runs.run("a") / "tokenizer")->vocab_size(), 257);
     const model::ModelSource source = model::find_model(runs.run("a"));
@@ -121,6 +121,14 @@ TEST(Training, RunDirectoryIsCompleteAndUsableAlone) {
     EXPECT_EQ(fs::canonical(source.tokenizer), fs::canonical(runs.run("a") / "tokenizer"));
     EXPECT_EQ(fs::file_size(runs.run("a") / "eval_windows.f32"), 4 * 256 / 16);
     EXPECT_EQ(read_json(runs.run("a") / "status.json")["state"], "done");
+}
+
+TEST(Training, RecordingWhatTheMachineDoesChangesNothingThatIsComputed) {
+    TinyRuns runs;
+    runs.train("with", {{"SYS_MONITOR_INTERVAL_MS", "100"}});
+    runs.train("without", {{"SYS_MONITOR", "n"}});
+    EXPECT_FALSE(fs::exists(runs.run("without") / "sys_stats.jsonl"));
+    expect_same_run(runs.run("with"), runs.run("without"));
 }
 
 TEST(Training, ChoicesOfTheMachineAreRecorded) {

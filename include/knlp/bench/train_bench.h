@@ -10,8 +10,8 @@ namespace knlp::bench {
 
 /// The trainer as it is, end to end, with everything a run does beside its steps and without.
 struct TrainBenchRequest {
-    /// Logging, evaluation windows and checkpoints as configured, the latter two once every `steps`
-    /// steps; and all of it off. Both stop after stretch_end(steps).
+    /// Logging, system statistics, evaluation windows and checkpoints as configured, the latter two
+    /// once every `steps` steps; and all of it off. Both stop after stretch_end(steps).
     config::Symbols on, off;
     int64_t steps = 100;              // of the stretch that is timed
     int64_t samples = 7;              // runs of each kind, in turns

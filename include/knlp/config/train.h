@@ -43,6 +43,7 @@ struct Train {
     bool sanity_overfit = false;
     std::string gemm = "auto";             // auto native aten onednn
     bool tensorboard = true;
+    double sys_monitor_s = 1;              // between two lines of sys_stats.jsonl; 0 = none
     int64_t sample_tokens = 500, sample_top_k = 200;
     double sample_temperature = 0.8, sample_top_p = 1.0;
 };

@@ -11,8 +11,8 @@
 namespace knlp::track {
 
 /// A run directory: config, config.resolved.json, manifest.json, status.json, metrics.jsonl,
-/// checkpoints/, samples.txt, output.log, summary.json, report.html. docs/architecture.md lists
-/// each file's schema.
+/// sys_stats.jsonl, checkpoints/, samples.txt, output.log, summary.json, report.html.
+/// docs/architecture.md lists each file's schema.
 class RunDir {
 public:
     /// Creates results/runs/<utc stamp>-<name> exclusively (or `out`, which must not exist or be

@@ -149,7 +149,8 @@ bench::Record train_record(const Common& common, const BenchOptions& options) {
     off.insert(off.end(), {{"GPT2_EVAL_INTERVAL", never},
                            {"GPT2_LOG_INTERVAL", never},
                            {"SAVE_CHECKPOINT", "n"},
-                           {"ENABLE_TENSORBOARD", "n"}});
+                           {"ENABLE_TENSORBOARD", "n"},
+                           {"SYS_MONITOR", "n"}});
     log::set_level(log::Level::kWarning);  // what each run would say of itself
     bench::Record record = bench::bench_train({.on = load_symbols_or_defaults(common, on),
                                                .off = load_symbols_or_defaults(common, off),
