@@ -1,7 +1,6 @@
 #include "knlp/bench/bench.h"
 
 #include "breakdown.h"
-#include "device_peak.h"
 #include "step_shapes.h"
 #include "tokens.h"
 
@@ -12,6 +11,7 @@
 #include "knlp/core/signals.h"
 #include "knlp/core/stats.h"
 #include "knlp/data/batches.h"
+#include "knlp/model/device_peak.h"
 #include "knlp/model/gpt2.h"
 #include "knlp/model/runtime.h"
 #include "knlp/optim/optimizer.h"
@@ -186,8 +186,9 @@ Steps run_queued_steps(const StepRequest& request, model::Gpt2& gpt2, optim::Opt
 /// Share of the stated bf16 peak of the device, where both are known.
 void add_mfu(const StepRequest& request, const std::string& device_name, Record& record) {
     if (request.precision != config::Precision::kBfloat16) return;
-    if (const std::optional<double> peak = bf16_peak(device_name))
-        record.results["mfu"] = 1e9 * record.results["gflops"] / *peak;
+    const double a_token = model::flops_per_token(request.model, request.model.n_ctx);
+    if (const std::optional<double> peak = model::bf16_peak(device_name))
+        record.results["mfu"] = model::mfu(record.results["tokens_per_s"], a_token, *peak);
     else
         log::info("mfu n/a: the peak of '{}' is not known", device_name);
 }

@@ -1,9 +1,9 @@
-#include "device_peak.h"
+#include "knlp/model/device_peak.h"
 
 #include <algorithm>
 #include <array>
 
-namespace knlp::bench {
+namespace knlp::model {
 
 namespace {
 
@@ -25,4 +25,8 @@ std::optional<double> bf16_peak(std::string_view device_name) {
     return row == kPeaks.end() ? std::nullopt : std::optional<double>(row->flops);
 }
 
-}  // namespace knlp::bench
+double mfu(double tokens_per_s, double flops_per_token, double peak) {
+    return tokens_per_s * flops_per_token / peak;
+}
+
+}  // namespace knlp::model
