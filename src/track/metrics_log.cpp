@@ -42,8 +42,9 @@ void MetricsLog::truncate(const RunDir& run, int64_t bytes) {
 }
 
 const std::vector<std::string>& time_fields() {
-    static const std::vector<std::string> fields = {
-        "t", "tokens_per_s", "ms", "elapsed_s", "eval_s", "rss_bytes", "wall_s", "peak_rss_bytes"};
+    static const std::vector<std::string> fields = {"t",         "tokens_per_s", "mfu",
+                                                    "ms",        "elapsed_s",    "eval_s",
+                                                    "rss_bytes", "wall_s",       "peak_rss_bytes"};
     return fields;
 }
 

@@ -5,6 +5,7 @@
 #include "knlp/core/log.h"
 #include "knlp/core/signals.h"
 #include "knlp/model/anomaly.h"
+#include "knlp/model/device_peak.h"
 #include "knlp/optim/schedule.h"
 #include "text.h"
 
@@ -247,6 +248,10 @@ void Loop::log_train(int64_t step, int64_t tokens) {
     const double speed =
         step_time_ > 0 ? steps * static_cast<double>(session_.tokens_per_step()) / step_time_ : 0;
     const double loss = state_.since_log.mean();
+    std::optional<double> mfu;
+    if (session_.peak_flops)
+        mfu = model::mfu(speed, model::flops_per_token(session_.model, session_.model.n_ctx),
+                         *session_.peak_flops);
     recorder_.train({.step = step,
                      .tokens = tokens,
                      .loss = loss,
@@ -256,6 +261,7 @@ void Loop::log_train(int64_t step, int64_t tokens) {
                      .bad_steps = state_.bad_total,
                      .tokens_per_s = speed,
                      .elapsed_s = elapsed(),
+                     .mfu = mfu,
                      .ms = {1e3 * spent_.data / steps, 1e3 * spent_.forward / steps,
                             1e3 * spent_.backward / steps, 1e3 * spent_.optimizer / steps}});
     if (!progress_.live())

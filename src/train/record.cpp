@@ -100,27 +100,28 @@ void Recorder::begin(int64_t metrics_offset, const std::vector<std::string>& not
 void Recorder::train(const TrainEvent& e) {
     State& s = *state_;
     const int64_t resident = resident_bytes();
-    s.metrics->append("train", {{"step", e.step},
-                                {"tokens", e.tokens},
-                                {"loss", e.loss},
-                                {"lr", e.lr},
-                                {"grad_norm", e.grad_norm},
-                                {"clip", e.clip},
-                                {"bad_steps", e.bad_steps},
-                                {"tokens_per_s", e.tokens_per_s},
-                                {"elapsed_s", e.elapsed_s},
-                                {"rss_bytes", resident},
-                                {"ms",
-                                 {{"data", e.ms.data},
-                                  {"fwd", e.ms.forward},
-                                  {"bwd", e.ms.backward},
-                                  {"opt", e.ms.optimizer}}}});
-    s.scalars(e.step, {{"train_loss", e.loss},
-                       {"train_perplexity", perplexity(e.loss)},
-                       {"learning_rate", e.lr},
-                       {"grad_norm", e.grad_norm},
-                       {"tokens_per_s", e.tokens_per_s},
-                       {"sys/rss_gb", static_cast<double>(resident) / 1e9}});
+    nlohmann::json fields = {{"step", e.step},
+                             {"tokens", e.tokens},
+                             {"loss", e.loss},
+                             {"lr", e.lr},
+                             {"grad_norm", e.grad_norm},
+                             {"clip", e.clip},
+                             {"bad_steps", e.bad_steps},
+                             {"tokens_per_s", e.tokens_per_s},
+                             {"elapsed_s", e.elapsed_s},
+                             {"rss_bytes", resident},
+                             {"ms",
+                              {{"data", e.ms.data},
+                               {"fwd", e.ms.forward},
+                               {"bwd", e.ms.backward},
+                               {"opt", e.ms.optimizer}}}};
+    std::map<std::string, double> scalars = {
+        {"train_loss", e.loss},           {"train_perplexity", perplexity(e.loss)},
+        {"learning_rate", e.lr},          {"grad_norm", e.grad_norm},
+        {"tokens_per_s", e.tokens_per_s}, {"sys/rss_gb", static_cast<double>(resident) / 1e9}};
+    if (e.mfu) fields["mfu"] = scalars["mfu"] = *e.mfu;
+    s.metrics->append("train", std::move(fields));
+    s.scalars(e.step, scalars);
     heartbeat();
 }
 

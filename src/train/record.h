@@ -10,6 +10,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -27,7 +28,8 @@ struct TrainEvent {
     double lr = 0, grad_norm = 0, clip = 1;
     int64_t bad_steps = 0;
     double tokens_per_s = 0, elapsed_s = 0;
-    Phases ms;  // mean of a step
+    std::optional<double> mfu;  // share of the device's peak, where that is known
+    Phases ms;                  // mean of a step
 };
 
 struct EvalEvent {

@@ -35,8 +35,9 @@ struct Session {
     BatchPlan batch;
     bool batch_of_memory = false;  // chosen here by free memory: may shrink if that was not enough
     model::Device device;
-    bool debug_anomaly = false;  // every tensor of a pass is looked at
-    bool queued = false;         // steps are enqueued on the device and not waited for
+    std::optional<double> peak_flops;  // of the device, a second, for mfu; where it is known
+    bool debug_anomaly = false;        // every tensor of a pass is looked at
+    bool queued = false;               // steps are enqueued on the device and not waited for
     std::optional<data::Resolved> resolved;
     std::unique_ptr<data::Tokenizer> tokenizer;  // null when none is known
     std::unique_ptr<model::Gpt2> gpt2;

@@ -17,6 +17,7 @@
 #include "knlp/core/log.h"
 #include "knlp/core/rng.h"
 #include "knlp/core/signals.h"
+#include "knlp/model/device_peak.h"
 #include "knlp/model/model_files.h"
 #include "knlp/model/runtime.h"
 #include "knlp/model/weights.h"
@@ -95,10 +96,23 @@ TrainOutcome dry_run(Session& s) {
     return {};
 }
 
+/// What the device could do a second with products of the run's type; where that is not known the
+/// run says why it has no mfu.
+std::optional<double> peak_flops(const Session& s) {
+    if (s.device.is_cpu()) return std::nullopt;
+    const std::string name = model::device_name(s.device);
+    const std::optional<double> peak = s.bf16() ? model::bf16_peak(name) : std::nullopt;
+    if (!peak)
+        log::info("mfu n/a: the {} peak of '{}' is not known", s.bf16() ? "bfloat16" : "float32",
+                  name);
+    return peak;
+}
+
 /// Runs the loop and what follows it; a failure is recorded in the run directory before it goes on.
 TrainOutcome run_recorded(Session& s, RunState& state, Recorder& recorder,
                           const TrainRequest& request, config::Symbols& symbols) {
     const fs::path path = recorder.run().path();
+    s.peak_flops = peak_flops(s);
     const track::SystemStats stats(recorder.run(), s.train.sys_monitor_s, state.elapsed_s);
     TrainOutcome outcome{.run_directory = path};
     const auto record = [&](int status, const std::string& text) {

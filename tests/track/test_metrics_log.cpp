@@ -92,7 +92,7 @@ TEST(ReadMetrics, DamageInTheMiddleIsNamedByLine) {
 
 TEST(TimeFields, NameWhatTheClockAndTheMachineDecide) {
     const std::vector<std::string>& fields = time_fields();
-    for (const char* name : {"t", "tokens_per_s", "ms", "wall_s", "elapsed_s", "rss_bytes"})
+    for (const char* name : {"t", "tokens_per_s", "mfu", "ms", "wall_s", "elapsed_s", "rss_bytes"})
         EXPECT_EQ(std::count(fields.begin(), fields.end(), name), 1) << name;
     for (const char* name : {"step", "tokens", "loss", "lr", "val_loss", "grad_norm"})
         EXPECT_EQ(std::count(fields.begin(), fields.end(), name), 0) << name;

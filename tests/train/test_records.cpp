@@ -91,6 +91,32 @@ TEST(Recorder, ValuesThatAreNotFiniteStayReadable) {
     EXPECT_DOUBLE_EQ(event["val_ppl"].get<double>(), std::exp(2.0));
 }
 
+TEST(Recorder, TheShareOfThePeakIsLeftOutWhereItIsNotKnown) {
+    Recorded r;
+    r.recorder.begin(0);
+    r.recorder.train({.tokens_per_s = 10});
+    r.recorder.train({.tokens_per_s = 10, .mfu = 0.25});
+    const auto events = track::read_metrics(r.run.path());
+    EXPECT_FALSE(events.at(0).contains("mfu"));
+    EXPECT_EQ(events.at(1)["mfu"], 0.25);
+}
+
+TEST(Recorder, TheShareOfThePeakIsAScalarForTensorBoard) {
+    test::TempDir dir;
+    track::RunDir run = track::RunDir::create(dir.path(), "x", dir.path() / "run");
+    {
+        Recorder recorder(run, {}, "{}", true);
+        recorder.begin(0);
+        recorder.train({.mfu = 0.25});
+    }
+    std::string text;
+    for (const auto& entry : std::filesystem::directory_iterator(run.path()))
+        if (entry.path().filename().string().starts_with("events.out.tfevents."))
+            text = read_file(entry.path());
+    // Field 1 of a value, its tag of three letters; field 2, a float: 0.25.
+    EXPECT_THAT(text, testing::HasSubstr(std::string("\x0a\x03mfu\x15\x00\x00\x80\x3e", 10)));
+}
+
 TEST(Recorder, ParentsOfAManifestAreFound) {
     test::TempDir dir;
     track::RunDir run = track::RunDir::create(dir.path(), "x", dir.path() / "run");

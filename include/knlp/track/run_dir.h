@@ -58,7 +58,7 @@ private:
 };
 
 /// Keys of metrics.jsonl whose values depend on the clock or the machine: "t", "tokens_per_s",
-/// "ms", … Everything else is equal for equal seeds and across a resume.
+/// "mfu", "ms", … Everything else is equal for equal seeds and across a resume.
 const std::vector<std::string>& time_fields();
 
 /// All events of a run, in order; a damaged last line (killed while writing) is dropped.
