@@ -102,6 +102,16 @@ TEST_F(CheckDocs, FindsBrokenLinks) {
                      {"[a](docs/other.md#absent)", "no heading #absent"}});
 }
 
+TEST_F(CheckDocs, LooksIntoFoldersOfPages) {
+    const test::TempDir dir;
+    write(dir.path() / "docs/folder/page.md",
+          "[a](../absent.md)\n[b](../other.md#a-heading-with-code)\n");
+    const Outcome outcome = check(dir, "");
+    EXPECT_EQ(outcome.status, 1);
+    EXPECT_THAT(outcome.text, HasSubstr("docs/folder/page.md:1: link to ../absent.md"));
+    EXPECT_EQ(std::count(outcome.text.begin(), outcome.text.end(), '\n'), 1) << outcome.text;
+}
+
 TEST_F(CheckDocs, FindsCommandsThatAreNone) {
     expect_findings({{"`make bulid`", "no target bulid"},
                      {"`make defconfig-absent`", "no preset absent"},
