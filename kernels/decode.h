@@ -6,9 +6,14 @@
 
 namespace knlp::kernels {
 
+/// Where weights are asked into ahead of their use. Matters for speed alone, and processors differ.
+enum class Fetch : uint8_t { kFirstCache, kSecondCache };
+
 /// y [rows, n] = x [rows, k] W^T + bias for few rows: W [n, k] row-major is read once, and limits
-/// the speed (k * n values of w_type). Does outputs first..last-1. Sums over k are float32 in one
-/// fixed order, which does not depend on rows: a row has the same bits whatever shares its batch.
+/// the speed (k * n values of w_type). With bfloat16 weights x is rounded to bfloat16 (nearest
+/// even) as well, as a matrix product of many rows has it. Does outputs first..last-1. Sums over k
+/// are float32 in one fixed order, which does not depend on rows: a row has the same bits whatever
+/// shares its batch.
 struct GemvArgs {
     const float* x = nullptr;     // [rows, x_stride]
     const void* w = nullptr;      // [n, k] of w_type
@@ -16,12 +21,19 @@ struct GemvArgs {
     float* y = nullptr;           // [rows, y_stride]
     int64_t rows = 0, n = 0, k = 0, x_stride = 0, y_stride = 0;
     Storage w_type = Storage::kF32;
+    Fetch fetch = Fetch::kFirstCache;
     bool add = false;  // y += instead
 };
-using GemvFn = void (*)(const GemvArgs& args, int64_t first, int64_t last);
-void gemv_scalar(const GemvArgs& args, int64_t first, int64_t last);
-void gemv_avx2(const GemvArgs& args, int64_t first, int64_t last);
-void gemv_avx512(const GemvArgs& args, int64_t first, int64_t last);
+/// workspace: for the rounded x, 64-byte aligned, one for each thread
+using GemvFn = void (*)(const GemvArgs& args, int64_t first, int64_t last, void* workspace);
+void gemv_scalar(const GemvArgs&, int64_t first, int64_t last, void* workspace);
+void gemv_avx2(const GemvArgs&, int64_t first, int64_t last, void* workspace);
+void gemv_avx512(const GemvArgs&, int64_t first, int64_t last, void* workspace);
+void gemv_avx512_bf16(const GemvArgs&, int64_t first, int64_t last, void* workspace);
+inline constexpr int64_t kMostGemvRows = 16;  // that meet the weights together
+constexpr int64_t gemv_workspace_bytes(int64_t rows, int64_t k) {
+    return (rows < kMostGemvRows ? rows : kMostGemvRows) * (k * 4 + 64);
+}
 
 /// Where keys and values lie in a cache: [rows, n_head / group, blocks, group, key or value,
 /// positions of the block, d_head]. The last block has what is left of the capacity. A thread's

@@ -4,11 +4,8 @@
 
 namespace knlp::kernels {
 
-void gemv_avx2(const GemvArgs& args, int64_t first, int64_t last) {
-    if (args.w_type == Storage::kF32)
-        gemv<Avx2, float>(args, first, last);
-    else
-        gemv<Avx2, uint16_t>(args, first, last);
+void gemv_avx2(const GemvArgs& args, int64_t first, int64_t last, void* workspace) {
+    gemv<Avx2>(args, first, last, workspace);
 }
 
 void decode_attention_avx2(const DecodeAttentionArgs& args, int64_t first, int64_t last, float*) {

@@ -4,11 +4,8 @@
 
 namespace knlp::kernels {
 
-void gemv_avx512(const GemvArgs& args, int64_t first, int64_t last) {
-    if (args.w_type == Storage::kF32)
-        gemv<Avx512, float>(args, first, last);
-    else
-        gemv<Avx512, uint16_t>(args, first, last);
+void gemv_avx512(const GemvArgs& args, int64_t first, int64_t last, void* workspace) {
+    gemv<Avx512>(args, first, last, workspace);
 }
 
 void decode_attention_avx512(const DecodeAttentionArgs& args, int64_t first, int64_t last, float*) {

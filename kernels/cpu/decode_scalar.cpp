@@ -1,29 +1,22 @@
 #include "kernels/decode.h"
 
+#include "kernels/cpu/scalar.h"
+
 #include <cmath>
-#include <cstring>
 
 namespace knlp::kernels {
 
-namespace {
-
-double load(const void* from, Storage type, int64_t i) {
-    if (type == Storage::kF32) return static_cast<const float*>(from)[i];
-    const uint32_t bits = static_cast<uint32_t>(static_cast<const uint16_t*>(from)[i]) << 16;
-    float value;
-    std::memcpy(&value, &bits, sizeof value);
-    return value;
-}
-
-}  // namespace
-
-void gemv_scalar(const GemvArgs& a, int64_t first, int64_t last) {
+void gemv_scalar(const GemvArgs& a, int64_t first, int64_t last, void*) {
     for (int64_t r = 0; r < a.rows; ++r)
         for (int64_t j = first; j < last; ++j) {
             double sum = a.bias != nullptr ? static_cast<double>(a.bias[j]) : 0.0;
-            for (int64_t i = 0; i < a.k; ++i)
-                sum +=
-                    static_cast<double>(a.x[r * a.x_stride + i]) * load(a.w, a.w_type, j * a.k + i);
+            for (int64_t i = 0; i < a.k; ++i) {
+                uint16_t rounded = 0;
+                store(&rounded, Storage::kBf16, 0, a.x[r * a.x_stride + i]);
+                const double x = a.w_type == Storage::kF32 ? a.x[r * a.x_stride + i]
+                                                           : load(&rounded, Storage::kBf16, 0);
+                sum += x * static_cast<double>(load(a.w, a.w_type, j * a.k + i));
+            }
             float& y = a.y[r * a.y_stride + j];
             y = static_cast<float>(a.add ? sum + static_cast<double>(y) : sum);
         }

@@ -7,9 +7,10 @@
 // tiles of 2 outputs by up to 8 rows (4 in AVX2): as many sums as make one vector when they are
 // added across lanes, a load for every second multiply-add, and every weight is loaded once. The
 // tile asks for weights a few KiB ahead in the order of memory, which the hardware's own reading
-// ahead follows; longer rows go in pieces of k, so that those of x stay in the first cache beside
-// the weights. Every sum is a chain of a vector of lanes over a piece, added across lanes, piece
-// after piece, whatever the tile: hence a row's bits do not depend on what shares its batch.
+// ahead follows: into the first cache, or where that is too small for them beside x, the second.
+// Longer rows go in pieces of k, so that those of x stay in the first cache. Every sum is a chain
+// of a vector of lanes over a piece, added across lanes, piece after piece, whatever the tile:
+// hence a row's bits do not depend on what shares its batch.
 //
 // decode_attention reads kv_len d_head keys and values of each pair, 2 operations a value: memory.
 // The heads of a group go together through the blocks of the cache with running maxima (Milakov and
@@ -27,11 +28,9 @@
 namespace knlp::kernels {
 namespace {
 
-/// Asks for the line of values[i], once a line as i goes up by vectors.
-template <class V, class W>
-[[gnu::always_inline]] inline void fetch(const W* values, int64_t i) {
-    constexpr int64_t line = 64 / static_cast<int64_t>(sizeof(W));
-    if (V::kLanes >= line || i % line == 0) __builtin_prefetch(values + i, 0, 3);
+template <Fetch kFetch>
+[[gnu::always_inline]] inline void ask(const void* line) {
+    __builtin_prefetch(line, 0, kFetch == Fetch::kFirstCache ? 3 : 2);
 }
 
 /// x, loaded once: the compiler would repeat the load as an operand of every use.
@@ -41,19 +40,25 @@ template <class F>
     return x;
 }
 
-constexpr int64_t kPiece = 768;         // values of k whose products are one chain of sums
-constexpr int64_t kMostRows = 16;       // at once
-constexpr int kGroup = 2;               // outputs whose weights meet several rows together
-constexpr int64_t kGroupAhead = 8192;   // bytes of weights asked for before their use, about
-constexpr int64_t kStreamAhead = 4096;  // the same for one row
-constexpr int64_t kPiecesAtOnce = 8;    // of one row, before sums are added across lanes
+template <class V>
+constexpr int64_t kPiece = 768;       // values of k whose products are one chain of sums
+constexpr int kGroup = 2;             // outputs whose weights meet several rows together
+constexpr int64_t kPiecesAtOnce = 8;  // of one row, before sums are added across lanes
+
+/// Bytes of weights that are asked for before their use: of several rows, about, and of one.
+constexpr int64_t group_ahead(Fetch fetch) {
+    return fetch == Fetch::kFirstCache ? 8192 : 16384;
+}
+constexpr int64_t stream_ahead(Fetch fetch) {
+    return fetch == Fetch::kFirstCache ? 4096 : 2048;
+}
 
 template <class V>
 constexpr int kTileRows = static_cast<int>(V::kLanes) / kGroup;
 
 /// Sums of a piece of kRows rows of x and of two rows of weights; totals [kGroup, kTileRows] = them
 /// at the start, += afterwards. Meanwhile asks for two rows of `next`, one after the other.
-template <class V, class W, int kRows>
+template <class V, class W, Fetch kFetch, int kRows>
 void gemv_tile(const GemvArgs& a, const W* first, const W* second, const W* next, const float* x,
                int64_t k, bool start, float* totals) {
     using F = typename V::F;
@@ -67,11 +72,10 @@ void gemv_tile(const GemvArgs& a, const W* first, const W* second, const W* next
     }
     const auto range = [&](int64_t from, int64_t to) {
         each_vector<V>(from, to, [&](int64_t i, auto part) {
-            const W* ask = next + kGroup * (i - from);
+            const int64_t done = kGroup * (i - from);
 #pragma GCC unroll 4
             for (int64_t at = 0; at < step; at += line)
-                if (step >= line || kGroup * (i - from) % line == 0)
-                    __builtin_prefetch(ask + at, 0, 3);
+                if (step >= line || done % line == 0) ask<kFetch>(next + done + at);
             const F w0 = in_register(V::load(first + i, part));
             const F w1 = in_register(V::load(second + i, part));
 #pragma GCC unroll 8
@@ -95,24 +99,25 @@ void gemv_tile(const GemvArgs& a, const W* first, const W* second, const W* next
 }
 
 /// The same with the number of rows, at most kRows, known only now.
-template <class V, class W, int kRows = kTileRows<V>>
+template <class V, class W, Fetch kFetch, int kRows = kTileRows<V>>
 void gemv_group(const GemvArgs& a, const W* first, const W* second, const W* next, const float* x,
                 int64_t k, bool start, int64_t rows, float* totals) {
     if constexpr (kRows > 1)
         if (rows < kRows)
-            return gemv_group<V, W, kRows - 1>(a, first, second, next, x, k, start, rows, totals);
-    gemv_tile<V, W, kRows>(a, first, second, next, x, k, start, totals);
+            return gemv_group<V, W, kFetch, kRows - 1>(a, first, second, next, x, k, start, rows,
+                                                       totals);
+    gemv_tile<V, W, kFetch, kRows>(a, first, second, next, x, k, start, totals);
 }
 
-/// Outputs j .. j + n - 1, at most a vector of them, of several rows, at most kMostRows.
-template <class V, class W>
+/// Outputs j .. j + n - 1, at most a vector of them, of several rows, at most kMostGemvRows.
+template <class V, class W, Fetch kFetch>
 void gemv_rows(const GemvArgs& a, int64_t j, int64_t n) {
     constexpr int64_t most = kTileRows<V>;
-    alignas(64) float totals[kMostRows / most][V::kLanes / kGroup][V::kLanes];
+    alignas(64) float totals[kMostGemvRows / most][V::kLanes / kGroup][V::kLanes];
     const W* w = static_cast<const W*>(a.w) + j * a.k;
-    const int64_t piece = kPiece < a.k ? kPiece : a.k;
+    const int64_t piece = kPiece<V> < a.k ? kPiece<V> : a.k;
     const int64_t group_bytes = kGroup * piece * static_cast<int64_t>(sizeof(W));
-    const int64_t groups = a.k > 0 ? (kGroupAhead + group_bytes / 2) / group_bytes : 1;
+    const int64_t groups = a.k > 0 ? (group_ahead(kFetch) + group_bytes / 2) / group_bytes : 1;
     const int64_t ahead = kGroup * (groups > 0 ? groups : 1);
     const int64_t passes = (a.rows + most - 1) / most, each = (a.rows + passes - 1) / passes;
     for (int64_t pass = 0; pass < passes; ++pass) {
@@ -125,9 +130,9 @@ void gemv_rows(const GemvArgs& a, int64_t j, int64_t n) {
                 const int64_t later = o + ahead;
                 const W* next = first + ahead * a.k;
                 if (later >= n) next = w + (last ? later * a.k : (later - n) % n * a.k + i + piece);
-                gemv_group<V, W>(a, first, o + 1 < n ? first + a.k : first, next,
-                                 a.x + row * a.x_stride + i, last ? a.k - i : piece, i == 0, rows,
-                                 totals[pass][o / kGroup]);
+                gemv_group<V, W, kFetch>(a, first, o + 1 < n ? first + a.k : first, next,
+                                         a.x + row * a.x_stride + i, last ? a.k - i : piece, i == 0,
+                                         rows, totals[pass][o / kGroup]);
             }
         }
     }
@@ -143,29 +148,31 @@ void gemv_rows(const GemvArgs& a, int64_t j, int64_t n) {
 }
 
 /// Outputs j .. j + n - 1, at most a vector of them, of one row: the weights are a single stream.
-template <class V, class W>
+template <class V, class W, Fetch kFetch>
 void gemv_row(const GemvArgs& a, int64_t j, int64_t n) {
     using F = typename V::F;
-    constexpr int64_t ahead = kStreamAhead / static_cast<int64_t>(sizeof(W));
+    constexpr int64_t size = static_cast<int64_t>(sizeof(W)), line = 64 / size;
+    constexpr int64_t ahead = stream_ahead(kFetch) / size;
     const W* const w = static_cast<const W*>(a.w) + j * a.k;
     F total = V::zero();
-    for (int64_t begin = 0; begin < a.k; begin += kPiecesAtOnce * kPiece) {
+    for (int64_t begin = 0; begin < a.k; begin += kPiecesAtOnce * kPiece<V>) {
         F sums[kPiecesAtOnce][V::kLanes];
-        const int64_t rest = a.k - begin, most = kPiecesAtOnce * kPiece;
+        const int64_t rest = a.k - begin, most = kPiecesAtOnce * kPiece<V>;
         const int64_t end = begin + (rest < most ? rest : most);
         for (int64_t o = 0; o < n; ++o)
-            for (int64_t from = begin; from < end; from += kPiece) {
+            for (int64_t from = begin; from < end; from += kPiece<V>) {
                 F sum = V::zero();
-                each_vector<V>(from, end - from < kPiece ? end : from + kPiece,
+                each_vector<V>(from, end - from < kPiece<V> ? end : from + kPiece<V>,
                                [&](int64_t i, auto part) {
                                    const W* at = w + o * a.k;
-                                   fetch<V>(at + ahead, i);
+                                   if (V::kLanes >= line || i % line == 0)
+                                       ask<kFetch>(at + ahead + i);
                                    sum = V::fma(V::load(at + i, part), V::load(a.x + i, part), sum);
                                });
-                sums[(from - begin) / kPiece][o] = sum;
+                sums[(from - begin) / kPiece<V>][o] = sum;
             }
-        for (int64_t from = begin; from < end; from += kPiece) {
-            F(&each)[V::kLanes] = sums[(from - begin) / kPiece];
+        for (int64_t from = begin; from < end; from += kPiece<V>) {
+            F(&each)[V::kLanes] = sums[(from - begin) / kPiece<V>];
             for (int64_t o = n; o < V::kLanes; ++o) each[o] = V::zero();
             const F sum = V::sum_each(each);
             total = from == 0 ? sum : V::add(total, sum);
@@ -182,21 +189,53 @@ void gemv_row(const GemvArgs& a, int64_t j, int64_t n) {
         finish(V::head(n));
 }
 
-template <class V, class W>
-void gemv(const GemvArgs& all, int64_t first, int64_t last) {
-    for (int64_t row = 0; row < all.rows; row += kMostRows) {
+/// rows x k of x, rounded to bfloat16, as floats in `to` [rows, stride].
+template <class V>
+void round_rows(const GemvArgs& a, float* to, int64_t stride) {
+    for (int64_t r = 0; r < a.rows; ++r)
+        each_vector<V>(0, a.k, [&](int64_t i, auto part) {
+            const auto x = V::load(a.x + r * a.x_stride + i, part);
+            V::store(to + r * stride + i, part, V::widen(V::narrow(x)));
+        });
+}
+
+/// `prepare` has the last word on a batch of rows: it may put other values in the place of x.
+template <class V, class W, Fetch kFetch>
+void gemv_batches(const GemvArgs& all, int64_t first, int64_t last, auto prepare) {
+    for (int64_t row = 0; row < all.rows; row += kMostGemvRows) {
         GemvArgs a = all;
         a.x += row * a.x_stride;
         a.y += row * a.y_stride;
-        a.rows = all.rows - row < kMostRows ? all.rows - row : kMostRows;
+        a.rows = all.rows - row < kMostGemvRows ? all.rows - row : kMostGemvRows;
+        prepare(a);
         for (int64_t j = first; j < last; j += V::kLanes) {
             const int64_t n = last - j < V::kLanes ? last - j : V::kLanes;
             if (a.rows == 1)
-                gemv_row<V, W>(a, j, n);
+                gemv_row<V, W, kFetch>(a, j, n);
             else
-                gemv_rows<V, W>(a, j, n);
+                gemv_rows<V, W, kFetch>(a, j, n);
         }
     }
+}
+
+template <class V, class W>
+void gemv(const GemvArgs& args, int64_t first, int64_t last, auto prepare) {
+    if (args.fetch == Fetch::kFirstCache)
+        gemv_batches<V, W, Fetch::kFirstCache>(args, first, last, prepare);
+    else
+        gemv_batches<V, W, Fetch::kSecondCache>(args, first, last, prepare);
+}
+
+template <class V>
+void gemv(const GemvArgs& args, int64_t first, int64_t last, void* workspace) {
+    if (args.w_type == Storage::kF32) return gemv<V, float>(args, first, last, [](GemvArgs&) {});
+    gemv<V, uint16_t>(args, first, last, [&](GemvArgs& a) {
+        const int64_t stride = (a.k + 15) / 16 * 16;
+        auto* const rounded = static_cast<float*>(workspace);
+        round_rows<V>(a, rounded, stride);
+        a.x = rounded;
+        a.x_stride = stride;
+    });
 }
 
 constexpr int64_t kHeadsAtOnce = 16;    // that go through the blocks together

@@ -79,19 +79,6 @@ Peak measure_peak(int64_t threads, int64_t samples) {
     return peak;
 }
 
-int64_t cache_bytes(int level) {
-    for (int index = 0; index < 8; ++index) {
-        const std::string cache = fmt::format("/sys/devices/system/cpu/cpu0/cache/index{}/", index);
-        if (line_of(cache + "level") != std::to_string(level)) continue;
-        if (line_of(cache + "type") == "Instruction") continue;
-        const std::string size = line_of(cache + "size");  // "48K"
-        char* unit = nullptr;
-        const int64_t value = std::strtoll(size.c_str(), &unit, 10);
-        return *unit == 'K' ? value << 10 : *unit == 'M' ? value << 20 : value;
-    }
-    return 0;
-}
-
 json machine_facts() {
     const Host& h = host();
     return {{"cpu_model", or_null(h.cpu_model)},

@@ -184,6 +184,19 @@ bool reset_peak_resident() {
     return out.good();
 }
 
+int64_t cache_bytes(int level) {
+    for (int index = 0; index < 8; ++index) {
+        const std::string cache = fmt::format("/sys/devices/system/cpu/cpu0/cache/index{}/", index);
+        if (line_of(cache + "level") != std::to_string(level)) continue;
+        if (line_of(cache + "type") == "Instruction") continue;
+        const std::string size = line_of(cache + "size");  // "48K"
+        char* unit = nullptr;
+        const int64_t value = std::strtoll(size.c_str(), &unit, 10);
+        return *unit == 'K' ? value << 10 : *unit == 'M' ? value << 20 : value;
+    }
+    return 0;
+}
+
 int64_t free_disk_bytes(const std::string& path) {
     // The directory may not be there yet: its nearest existing ancestor is on the same file system.
     std::error_code failed;

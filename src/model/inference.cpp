@@ -27,7 +27,7 @@ constexpr int64_t kFewQueries = 7;
 InferenceKernels inference_kernels() {
     switch (isa()) {
         case Isa::kAvx512:
-            return {kernels::gemv_avx512,
+            return {has_avx512_bf16() ? kernels::gemv_avx512_bf16 : kernels::gemv_avx512,
                     has_avx512_bf16() ? kernels::gemm_avx512_bf16 : kernels::gemm_avx512,
                     kernels::decode_attention_avx512,
                     kernels::chunk_attention_avx512,
@@ -93,7 +93,12 @@ void* Scratch::at_least(int64_t bytes) {
     return data_.get();
 }
 
-Inference::Inference(const ModelView& model) : model_(model), kernels_(inference_kernels()) {}
+// A small first cache has no room for weights beside the rows that they meet.
+Inference::Inference(const ModelView& model)
+    : model_(model),
+      kernels_(inference_kernels()),
+      fetch_(cache_bytes(1) >= int64_t{48} << 10 ? kernels::Fetch::kFirstCache
+                                                 : kernels::Fetch::kSecondCache) {}
 
 void Inference::prepare(std::span<const Segment> segments, const CacheView* cache) {
     const int64_t c = model_.d_model;
@@ -129,8 +134,9 @@ void Inference::reserve(int64_t rows, int64_t kernel_bytes) {
     normed_.floats(rows * c);
     statistics_.floats(2 * rows);
     own_normed_bytes_ = aligned(kFewRows * (c + 2) * 4);
-    own_bytes_ =
-        own_normed_bytes_ + aligned(std::max(kernel_bytes, kernels::gemm_workspace_bytes()));
+    const int64_t products = rows <= kFewRows ? kernels::gemv_workspace_bytes(rows, 4 * c)
+                                              : kernels::gemm_workspace_bytes();
+    own_bytes_ = own_normed_bytes_ + aligned(std::max(kernel_bytes, products));
     own_.at_least(team_size() * own_bytes_);
 }
 
@@ -188,8 +194,9 @@ void Inference::product(const Worker& worker, const MatrixView& matrix, Input in
                        .x_stride = x_stride,
                        .y_stride = y_stride,
                        .w_type = model_.weight_type,
+                       .fetch = fetch_,
                        .add = then == Then::kAdd},
-                      range.first, range.last);
+                      range.first, range.last, own_workspace(worker));
         for (int64_t row = 0; then == Then::kGelu && row < rows; ++row) {
             float* own = y + row * y_stride + range.first;
             kernels_.gelu({.x = own,

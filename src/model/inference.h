@@ -99,7 +99,7 @@ private:
 /// parallel region. Up to kFewRows tokens read every weight once (gemv); more are a matrix product.
 class Inference {
 public:
-    static constexpr int64_t kFewRows = 16;
+    static constexpr int64_t kFewRows = kernels::kMostGemvRows;
 
     /// `model` must outlive this.
     explicit Inference(const ModelView& model);
@@ -157,6 +157,7 @@ private:
 
     const ModelView& model_;
     const InferenceKernels kernels_;
+    const kernels::Fetch fetch_;
     std::span<const Segment> segments_;
     std::vector<int64_t> first_token_;  // of each segment
     int64_t rows_ = 0;                  // tokens of all segments

@@ -60,10 +60,6 @@ TEST(Machine, FactsNameTheCaches) {
     const nlohmann::json facts = machine_facts();
     for (const char* key : {"l1d_bytes", "l2_bytes", "l3_bytes", "memory_bytes", "isa", "cores"})
         EXPECT_TRUE(facts.contains(key)) << key;
-    if (cache_bytes(1) > 0 && cache_bytes(2) > 0) {
-        EXPECT_LE(cache_bytes(1), cache_bytes(2));
-    }
-    EXPECT_EQ(cache_bytes(9), 0);
 }
 
 TEST(Machine, ThreadCountsEndWithAllCores) {

@@ -6,6 +6,7 @@
 #include "tests/support/temp_dir.h"
 
 #include <sched.h>
+#include <unistd.h>
 
 #include <cstring>
 #include <fstream>
@@ -161,6 +162,14 @@ TEST(Host, FreeDiskIsKnownForPathsThatAreNotThereYet) {
     const TempDir dir;
     EXPECT_GT(free_disk_bytes(dir.path()), 0);
     EXPECT_GT(free_disk_bytes(dir.file("a") / "b" / "c"), 0);
+}
+
+TEST(Host, KnowsTheFirstCacheAsTheProcessorTellsIt) {
+    const long told = ::sysconf(_SC_LEVEL1_DCACHE_SIZE);  // the C library asks the processor
+    if (told <= 0 || cache_bytes(1) == 0) GTEST_SKIP() << "the size of the first cache is unknown";
+    EXPECT_EQ(cache_bytes(1), told);
+    EXPECT_GE(cache_bytes(2), told);
+    EXPECT_EQ(cache_bytes(9), 0);
 }
 
 TEST(Host, TimesHaveTheirForms) {

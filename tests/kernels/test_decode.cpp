@@ -29,12 +29,15 @@ constexpr Backend kScalar = {"scalar", Isa::kScalar, gemv_scalar, decode_attenti
 constexpr Backend kVector[] = {
     {"avx2", Isa::kAvx2, gemv_avx2, decode_attention_avx2, chunk_attention_avx2},
     {"avx512", Isa::kAvx512, gemv_avx512, decode_attention_avx512, chunk_attention_avx512}};
+constexpr Backend kPairs = {"avx512_bf16", Isa::kAvx512, gemv_avx512_bf16, decode_attention_avx512,
+                            chunk_attention_avx512};
 
 std::vector<Backend> runnable(bool with_scalar) {
     std::vector<Backend> found;
     if (with_scalar) found.push_back(kScalar);
     for (const Backend& backend : kVector)
         if (static_cast<int>(isa()) >= static_cast<int>(backend.needs)) found.push_back(backend);
+    if (isa() == Isa::kAvx512 && has_avx512_bf16()) found.push_back(kPairs);
     return found;
 }
 
@@ -75,6 +78,7 @@ struct GemvCase {
     int64_t rows, n, k;
     Storage type = Storage::kF32;
     bool bias = true, add = false;
+    Fetch fetch = Fetch::kFirstCache;
 };
 
 std::vector<float> run(GemvFn fn, const GemvCase& c, int64_t first, int64_t last) {
@@ -82,6 +86,10 @@ std::vector<float> run(GemvFn fn, const GemvCase& c, int64_t first, int64_t last
     const Values x(Storage::kF32, c.rows * x_stride, 0.731f, 1), w(c.type, c.n * c.k, 0.377f, 3);
     const Values bias(Storage::kF32, c.n, 0.219f, 1);
     std::vector<float> y(static_cast<size_t>(c.rows * y_stride), kCanary);
+    const auto bytes = static_cast<size_t>(gemv_workspace_bytes(c.rows, c.k));
+    auto* workspace =
+        static_cast<unsigned char*>(::operator new (bytes + 64, std::align_val_t{64}));
+    std::memset(workspace, 0xFF, bytes + 64);  // NaN
     fn({.x = static_cast<const float*>(x.data()),
         .w = w.data(),
         .bias = c.bias ? static_cast<const float*>(bias.data()) : nullptr,
@@ -92,9 +100,21 @@ std::vector<float> run(GemvFn fn, const GemvCase& c, int64_t first, int64_t last
         .x_stride = x_stride,
         .y_stride = y_stride,
         .w_type = c.type,
+        .fetch = c.fetch,
         .add = c.add},
-       first, last);
+       first, last, workspace);
+    EXPECT_TRUE(std::all_of(workspace + bytes, workspace + bytes + 64, [](unsigned char byte) {
+        return byte == 0xFF;
+    })) << "written past the workspace";
+    ::operator delete (workspace, std::align_val_t{64});
     return y;
+}
+
+/// The nearest number of eight significant bits, ties to even.
+double rounded_to_bf16(double x) {
+    int exponent = 0;
+    const double mantissa = std::frexp(x, &exponent);
+    return std::ldexp(std::nearbyint(std::ldexp(mantissa, 8)), exponent - 8);
 }
 
 std::vector<GemvCase> gemv_cases() {
@@ -112,18 +132,25 @@ std::vector<GemvCase> gemv_cases() {
     return cases;
 }
 
-TEST(Gemv, ScalarIsTheProduct) {
-    const GemvCase c = {.rows = 3, .n = 5, .k = 11, .type = Storage::kBf16, .add = true};
+class GemvScalar : public testing::TestWithParam<Storage> {};
+
+TEST_P(GemvScalar, IsTheProductOfXRoundedAsTheWeightsAre) {
+    const GemvCase c = {.rows = 3, .n = 5, .k = 11, .type = GetParam(), .add = true};
     const std::vector<float> y = run(gemv_scalar, c, 0, 5);
     const Values x(Storage::kF32, 3 * 14, 0.731f, 1), w(c.type, 55, 0.377f, 3);
     const Values bias(Storage::kF32, 5, 0.219f, 1);
     for (int64_t r = 0; r < 3; ++r)
         for (int64_t j = 0; j < 5; ++j) {
             double sum = bias.get(j) + static_cast<double>(kCanary);
-            for (int64_t i = 0; i < 11; ++i) sum += x.get(r * 14 + i) * w.get(j * 11 + i);
+            for (int64_t i = 0; i < 11; ++i) {
+                const double value = x.get(r * 14 + i);
+                sum +=
+                    (c.type == Storage::kF32 ? value : rounded_to_bf16(value)) * w.get(j * 11 + i);
+            }
             EXPECT_NEAR(y[static_cast<size_t>(r * 7 + j)], sum, 1e-6);
         }
 }
+INSTANTIATE_TEST_SUITE_P(Types, GemvScalar, testing::Values(Storage::kF32, Storage::kBf16));
 
 TEST(Gemv, EveryBackendAgreesWithScalar) {
     for (const GemvCase& c : gemv_cases()) {
@@ -160,6 +187,18 @@ TEST(Gemv, BitsOfARowDependNeitherOnRowsNorOnTheRange) {
                         }
                 }
             }
+}
+
+TEST(Gemv, BitsDoNotDependOnWhereWeightsAreFetched) {
+    for (const GemvCase& c : gemv_cases())
+        for (const Backend& backend : runnable(false)) {
+            GemvCase other = c;
+            other.fetch = Fetch::kSecondCache;
+            const std::vector<float> near = run(backend.gemv, c, 0, c.n);
+            const std::vector<float> far = run(backend.gemv, other, 0, c.n);
+            ASSERT_EQ(std::memcmp(near.data(), far.data(), near.size() * sizeof(float)), 0)
+                << backend.name << " rows " << c.rows << " n " << c.n << " k " << c.k;
+        }
 }
 
 struct AttentionCase {

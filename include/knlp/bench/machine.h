@@ -63,9 +63,6 @@ struct Machine {
     Peak peak;  // rates 0 where not measured
 };
 
-/// Bytes a core's cache of this level holds (data or unified), 0 where the system does not tell.
-int64_t cache_bytes(int level);
-
 /// Processor, cores, memory, caches, clock source, governor, turbo, instruction set, kernel; null
 /// where the machine does not tell.
 nlohmann::json machine_facts();

@@ -32,6 +32,8 @@ int64_t available_memory_bytes();
 std::optional<int64_t> cgroup_memory_bytes();
 int64_t resident_bytes();       // VmRSS
 int64_t peak_resident_bytes();  // VmHWM
+/// Of a core's data cache of this level (1 to 3), shared or not; 0 where the kernel does not tell.
+int64_t cache_bytes(int level);
 int64_t free_disk_bytes(const std::string& path);
 /// Resets VmHWM (writes 5 to /proc/self/clear_refs); false where the kernel refuses.
 bool reset_peak_resident();
