@@ -100,8 +100,10 @@ bool obeys(const Command& command, std::string_view symbol) {
 }
 
 /// No override is passed over in silence, whether or not the verb reads a configuration.
-void check_overrides(const Command& command, const std::vector<std::string>& set_flags) {
-    for (const std::string& symbol : config::check_overrides(set_flags)) {
+void check_overrides(const Command& command, const Common& common) {
+    if (!common.seed.empty() && !obeys(command, "SEED"))
+        fail(kUsage, "--seed: knlp {} draws no random numbers; leave it out", command.name);
+    for (const std::string& symbol : config::check_overrides(common.set)) {
         if (obeys(command, symbol)) continue;
         std::string known = command.obeys.empty() ? "" : " but " + std::string(command.obeys);
         for (size_t at = 5; (at = known.find(' ', at)) != std::string::npos; at += 5)
@@ -124,7 +126,7 @@ int run(int argc, char** argv) {
         return 0;
     }
     require_built(*verb->command);
-    check_overrides(*verb->command, cli.common.set);
+    check_overrides(*verb->command, cli.common);
     if (verb->command->runs_for_long) wait_briefly(argv);
     if (verb->command->handles_stop) install_stop_handlers();
     if (cli.common.quiet) log::set_level(log::Level::kWarning);

@@ -67,6 +67,14 @@ TEST_F(Usage, VerbsThatDoNotGoByASymbolRefuseToSetIt) {
                        "E_USAGE", {"OUTPUT_DIR", "m is named"});
 }
 
+TEST_F(Usage, VerbsThatDrawNothingRefuseASeed) {
+    for (const std::string verb : {"eval", "convert", "report", "man"})
+        expect_failure(shortest(verb) + std::vector<std::string>{"--seed", "7"}, 2, "E_USAGE",
+                       {"--seed", "knlp " + verb + " draws no random numbers"});
+    expect_failure({"data", "--seed", "7", "list"}, 2, "E_USAGE", {"--seed", "knlp data"});
+    EXPECT_EQ(knlp({"data", "synth", "--tokens", "1000", "--seed", "7", "--out", "drawn"}).status, 0);
+}
+
 TEST_F(Usage, SymbolsAVerbGoesByAreHeededWithoutAConfiguration) {
     EXPECT_THAT(knlp({"report", "list", "--set", "OUTPUT_DIR=elsewhere"}).out,
                 HasSubstr("no runs in elsewhere"));

@@ -105,6 +105,7 @@ void add_makers(Parser parser) {
         .one_of({"markov", "copy", "induction", "arith"})
         .type_name("KIND");
     sub.add_option("--tokens", options.tokens, "tokens in all (default: 1000000)").type_name("N");
+    sub.add_option("--seed", options.seed, "of the draws (default: 1)");
     sub.add_option("--val-fraction", options.val_fraction, "share for validation (default: 0.1)")
         .type_name("F");
     add_making(sub);

@@ -237,14 +237,12 @@ int data_prepare(const Common& common, const DataOptions& options) {
 }
 
 int data_synth(const Common& common, const DataOptions& options) {
-    const std::optional<uint64_t> seed = common.seed.empty() ? 1 : parse_unsigned(common.seed);
-    if (!seed) fail(kUsage, "--seed '{}', expected a number", common.seed);
     PrepareOptions prepare = prepare_options(common, options);
     prepare.name = "synthetic-" + options.kind;
     const fs::path out =
         common.out.empty() ? data_directory(common, options) / prepare.name : fs::path(common.out);
     if (common.dry_run) return say_dry(out);
-    report(common, out, data::make_synthetic(options.kind, options.tokens, *seed, prepare, out));
+    report(common, out, data::make_synthetic(options.kind, options.tokens, options.seed, prepare, out));
     return 0;
 }
 

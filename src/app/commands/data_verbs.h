@@ -24,6 +24,7 @@ struct DataOptions {
     std::vector<std::string> files;  // import, prepare, train-bpe, hash
     std::string kind = "markov";     // synth
     int64_t tokens = 1'000'000;
+    uint64_t seed = 1;
     std::string file, target;  // encode, decode; stats, check
 };
 
