@@ -31,6 +31,10 @@ int64_t MetricsLog::bytes() const {
     return state_->file.size();
 }
 
+void MetricsLog::sync() const {
+    state_->file.sync();
+}
+
 void MetricsLog::truncate(const RunDir& run, int64_t bytes) {
     const std::filesystem::path path = run.file("metrics.jsonl");
     const std::string text = std::filesystem::exists(path) ? read_file(path) : "";

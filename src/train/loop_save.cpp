@@ -62,16 +62,18 @@ void Loop::save_scheduled() {
         return;
     }
     const std::string state = state_text(state_file(state_));
-    saver_.start(state_.step, [directory = recorder_.run().path(), step = state_.step, state,
-                               copies = std::move(copies), best = state_.best.step,
-                               keep = session_.train.checkpoint_keep] {
-        write_checkpoint(directory, step, [&](const std::filesystem::path& into) {
-            KnownHashes hashes = copies->write(into);
-            write_file_atomic(into / "state.json", state);
-            return hashes;
-        });
-        prune_checkpoints(directory, keep, best);
-    });
+    saver_.start(state_.step,
+                 [&recorder = recorder_, step = state_.step, state, copies = std::move(copies),
+                  best = state_.best.step, keep = session_.train.checkpoint_keep] {
+                     const std::filesystem::path& directory = recorder.run().path();
+                     write_checkpoint(directory, step, [&](const std::filesystem::path& into) {
+                         recorder.sync_metrics();
+                         KnownHashes hashes = copies->write(into);
+                         write_file_atomic(into / "state.json", state);
+                         return hashes;
+                     });
+                     prune_checkpoints(directory, keep, best);
+                 });
     state_.save_s += steady_seconds() - begin;
 }
 
@@ -84,6 +86,7 @@ void Loop::save_now(const RunState& resume) {
     peak_.save_begins();
     try {
         write_checkpoint(directory, state_.step, [&](const std::filesystem::path& into) {
+            recorder_.sync_metrics();
             KnownHashes hashes = write_tensors(into, *session_.gpt2, *session_.optimizer,
                                                session_.optimizer_options.name);
             write_file_atomic(into / "state.json", state);

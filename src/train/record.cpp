@@ -80,6 +80,10 @@ int64_t Recorder::metrics_bytes() const {
     return state_->metrics->bytes();
 }
 
+void Recorder::sync_metrics() const {
+    state_->metrics->sync();
+}
+
 void Recorder::begin(int64_t metrics_offset, const std::vector<std::string>& notes) {
     State& s = *state_;
     // A file that is gone is refused like one that was cut: the curve would begin in the middle.

@@ -83,6 +83,8 @@ public:
     void failed(int exit_code, const std::string& text);
 
     int64_t metrics_bytes() const;
+    /// They are on the disk then: a checkpoint counts on them. From any thread.
+    void sync_metrics() const;
     /// Renews the heartbeat of status.json when the last is half a minute old.
     void heartbeat();
 

@@ -11,6 +11,8 @@
  *                                                       day behind
  *   KNLP_CRASH_COUNT=FILE                               at exit, writes the number of calls to FILE
  *   KNLP_CRASH_BELOW=DIR                                counts calls on files below DIR only
+ *   KNLP_CRASH_LOSES=FILE                               a crash is a power cut: FILE keeps what its last fsync
+ *                                                       had seen, and nothing without one
  *
  * Counted: write, writev, pwrite, fallocate, fsync, fdatasync, ftruncate, rename, renameat, unlink, mkdir. Writes to
  * descriptors 0-2 are not. A crash "at" a write first writes half of the bytes: a torn write is the worst
@@ -38,7 +40,8 @@ enum action { PASS, FAIL, CRASH };
 
 static atomic_long calls, clock_readings;
 static long crash_at, fail_at, fail_from, sigterm_at, permille, seed, clock_back_after;
-static const char *below;
+static const char *below, *losing;
+static atomic_long kept; /* bytes of losing that were synced */
 
 static long number_of(const char *name)
 {
@@ -56,6 +59,7 @@ __attribute__((constructor)) static void start(void)
     seed = number_of("KNLP_FAIL_SEED");
     clock_back_after = number_of("KNLP_CLOCK_BACK_AFTER");
     below = getenv("KNLP_CRASH_BELOW");
+    losing = getenv("KNLP_CRASH_LOSES");
 }
 
 __attribute__((destructor)) static void finish(void)
@@ -73,21 +77,43 @@ static int counts_path(const char *path)
     return below == NULL || strncmp(path, below, strlen(below)) == 0;
 }
 
+static int path_of(int fd, char path[PATH_MAX])
+{
+    char link[64];
+    ssize_t n;
+
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    n = readlink(link, path, PATH_MAX - 1);
+    path[n < 0 ? 0 : n] = '\0';
+    return n >= 0;
+}
+
 static int counts_fd(int fd)
 {
-    char link[64], path[PATH_MAX];
-    ssize_t n;
+    char path[PATH_MAX];
 
     if (fd <= 2)
         return 0;
     if (below == NULL)
         return 1;
-    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
-    n = readlink(link, path, sizeof path - 1);
-    if (n < 0)
-        return 0;
-    path[n] = '\0';
-    return counts_path(path);
+    return path_of(fd, path) && counts_path(path);
+}
+
+static void crash(void)
+{
+    if (losing != NULL && truncate(losing, atomic_load(&kept)) != 0)
+        perror(losing);
+    _exit(137);
+}
+
+static int synced(int fd, int status)
+{
+    char path[PATH_MAX];
+    struct stat info;
+
+    if (status == 0 && losing != NULL && path_of(fd, path) && strcmp(path, losing) == 0 && fstat(fd, &info) == 0)
+        atomic_store(&kept, info.st_size);
+    return status;
 }
 
 /* A number that depends on the seed and n alone (splitmix64). */
@@ -137,7 +163,7 @@ ssize_t write(int fd, const void *data, size_t size)
         return failed();
     done = real(fd, data, act == CRASH ? size / 2 : size);
     if (act == CRASH)
-        _exit(137);
+        crash();
     return done;
 }
 
@@ -151,7 +177,7 @@ ssize_t pwrite(int fd, const void *data, size_t size, off_t at)
         return failed();
     done = real(fd, data, act == CRASH ? size / 2 : size, at);
     if (act == CRASH)
-        _exit(137);
+        crash();
     return done;
 }
 
@@ -165,7 +191,7 @@ ssize_t writev(int fd, const struct iovec *parts, int count)
         return failed();
     done = real(fd, parts, act == CRASH ? count / 2 : count);
     if (act == CRASH)
-        _exit(137);
+        crash();
     return done;
 }
 
@@ -178,7 +204,7 @@ ssize_t pwrite64(int fd, const void *data, size_t size, off_t at)
     do { \
         enum action act = next_call(counted); \
         if (act == CRASH) \
-            _exit(137); \
+            crash(); \
         if (act == FAIL) \
             return failed(); \
     } while (0)
@@ -187,14 +213,14 @@ int fsync(int fd)
 {
     REAL(int, fsync, int);
     DECIDE(counts_fd(fd));
-    return real(fd);
+    return synced(fd, real(fd));
 }
 
 int fdatasync(int fd)
 {
     REAL(int, fdatasync, int);
     DECIDE(counts_fd(fd));
-    return real(fd);
+    return synced(fd, real(fd));
 }
 
 int ftruncate(int fd, off_t size)

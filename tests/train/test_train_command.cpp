@@ -346,6 +346,30 @@ TEST(TrainCommandSlow, KilledAtEverySystemCallOfASaveStaysLoadable) {
     }
 }
 
+TEST(TrainCommand, APowerCutLosesNoMetricsThatACheckpointCountsOn) {
+    NEEDS_BINARY();
+    const fs::path shim = binary_directory() / "crash_shim.so";
+    if (!fs::exists(shim)) GTEST_SKIP() << shim << " is not built";
+    const Command train;
+    const auto with_shim = [&](const std::string& name, const std::string& variable,
+                               const std::string& value) {
+        const fs::path run = train.runs.run(name);
+        return train({"--out", name, "--max-iters", "4"},
+                     {{"LD_PRELOAD", shim.string()},
+                      {variable, value},
+                      {"KNLP_CRASH_BELOW", (run / "checkpoints").string()},
+                      {"KNLP_CRASH_LOSES", (run / "metrics.jsonl").string()}});
+    };
+    const fs::path count = train.runs.run("count");
+    EXPECT_EQ(with_shim("straight", "KNLP_CRASH_COUNT", count.string()).status, 0);
+    EXPECT_EQ(with_shim("cut", "KNLP_CRASH_AT", read_file(count)).status, 137);
+    ASSERT_FALSE(newest(train.runs.run("cut")).empty());
+    const Finished resumed = train({"--resume", "cut"});
+    EXPECT_EQ(resumed.status, 0) << resumed.err;
+    EXPECT_TRUE(same_bytes(newest(train.runs.run("straight")) / "model.safetensors",
+                           newest(train.runs.run("cut")) / "model.safetensors"));
+}
+
 TEST(TrainCommand, FullDiskDuringASaveKeepsTheOldCheckpointAndGoesOn) {
     NEEDS_BINARY();
     const fs::path shim = binary_directory() / "crash_shim.so";

@@ -49,6 +49,7 @@ public:
     ~MetricsLog();
     void append(const std::string& event, nlohmann::json fields);
     int64_t bytes() const;  // current size, for checkpoints
+    void sync() const;      // fsync: what was appended outlives a power cut. From any thread
     /// Truncates to `bytes` (resume): by rewriting to a temporary file and renaming.
     static void truncate(const RunDir& run, int64_t bytes);
 
