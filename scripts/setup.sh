@@ -13,7 +13,7 @@ cache=${XDG_CACHE_HOME:-${HOME:?HOME is not set}/.cache}/knlp
 torch=$cache/libtorch-$TORCH_VERSION
 packages="ca-certificates g++ make git python3 python3-pip python3-kconfiglib kconfig-frontends ccache mold
  libcli11-dev libfmt-dev libspdlog-dev nlohmann-json3-dev libpcre2-dev libsqlite3-dev libssl-dev libxxhash-dev
- zlib1g-dev libgtest-dev libgmock-dev librapidcheck-dev"
+ zlib1g-dev libboost-dev libgtest-dev libgmock-dev librapidcheck-dev"
 documentation=linux-doc
 documents=/usr/share/doc
 dry=
@@ -76,7 +76,7 @@ name_missing() {
     done
     /usr/bin/python3 -c 'import kconfiglib' 2>/dev/null || lost="$lost kconfiglib(/usr/bin/python3)"
     for header in fmt/format.h CLI/CLI.hpp spdlog/spdlog.h nlohmann/json.hpp pcre2.h sqlite3.h openssl/evp.h \
-        xxhash.h zlib.h gtest/gtest.h rapidcheck.h; do
+        xxhash.h zlib.h boost/math/distributions/non_central_t.hpp gtest/gtest.h rapidcheck.h; do
         [ -e /usr/include/$header ] || [ -e /usr/local/include/$header ] || lost="$lost $header"
     done
     have_torch || lost="$lost LibTorch-$TORCH_VERSION"

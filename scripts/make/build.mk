@@ -4,7 +4,7 @@
 #   table lists (cmd-y, attn-y, …) become X(name) lines in include/generated/<list>.inc
 build-dirs := $(sort $(patsubst %/Build.mk,%,$(wildcard src/*/Build.mk src/*/*/Build.mk kernels/Build.mk kernels/*/Build.mk)))
 # Archives in link order: a folder needs only those after it.
-layers := app report bench train optim model data track config core kernels
+layers := app report matrix bench train optim model data track config core kernels
 tables :=
 # Simply expanded, or += would keep $(list-y) for later, when it is another folder's.
 torch-objs :=

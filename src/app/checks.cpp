@@ -298,6 +298,7 @@ std::vector<Check> check_tools() {
           Header{"nlohmann/json.hpp", "nlohmann-json3-dev"}, Header{"pcre2.h", "libpcre2-dev"},
           Header{"sqlite3.h", "libsqlite3-dev"}, Header{"openssl/evp.h", "libssl-dev"},
           Header{"xxhash.h", "libxxhash-dev"}, Header{"zlib.h", "zlib1g-dev"},
+          Header{"boost/math/distributions/non_central_t.hpp", "libboost-dev"},
           Header{"gtest/gtest.h", "libgtest-dev"}, Header{"gmock/gmock.h", "libgmock-dev"},
           Header{"rapidcheck.h", "librapidcheck-dev"}})
         if (!is_there(fs::path("/usr/include") / header.file) &&

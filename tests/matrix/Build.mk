@@ -1,0 +1,2 @@
+test-y := test_distributions
+needs-y := matrix core
