@@ -1,2 +1,2 @@
 # What finished runs of one experiment say together; no LibTorch.
-list-y := distributions.o
+list-y := distributions.o statistics.o

@@ -1,2 +1,2 @@
-test-y := test_distributions
+test-y := test_distributions test_statistics
 needs-y := matrix core
