@@ -1,2 +1,2 @@
-test-y := test_distributions test_statistics
-needs-y := matrix core
+test-y := test_distributions test_statistics test_analysis test_cell_result
+needs-y := matrix track config core kernels

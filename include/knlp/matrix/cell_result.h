@@ -1,0 +1,33 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "knlp/matrix/statistics.h"
+
+namespace knlp::matrix {
+
+/// What a cell (one arm, one seed) came to.
+struct CellResult {
+    std::string arm;
+    uint64_t seed = 0;
+    bool done = false;
+    std::string reason;                // why it is not done
+    double metric = kUnknown;          // the primary metric: mean validation loss in nats per token
+    std::string data_sha256;           // "role=hash" of each token file and of the tokenizer
+    std::string windows_sha256;        // of the evaluation windows
+    std::vector<float> window_losses;  // mean loss of each, empty where not recorded
+
+    /// Why it is no result, "" when it is one. A metric that is not finite is a failure too.
+    std::string failure() const;
+};
+
+/// Reads it from a run directory: the state from status.json, the metric from the "final" event of
+/// metrics.jsonl, hashes and seed from manifest.json, losses from eval_windows.f32. A run that is
+/// not done is a CellResult all the same; Error{kData} naming the file where one of them is absent
+/// or damaged.
+CellResult read_cell(const std::filesystem::path& run_directory, const std::string& arm);
+
+}  // namespace knlp::matrix

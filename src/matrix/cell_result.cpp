@@ -1,0 +1,108 @@
+#include "knlp/matrix/cell_result.h"
+
+#include "knlp/core/error.h"
+#include "knlp/core/file.h"
+#include "knlp/track/manifest.h"
+#include "knlp/track/run_dir.h"
+
+#include <nlohmann/json.hpp>
+
+#include <bit>
+#include <cmath>
+#include <cstring>
+
+namespace knlp::matrix {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+
+/// A JSON number, or infinity; NaN for anything else, as "nan".
+double number_of(const json& value) {
+    if (value.is_number()) return value.get<double>();
+    if (value == "inf" || value == "-inf") return std::numeric_limits<double>::infinity();
+    return kUnknown;
+}
+
+std::string text_at(const json& object, const char* name) {
+    const auto found = object.find(name);
+    return found != object.end() && found->is_string() ? found->get<std::string>() : "";
+}
+
+/// "" where a hash is not recorded: such runs compare with none.
+std::string data_hashes(const json& manifest) {
+    std::string out;
+    for (const json& file : manifest.value("/data/files"_json_pointer, json::array())) {
+        const std::string role = text_at(file, "role"), hash = text_at(file, "sha256");
+        if (role != "train" && role != "val") continue;
+        if (hash.empty()) return "";
+        out += role + "=" + hash + " ";
+    }
+    const std::string tokenizer = text_at(manifest.value("tokenizer", json::object()), "sha256");
+    return out.empty() || tokenizer.empty() ? "" : out + "tokenizer=" + tokenizer;
+}
+
+uint64_t seed_of(const json& manifest, const fs::path& run) {
+    const json seed = manifest.value("/seeds/seed"_json_pointer, json());
+    if (!seed.is_number_unsigned())
+        fail(kData, "{}: /seeds/seed is no whole number", (run / "manifest.json").string());
+    return seed.get<uint64_t>();
+}
+
+double final_loss(const fs::path& run) {
+    double loss = kUnknown;
+    for (const json& event : track::read_metrics(run))
+        if (event.value("event", json()) == "final")
+            loss = number_of(event.value("val_loss", json()));
+    return loss;
+}
+
+std::vector<float> read_windows(const fs::path& file, int64_t expected) {
+    if (!fs::exists(file)) return {};
+    const std::string bytes = read_file(file, int64_t{1} << 30);
+    if (std::ssize(bytes) != expected * 4)
+        fail(kData, "{}: {} bytes, expected {} windows of 4 bytes as manifest.json says",
+             file.string(), bytes.size(), expected);
+    std::vector<float> losses(static_cast<size_t>(expected));
+    std::memcpy(losses.data(), bytes.data(), bytes.size());
+    return losses;
+}
+static_assert(std::endian::native == std::endian::little);
+
+void read_done(const fs::path& run, CellResult& cell, const json& manifest) {
+    cell.metric = final_loss(run);
+    cell.data_sha256 = data_hashes(manifest);
+    cell.windows_sha256 = text_at(manifest, "batches_sha256");
+    const json windows = manifest.value("eval_windows", json());
+    if (windows.is_number_integer() && windows >= 0 && windows < (int64_t{1} << 28))
+        cell.window_losses = read_windows(run / "eval_windows.f32", windows.get<int64_t>());
+}
+
+}  // namespace
+
+std::string CellResult::failure() const {
+    if (!done) return reason.empty() ? "failed" : reason;
+    return std::isfinite(metric) ? "" : "diverged";
+}
+
+CellResult read_cell(const fs::path& run_directory, const std::string& arm) {
+    const track::RunDir run = track::RunDir::open(run_directory);
+    const json status = track::read_status(run), manifest = track::read_manifest(run_directory);
+    try {
+        CellResult cell;
+        cell.arm = arm;
+        cell.seed = seed_of(manifest, run_directory);
+        const std::string state = text_at(status, "state");
+        cell.done = state == "done";
+        if (cell.done)
+            read_done(run_directory, cell, manifest);
+        else
+            cell.reason = text_at(status, "reason").empty() ? state : text_at(status, "reason");
+        return cell;
+    } catch (const json::exception& error) {
+        fail(kData, "{}: a run's manifest has another form: {}", run_directory.string(),
+             error.what());
+    }
+}
+
+}  // namespace knlp::matrix
