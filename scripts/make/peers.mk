@@ -9,15 +9,15 @@ bench-o := $(peers-o)$(if $(filter cuda%,$(DEVICE)),-cuda)
 .PHONY: check-peers bench-peers bench-goals bench-binary
 check-peers: setup ## compare with PyTorch, transformers and friends (PEERS= names one part)
 	@scripts/peers/make_venv '$(peers-venv)' '$(TORCH_VERSION)'
-	+@mkdir -p $(peers-o) && $(MAKE) -s O=$(peers-o) PCH_DIR=$(abspath $(PCH_DIR)) defconfig-gpt2-nano-cpu
-	+@$(MAKE) O=$(peers-o) PCH_DIR=$(abspath $(PCH_DIR)) test-binaries
+	+@mkdir -p $(peers-o) && $(MAKE) -s O=$(peers-o) PCH_DIR=$(PCH_DIR) defconfig-gpt2-nano-cpu
+	+@$(MAKE) O=$(peers-o) PCH_DIR=$(PCH_DIR) test-binaries
 	@exec '$(peers-venv)/bin/python' scripts/peers/check --knlp $(peers-o)/knlp --config $(peers-o)/.config \
 	  --tests $(peers-o)/build/tests --only '$(PEERS)' $(if $(KNLP_TEST_DATA),--data '$(KNLP_TEST_DATA)')
 bench-binary: setup
-	+@mkdir -p $(bench-o) && $(MAKE) -s O=$(bench-o) PCH_DIR=$(abspath $(PCH_DIR)) defconfig-gpt2-nano-cpu
+	+@mkdir -p $(bench-o) && $(MAKE) -s O=$(bench-o) PCH_DIR=$(PCH_DIR) defconfig-gpt2-nano-cpu
 	+@$(if $(filter cuda%,$(DEVICE)),sed -i 's/^# CONFIG_USE_CUDA is not set/CONFIG_USE_CUDA=y/' $(bench-o)/.config && \
-	  $(MAKE) -s O=$(bench-o) PCH_DIR=$(abspath $(PCH_DIR)) olddefconfig)
-	+@$(MAKE) O=$(bench-o) PCH_DIR=$(abspath $(PCH_DIR)) build
+	  $(MAKE) -s O=$(bench-o) PCH_DIR=$(PCH_DIR) olddefconfig)
+	+@$(MAKE) O=$(bench-o) PCH_DIR=$(PCH_DIR) build
 # What torch.compile made stays in $(B)/peers, so that a second run begins sooner.
 bench-peers: bench-binary ## speed and memory against PyTorch and others, in turns (PEERS= ROUNDS= THREADS= DEVICE= RECORD=1)
 	@scripts/peers/make_venv '$(peers-venv)' '$(TORCH_VERSION)'

@@ -6,6 +6,7 @@ import random
 from tokenizers import ByteLevelBPETokenizer
 
 SEED = 20261123
+VOCAB = 2000  # of the trained BPE
 
 
 def texts(peers):
@@ -34,7 +35,7 @@ def compare(peers, name, tokenizer_directory, theirs):
 
 def trained(peers):
     where = peers.scratch / "bpe"
-    peers.knlp("data", "train-bpe", "--text", peers.text(), "--vocab", 2000, "--out", where)
+    peers.knlp("data", "train-bpe", "--text", peers.text(), "--vocab", VOCAB, "--out", where)
     compare(peers, "trained BPE", where, ByteLevelBPETokenizer(str(where / "vocab.json"), str(where / "merges.txt")))
 
 
@@ -81,7 +82,7 @@ def export(peers):
     data, run, out = peers.scratch / "bpe-dataset", peers.scratch / "run-bpe", peers.scratch / "export-bpe"
     peers.knlp("data", "prepare", "--tokenizer", "bpe", "--tokenizer-files", peers.scratch / "bpe", "--text", peers.text(),
                "--out", data)
-    peers.train(run, data, "GPT2_MAX_ITERS=2", "GPT2_EVAL_INTERVAL=2", tokenizer="BPE_TRAINED")
+    peers.train(run, data, "GPT2_MAX_ITERS=2", "GPT2_EVAL_INTERVAL=2", f"GPT2_BPE_VOCAB={VOCAB}", tokenizer="BPE_TRAINED")
     peers.knlp("convert", "--to", "hf", "--model", run, "--out", out)
     theirs = GPT2Tokenizer.from_pretrained(str(out))
     text = peers.text().read_text(encoding="utf-8")[:5000]
