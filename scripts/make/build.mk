@@ -46,13 +46,15 @@ warn-flags := -Wall -Wextra -Wno-missing-field-initializers $(if $(CONFIG_WERROR
 # fmt's library saves 1 to 2 s a file against its header alone; a bundle has the header only.
 fmt-flags := $(if $(BUNDLE),-DFMT_HEADER_ONLY)
 plain-flags := $(common-flags) $(fmt-flags) $(warn-flags) -Wshadow -Wconversion $(bundle-include)
-# The command line parses and prints: compile time counts more than speed, as it does in tests, whose
-# tables are full of literals.
-app-flags := $(patsubst -O2,-O1,$(plain-flags))
-test-flags := $(app-flags) -Wno-conversion
+# What parses, records and prints: compile time counts more than speed. Still more so in tests, whose tables
+# are full of literals; what they test keeps its own flags.
+cold-layers := app report config track bench train
+cold-flags := $(patsubst -O2,-O1,$(plain-flags))
+test-flags := $(patsubst -O2,-O0,$(plain-flags)) -Wno-conversion
 # -isystem order: LibTorch's bundled fmt and nlohmann shadow Debian's in torch objects only.
 torch-flags := $(common-flags) -DFMT_HEADER_ONLY $(warn-flags) -fopenmp -DAT_PER_OPERATOR_HEADERS -D_GLIBCXX_USE_CXX11_ABI=1 \
 	-isystem $(TORCH_DIR)/include -isystem $(TORCH_DIR)/include/torch/csrc/api/include $(bundle-include)
+testtorch-flags := $(patsubst -O2,-O0,$(torch-flags))
 # SIMD level by file suffix: adamw_step_avx512.cpp.
 cxxflags-avx2 := -mavx2 -mfma -mf16c
 cxxflags-avx512 := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mprefer-vector-width=512
@@ -82,28 +84,30 @@ define flags_stamp
 $(B)/.flags-$(1): FORCE
 	$$(call write_if_changed,printf '%s\n' '$$(CXX) $$($(1)-flags)')
 endef
-$(foreach k,plain app test torch kernel cuda,$(eval $(call flags_stamp,$(k))))
+$(foreach k,plain cold test torch testtorch kernel cuda,$(eval $(call flags_stamp,$(k))))
 
 # Another LibTorch relinks (and, by the header's path, recompiles) what sees it.
 $(B)/.torch: FORCE
 	$(call write_if_changed,printf '%s\n' '$(TORCH_DIR) $(TORCH_VERSION_FOUND)')
 
-# --- Precompiled headers, each in a directory named by a hash of its flags: torch for what sees
-# LibTorch; plain, app and test for the rest, unless NO_PCH=1, which proves that every file includes
+# --- Precompiled headers, each in a directory named by a hash of its flags: torch and testtorch for what
+# sees LibTorch; plain, cold and test for the rest, unless NO_PCH=1, which proves that every file includes
 # what it uses.
 PCH_DIR ?= $(B)/pch
-pch-headers := torch:src/torch_pch.h $(if $(NO_PCH),,plain:src/plain_pch.h app:src/plain_pch.h test:tests/test_pch.h)
+pch-headers := torch:src/torch_pch.h testtorch:src/torch_pch.h $(if $(NO_PCH),, \
+	plain:src/plain_pch.h cold:src/plain_pch.h test:tests/test_pch.h)
 pch-version-torch = $(TORCH_VERSION_FOUND)
+pch-version-testtorch = $(TORCH_VERSION_FOUND)
 # $(call pch_rule,KIND,HEADER): $(pch-KIND) is the copy to include, with its .gch beside it.
 define pch_rule
 pch-flags-$(1) := $$(filter-out -I%,$$($(1)-flags)) -I.
 pch-hash-$(1) := $$(shell printf '%s' '$$(CXX) $$(pch-flags-$(1)) $$(pch-version-$(1))' | sha256sum | cut -c1-12)
 pch-$(1) := $$(PCH_DIR)/$$(pch-hash-$(1))/$(notdir $(2))
-$$(pch-$(1)).gch: $(2) $(if $(filter torch,$(1)),| check-torch)
+$$(pch-$(1)).gch: $(2) $(if $(filter %torch,$(1)),| check-torch)
 	$$(call say,PCH,$(2))
 	$$(Q)mkdir -p $$(@D) && cp $(2) $$(pch-$(1)).$$$$$$$$ && mv $$(pch-$(1)).$$$$$$$$ $$(pch-$(1)) && \
-	$$(CCACHE) $$(CXX) $$(pch-flags-$(1)) $(if $(filter-out torch,$(1)),-MD -MT $$@ -MF $$(pch-$(1)).d.$$$$$$$$) \
-	  -x c++-header $$(pch-$(1)) -o $$@.$$$$$$$$ && $(if $(filter-out torch,$(1)),mv $$(pch-$(1)).d.$$$$$$$$ $$(pch-$(1)).d && \
+	$$(CCACHE) $$(CXX) $$(pch-flags-$(1)) $(if $(filter-out %torch,$(1)),-MD -MT $$@ -MF $$(pch-$(1)).d.$$$$$$$$) \
+	  -x c++-header $$(pch-$(1)) -o $$@.$$$$$$$$ && $(if $(filter-out %torch,$(1)),mv $$(pch-$(1)).d.$$$$$$$$ $$(pch-$(1)).d && \
 	  )mv $$@.$$$$$$$$ $$@
 -include $$(wildcard $$(pch-$(1)).d)
 endef
@@ -117,14 +121,18 @@ to-object = -MMD -MP -MT $@ -MF $(own).d -c $< -o $(own).o && mv $(own).d $(@:.o
 compile = $(Q)mkdir -p $(@D) && $(CCACHE) $(CXX) $($(1)-flags) $(addprefix -include ,$(pch-$(1))) $(to-object)
 
 # --- Objects
+cold-objs := $(filter-out $(torch-objs) $(cuda-objs),$(foreach l,$(cold-layers),$(objs-$(l))))
 simd_flags = $(cxxflags-$(lastword $(subst _, ,$(basename $(notdir $(1))))))
 $(torch-objs): $(B)/%.o: %.cpp $(call gch,torch) $(B)/.flags-torch | $(G)/knlp_config.h
 	$(call say,CXX [T],$*.cpp)
 	$(call compile,torch)
-$(objs-app): $(B)/%.o: %.cpp $(call gch,app) $(B)/.flags-app | $(G)/knlp_config.h
+$(cold-objs): $(B)/%.o: %.cpp $(call gch,cold) $(B)/.flags-cold | $(G)/knlp_config.h
 	$(call say,CXX,$*.cpp)
-	$(call compile,app)
-$(filter-out $(torch-objs) $(cuda-objs) $(objs-kernels) $(objs-app),$(all-objs)): \
+	$(call compile,cold)
+# A whole class: seconds less without optimization, and what is called often is inlined where it is used.
+$(B)/src/core/json_class.o: private plain-flags := $(patsubst -O2,-O0,$(plain-flags))
+$(B)/src/core/json_class.o: private pch-plain :=
+$(filter-out $(torch-objs) $(cuda-objs) $(objs-kernels) $(cold-objs),$(all-objs)): \
 $(B)/%.o: %.cpp $(call gch,plain) $(B)/.flags-plain | $(G)/knlp_config.h
 	$(call say,CXX,$*.cpp)
 	$(call compile,plain)

@@ -17,9 +17,9 @@ test-bins += $(B)/tests/test_$(1)
 endef
 $(foreach d,$(test-dirs),$(eval $(call read_tests,$(d))))
 
-$(test-torch-objs): $(B)/%.o: %.cpp $(call gch,torch) $(B)/.flags-torch | $(G)/knlp_config.h
+$(test-torch-objs): $(B)/%.o: %.cpp $(call gch,testtorch) $(B)/.flags-testtorch | $(G)/knlp_config.h
 	$(call say,CXX [T],$*.cpp)
-	$(call compile,torch)
+	$(call compile,testtorch)
 $(test-plain-objs): $(B)/%.o: %.cpp $(call gch,test) $(B)/.flags-test | $(G)/knlp_config.h
 	$(call say,CXX,$*.cpp)
 	$(call compile,test)
@@ -40,7 +40,7 @@ test-binaries: $(KNLP) $(test-bins)
 # Checking happens in a build of its own, so that the user's .config is neither needed nor touched.
 CHECK_DIR ?= $(B)/check$(addprefix -,$(SAN))
 check-o = $(CHECK_DIR)
-check-make = +@mkdir -p $(check-o) && $(MAKE) O=$(check-o) PCH_DIR=$(abspath $(PCH_DIR))
+check-make = +@mkdir -p $(check-o) && $(MAKE) O=$(check-o) PCH_DIR=$(PCH_DIR)
 test-jobs := $(shell nproc 2>/dev/null || echo 2)
 # SAN=address and its like: the same configuration with that sanitizer.
 ifneq ($(filter-out address undefined thread,$(SAN))$(word 2,$(SAN)),)

@@ -32,7 +32,7 @@ std::string text_at(const json& object, const char* name) {
 /// "" where a hash is not recorded: such runs compare with none.
 std::string data_hashes(const json& manifest) {
     std::string out;
-    for (const json& file : manifest.value("/data/files"_json_pointer, json::array())) {
+    for (const json& file : manifest.value(json::json_pointer("/data/files"), json::array())) {
         const std::string role = text_at(file, "role"), hash = text_at(file, "sha256");
         if (role != "train" && role != "val") continue;
         if (hash.empty()) return "";
@@ -43,7 +43,7 @@ std::string data_hashes(const json& manifest) {
 }
 
 uint64_t seed_of(const json& manifest, const fs::path& run) {
-    const json seed = manifest.value("/seeds/seed"_json_pointer, json());
+    const json seed = manifest.value(json::json_pointer("/seeds/seed"), json());
     if (!seed.is_number_unsigned())
         fail(kData, "{}: /seeds/seed is no whole number", (run / "manifest.json").string());
     return seed.get<uint64_t>();

@@ -5,6 +5,8 @@
 
 #include "gemm.h"
 
+#include <torch/csrc/autograd/custom_function.h>
+
 #include <limits>
 
 namespace knlp::model {

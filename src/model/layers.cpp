@@ -2,6 +2,8 @@
 
 #include "gemm.h"
 
+#include <torch/csrc/autograd/custom_function.h>
+
 namespace knlp::model {
 
 namespace {

@@ -2,6 +2,8 @@
 
 #include "knlp/core/error.h"
 
+#include <torch/csrc/autograd/custom_function.h>
+
 #include <cmath>
 #include <limits>
 
