@@ -16,6 +16,26 @@ namespace {
 
 constexpr int64_t kMaxSaveFailures = 3;
 
+/// A checkpoint that is to be written, by whichever thread: what it consists of beside tensors.
+struct Save {
+    const Recorder& recorder;
+    int64_t step;
+    std::string state;   // state.json
+    int64_t keep, best;  // checkpoints that stay
+
+    /// With the tensors that `fill` writes into a directory.
+    void write(const FillCheckpoint& fill) const {
+        const std::filesystem::path& directory = recorder.run().path();
+        write_checkpoint(directory, step, [&](const std::filesystem::path& into) {
+            recorder.sync_metrics();
+            KnownHashes hashes = fill(into);
+            write_file_atomic(into / "state.json", state);
+            return hashes;
+        });
+        prune_checkpoints(directory, keep, best);
+    }
+};
+
 }  // namespace
 
 StateFile Loop::state_file(const RunState& resume) {
@@ -61,38 +81,26 @@ void Loop::save_scheduled() {
         save_now(state_);
         return;
     }
-    const std::string state = state_text(state_file(state_));
-    saver_.start(state_.step,
-                 [&recorder = recorder_, step = state_.step, state, copies = std::move(copies),
-                  best = state_.best.step, keep = session_.train.checkpoint_keep] {
-                     const std::filesystem::path& directory = recorder.run().path();
-                     write_checkpoint(directory, step, [&](const std::filesystem::path& into) {
-                         recorder.sync_metrics();
-                         KnownHashes hashes = copies->write(into);
-                         write_file_atomic(into / "state.json", state);
-                         return hashes;
-                     });
-                     prune_checkpoints(directory, keep, best);
-                 });
+    const Save save{recorder_, state_.step, state_text(state_file(state_)),
+                    session_.train.checkpoint_keep, state_.best.step};
+    saver_.start(save.step, [save, copies = std::move(copies)] {
+        save.write([&](const std::filesystem::path& into) { return copies->write(into); });
+    });
     state_.save_s += steady_seconds() - begin;
 }
 
 void Loop::save_now(const RunState& resume) {
     settle_steps();
     const double begin = steady_seconds();
-    const std::string state = state_text(state_file(resume));
-    const std::filesystem::path& directory = recorder_.run().path();
+    const Save save{recorder_, state_.step, state_text(state_file(resume)),
+                    session_.train.checkpoint_keep, state_.best.step};
     Saver::Outcome outcome{.step = state_.step, .error = nullptr};
     peak_.save_begins();
     try {
-        write_checkpoint(directory, state_.step, [&](const std::filesystem::path& into) {
-            recorder_.sync_metrics();
-            KnownHashes hashes = write_tensors(into, *session_.gpt2, *session_.optimizer,
-                                               session_.optimizer_options.name);
-            write_file_atomic(into / "state.json", state);
-            return hashes;
+        save.write([&](const std::filesystem::path& into) {
+            return write_tensors(into, *session_.gpt2, *session_.optimizer,
+                                 session_.optimizer_options.name);
         });
-        prune_checkpoints(directory, session_.train.checkpoint_keep, state_.best.step);
     } catch (...) {
         outcome.error = std::current_exception();
     }
