@@ -155,9 +155,7 @@ Contrast contrast_of(const AnalysisPlan& plan, const Cells& cells, const std::st
     Contrast contrast;
     contrast.arm = arm;
     std::vector<Pair> pairs;
-    std::vector<uint64_t> seeds = plan.seeds;
-    std::sort(seeds.begin(), seeds.end());
-    for (const uint64_t seed : seeds) {
+    for (const uint64_t seed : plan.seeds) {
         const Pair pair = {find(cells, arm, seed), find(cells, plan.baseline, seed)};
         const Dropped dropped = judge_pair(contrast, plan.baseline, seed, pair);
         if (!dropped.why.empty()) {
@@ -174,9 +172,7 @@ Contrast contrast_of(const AnalysisPlan& plan, const Cells& cells, const std::st
 
 std::vector<double> metrics_of(const AnalysisPlan& plan, const Cells& cells, ArmSummary& summary) {
     std::vector<double> metrics;
-    std::vector<uint64_t> seeds = plan.seeds;
-    std::sort(seeds.begin(), seeds.end());
-    for (const uint64_t seed : seeds) {
+    for (const uint64_t seed : plan.seeds) {
         const CellResult* cell = find(cells, summary.arm, seed);
         if (!cell)
             ++summary.missing;
@@ -222,8 +218,10 @@ std::string Contrast::verdict_text() const {
     return fmt::format("{} (±{:.3g})", name_of(verdict), (interval.high - interval.low) / 2);
 }
 
-Analysis analyse(const AnalysisPlan& plan, std::span<const CellResult> results) {
-    check_plan(plan);
+Analysis analyse(const AnalysisPlan& given, std::span<const CellResult> results) {
+    check_plan(given);
+    AnalysisPlan plan = given;
+    std::sort(plan.seeds.begin(), plan.seeds.end());
     const Cells cells = index_cells(plan, results);
     Analysis analysis;
     std::vector<double> p;
