@@ -14,6 +14,10 @@
 
 namespace knlp::app {
 
+void put_text(std::string_view text) {
+    std::fwrite(text.data(), 1, text.size(), stdout);
+}
+
 int run_printing(Common common, const std::function<int(const Common&)>& verb) {
     const std::string out = std::exchange(common.out, "");
     if (out.empty() || common.dry_run) return verb(common);

@@ -42,6 +42,9 @@ struct Command {
 };
 std::span<const Command* const> commands();
 
+/// A part of a verb's result. Whether all of it could be written is looked at once, at the end.
+void put_text(std::string_view text);
+
 /// Runs a verb whose result is what it prints. With --out that goes to the file: all of it or, when the
 /// verb fails, nothing; a dry run changes nothing, so it prints. Error{kRun} when the file cannot be
 /// written. After a failure stdout stays turned away; the process ends then.

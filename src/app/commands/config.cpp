@@ -24,10 +24,6 @@ struct Options {
 };
 Options options;
 
-void put(const std::string& text) {
-    std::fwrite(text.data(), 1, text.size(), stdout);
-}
-
 std::string type_text(const SymbolInfo& symbol) {
     if (!symbol.semantic.empty()) return std::string(symbol.semantic);
     switch (symbol.type) {
@@ -85,7 +81,7 @@ int list(const Common& common) {
         fail(kUsage, "no symbol matches '{}'{}", options.pattern,
              did_you_mean(options.pattern, names));
     }
-    put(common.json ? canonical_json(rows) + "\n" : text);
+    put_text(common.json ? canonical_json(rows) + "\n" : text);
     return 0;
 }
 
@@ -159,7 +155,7 @@ int explain(const Common& common) {
     const SymbolInfo& symbol = wanted_symbol();
     const Symbols symbols = load_symbols_or_defaults(common);
     if (!common.json) {
-        put(explanation(symbol, symbols));
+        put_text(explanation(symbol, symbols));
         return 0;
     }
     nlohmann::json value = facts(symbol, symbols);
@@ -175,7 +171,7 @@ int explain(const Common& common) {
     value["resume_free"] = symbol.resume_free;
     value["location"] = symbol.location;
     value["help"] = symbol.help;
-    put(canonical_json(value) + "\n");
+    put_text(canonical_json(value) + "\n");
     return 0;
 }
 
@@ -189,14 +185,14 @@ int check(const Common& common) {
         changed += symbols.origin(name) != config::Origin::kDefault;
     const size_t total = symbols.values().size();
     if (common.json)
-        put(canonical_json({{"file", path},
+        put_text(canonical_json({{"file", path},
                             {"ok", true},
                             {"symbols", total},
                             {"changed", changed},
                             {"hash", symbols.hash()}}) +
             "\n");
     else
-        put(fmt::format("{}: in order, {} symbols, {} differ from their default\n", path, total,
+        put_text(fmt::format("{}: in order, {} symbols, {} differ from their default\n", path, total,
                         changed));
     return 0;
 }
@@ -217,25 +213,25 @@ int diff(const Common& common) {
         text +=
             fmt::format("{:<28} {} -> {}\n", symbol.name, x.empty() ? "-" : x, y.empty() ? "-" : y);
     }
-    put(common.json ? canonical_json(rows) + "\n" : text);
+    put_text(common.json ? canonical_json(rows) + "\n" : text);
     return rows.empty() ? 0 : 1;
 }
 
 int embedded(const Common& common) {
     if (!common.json) {
-        put(std::string(config::embedded_build_config()));
+        put_text(std::string(config::embedded_build_config()));
         return 0;
     }
     nlohmann::json value = nlohmann::json::object();
     for (const SymbolInfo& symbol : config::symbols())
         if (symbol.build) value[std::string(symbol.name)] = config::built(symbol.name);
-    put(canonical_json(value) + "\n");
+    put_text(canonical_json(value) + "\n");
     return 0;
 }
 
 int export_defconfig(const Common& common) {
     const std::string text = load_symbols(common).defconfig();
-    put(common.json ? canonical_json({{"defconfig", text}}) + "\n" : text);
+    put_text(common.json ? canonical_json({{"defconfig", text}}) + "\n" : text);
     return 0;
 }
 

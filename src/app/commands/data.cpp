@@ -187,10 +187,6 @@ fs::path data_directory(const Common& common, const DataOptions& given) {
     return config::read_general(load_symbols_or_defaults(common)).data_dir;
 }
 
-void put_text(const std::string& text) {
-    std::fwrite(text.data(), 1, text.size(), stdout);
-}
-
 extern const Command cmd_data;
 const Command cmd_data = {
     .name = "data",

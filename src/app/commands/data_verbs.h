@@ -45,6 +45,5 @@ int data_hash(const Common& common, const DataOptions& options);
 
 /// The data directory of this call.
 std::filesystem::path data_directory(const Common& common, const DataOptions& options);
-void put_text(const std::string& text);
 
 }  // namespace knlp::app

@@ -31,10 +31,6 @@ struct Options {
 };
 Options options;
 
-void put(const std::string& text) {
-    std::fwrite(text.data(), 1, text.size(), stdout);
-}
-
 /// Effect, level and power asked for, checked.
 struct Wanted {
     double effect, alpha, power;
@@ -103,13 +99,13 @@ json dropped_json(const std::vector<matrix::Dropped>& dropped) {
 
 void print_text(const matrix::Pilot& pilot, const Wanted& want, const Need& need,
                 const Need& careful) {
-    put(fmt::format("{:<12}{} differences, mean {:.4g}, standard deviation {:.4g}\n", "pilot",
-                    pilot.differences.size(), pilot.mean, pilot.sd));
-    put(fmt::format("{:<12}effect {:.4g}, power {:.4g}, alpha {:.4g}, {} comparison{}\n", "wanted",
-                    want.effect, want.power, want.alpha, options.contrasts,
-                    options.contrasts == 1 ? "" : "s"));
-    put(fmt::format("{:<12}{}\n", "seeds", text_of(need)));
-    put(fmt::format(
+    put_text(fmt::format("{:<12}{} differences, mean {:.4g}, standard deviation {:.4g}\n", "pilot",
+                         pilot.differences.size(), pilot.mean, pilot.sd));
+    put_text(fmt::format("{:<12}effect {:.4g}, power {:.4g}, alpha {:.4g}, {} comparison{}\n",
+                         "wanted", want.effect, want.power, want.alpha, options.contrasts,
+                         options.contrasts == 1 ? "" : "s"));
+    put_text(fmt::format("{:<12}{}\n", "seeds", text_of(need)));
+    put_text(fmt::format(
         "{:<12}{}, should the standard deviation be {:.4g}, its upper bound with {:.0f} % "
         "confidence\n",
         "carefully", text_of(careful), careful.sd, 100 * kSdConfidence));
@@ -139,7 +135,7 @@ int power(const Common& common) {
                            {"sd", pilot.sd}}},
                          {"needed", json_of(need)},
                          {"needed_carefully", json_of(careful)}};
-    put(canonical_json(result) + "\n");
+    put_text(canonical_json(result) + "\n");
     return 0;
 }
 

@@ -28,8 +28,6 @@ struct Options {
 };
 Options options;
 
-void put(const std::string& text) { std::fwrite(text.data(), 1, text.size(), stdout); }
-
 /// OUTPUT_DIR of the configuration in force, or of the defaults where there is none.
 fs::path output_dir(const Common& common) {
     return config::read_general(load_symbols_or_defaults(common)).output_dir;
@@ -81,9 +79,9 @@ int list_runs(const Common& common) {
     if (common.json) {
         json rows = json::array();
         for (const track::IndexedRun& run : runs) rows.push_back(row_json(run));
-        put(canonical_json(rows) + "\n");
+        put_text(canonical_json(rows) + "\n");
     } else {
-        put(runs.empty() ? fmt::format("no runs in {}\n", output.string()) : table(runs));
+        put_text(runs.empty() ? fmt::format("no runs in {}\n", output.string()) : table(runs));
     }
     return 0;
 }
@@ -105,14 +103,14 @@ int run(const Common& common) {
     const fs::path directory = wanted_run(common);
     if (options.csv) {
         if (common.json) fail(kUsage, "--csv and --json exclude each other");
-        put(report::run_curves(directory));
+        put_text(report::run_curves(directory));
         return 0;
     }
     json figures = report::run_figures(directory);
     const fs::path page = common.dry_run ? directory / "report.html" : report::write_report(directory);
     figures["report"] = page.string();
-    if (common.json) put(canonical_json(figures) + "\n");
-    else put(report::text_summary(directory) + fmt::format("{:<12}{}\n", "report", page.string()));
+    if (common.json) put_text(canonical_json(figures) + "\n");
+    else put_text(report::text_summary(directory) + fmt::format("{:<12}{}\n", "report", page.string()));
     return 0;
 }
 

@@ -29,10 +29,6 @@ struct Options {
 };
 Options options;
 
-void put(const std::string& text) {
-    std::fwrite(text.data(), 1, text.size(), stdout);
-}
-
 /// Dedicated flags as overrides of the symbols they stand for.
 std::vector<config::Symbols::Override> flag_overrides() {
     std::vector<config::Symbols::Override> flags;
@@ -137,7 +133,7 @@ int run(const Common& common) {
                                       .command_line = common.command_line,
                                       .preset = options.preset});
     if (outcome.measured) {
-        put(common.json ? measured_json(*outcome.measured) : measured_text(*outcome.measured));
+        put_text(common.json ? measured_json(*outcome.measured) : measured_text(*outcome.measured));
         return outcome.status;
     }
     fs::path page;
@@ -147,10 +143,10 @@ int run(const Common& common) {
         const nlohmann::json result = {{"status", outcome.status},
                                        {"run_directory", outcome.run_directory.string()},
                                        {"report", page.string()}};
-        put(canonical_json(result) + "\n");
+        put_text(canonical_json(result) + "\n");
     } else if (!page.empty()) {
-        put(report::text_summary(outcome.run_directory));
-        put(fmt::format("{:<12}{}\n", "report", page.string()));
+        put_text(report::text_summary(outcome.run_directory));
+        put_text(fmt::format("{:<12}{}\n", "report", page.string()));
     }
     return outcome.status;
 }
