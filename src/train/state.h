@@ -1,6 +1,7 @@
 #pragma once
 
 #include "knlp/config/model.h"
+#include "knlp/train/choices.h"
 
 #include <cstdint>
 #include <filesystem>
@@ -54,13 +55,6 @@ struct RunState {
     /// evaluation, scheduled save or end, when it is on the disk: so the order of events does not
     /// depend on how long a save took.
     int64_t unrecorded_save = -1;
-};
-
-/// What timing or free memory chose; stored in the checkpoint and used again on resume.
-struct Choices {
-    int64_t threads = 0;  // 0: not chosen yet, as for the others
-    std::string isa, gemm;
-    int64_t micro = 0, accumulation = 0;
 };
 
 /// state.json of a checkpoint.

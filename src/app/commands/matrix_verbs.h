@@ -1,0 +1,21 @@
+#pragma once
+
+#include "src/app/parser.h"
+
+#include "knlp/app/command.h"
+
+#include <functional>
+
+namespace knlp::app {
+
+/// A subcommand of `knlp matrix`.
+struct MatrixVerb {
+    Parser parser;
+    std::function<int(const Common&)> run;
+    bool prints_result = false;  // as Command's
+};
+
+/// Each declares one subcommand and keeps its options.
+MatrixVerb add_matrix_power(Parser matrix);
+
+}  // namespace knlp::app
