@@ -3,6 +3,7 @@
 float[0,1)  a number, the brackets telling which ends belong to it
 enum(a,b)   one of the words            list(int), list(enum a,b)   several, separated by commas
 device      auto, cpu, cuda or cuda:N   path, bytes                 a path; a size such as 512K, 2G
+text        any one line
 """
 
 import re
@@ -23,7 +24,7 @@ def words(text):
 def known(kind):
     """Whether KIND is a type this file can check; the tree lint asks."""
     return bool(
-        kind in ("device", "path", "bytes")
+        kind in ("device", "path", "bytes", "text")
         or INTERVAL.fullmatch(kind)
         or LIST.fullmatch(kind)
         or ENUM.fullmatch(kind)
@@ -58,8 +59,8 @@ def check(kind, text):
         return "E_TYPE", "is none of auto, cpu, cuda, cuda:N"
     if kind == "bytes" and not BYTES.fullmatch(text):
         return "E_TYPE", "is not a size such as 4096, 512K or 2G"
-    if kind == "path" and any(ord(c) < 32 for c in text):
-        return "E_TYPE", "is not a path: it has a control character"
+    if kind in ("path", "text") and any(ord(c) < 32 for c in text):
+        return "E_TYPE", f"is not a {kind}: it has a control character"
     return None
 
 

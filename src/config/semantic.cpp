@@ -102,6 +102,11 @@ ValueProblem check_semantic(std::string_view type, std::string_view value) {
         return {"E_TYPE", "is not a size such as 512M or 4GiB"};
     }
     if (type == "path") return {};
+    if (type == "text") {
+        if (std::none_of(value.begin(), value.end(), [](unsigned char c) { return c < ' '; }))
+            return {};
+        return {"E_TYPE", "is not a text: it has a control character"};
+    }
     throw std::logic_error(fmt::format("semantic type '{}' is not known", type));
 }
 

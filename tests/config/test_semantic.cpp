@@ -80,6 +80,12 @@ TEST(SemanticType, KconfigTypesHaveTheirGrammar) {
     EXPECT_FALSE(check_type(text, "two\nlines").ok());
 }
 
+TEST(SemanticType, TextIsAnyLine) {
+    EXPECT_TRUE(check_semantic("text", "").ok());
+    EXPECT_TRUE(check_semantic("text", "--a=\"b\" ü|;").ok());
+    EXPECT_EQ(check_semantic("text", "a\tb").code, "E_TYPE");
+}
+
 TEST(SemanticType, UnknownTypeIsOurMistake) {
     EXPECT_THROW(check_semantic("colour", "red"), std::logic_error);
 }
