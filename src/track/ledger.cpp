@@ -82,8 +82,8 @@ std::string hash_of(json row) {
     return sha256_hex(canonical_json(row));
 }
 
-/// What is wrong with line `seq`, whose predecessor has the hash `prev`, or "".
-std::string line_problem(std::string_view line, int64_t seq, const std::string& prev, json& row) {
+/// What is wrong with a line by itself, or "".
+std::string line_problem(std::string_view line, json& row) {
     try {
         row = parse_json(line, "it");
     } catch (const Error& error) {
@@ -91,9 +91,7 @@ std::string line_problem(std::string_view line, int64_t seq, const std::string& 
     }
     if (std::string why = form_problem(row); !why.empty()) return why;
     if (canonical_json(row) != line) return "was edited: it is not as knlp writes it";
-    if (row["seq"] != seq) return fmt::format("says seq {}", row["seq"].dump());
     if (hash_of(row) != row["hash"]) return "was edited: its hash is not that of its content";
-    if (row["prev"] != prev) return "does not follow the line before: prev is another's hash";
     const LedgerRule& rule = classify(row);
     if (row["class"] != rule.evidence_class || row["rule"] != rule.name)
         return fmt::format("says {} by rule {}; its facts make it {} by rule {}",
@@ -105,33 +103,48 @@ constexpr const char* kAdvice =
     "take the file as it was from git or a copy; what it should say is added as a new row, never "
     "edited";
 
+/// How a row follows the ones before it.
+enum class Chain { kWhole, kPart };
+
+/// What is wrong with a row's place after `rows`, or "".
+std::string place_problem(const json& row, const std::vector<json>& rows, Chain chain) {
+    const int64_t before = rows.empty() ? 0 : rows.back()["seq"].get<int64_t>();
+    const int64_t seq = row["seq"];
+    if (chain == Chain::kPart ? seq <= before : seq != before + 1)
+        return fmt::format("says seq {} after {}", seq, before);
+    const json wanted = rows.empty() ? json(std::string(64, '0')) : rows.back()["hash"];
+    if (seq == before + 1 && row["prev"] != wanted)
+        return "does not follow the line before: prev is another's hash";
+    return "";
+}
+
 /// Reads all lines into `rows`; the first that is broken ends it.
-std::optional<LedgerProblem> read_lines(std::string_view text, const std::string& name,
+std::optional<LedgerProblem> read_lines(std::string_view text, const std::string& name, Chain chain,
                                         std::vector<json>& rows) {
-    std::string prev(64, '0');
     for (size_t begin = 0; begin < text.size();) {
-        const int64_t seq = std::ssize(rows) + 1;
+        const int64_t line = std::ssize(rows) + 1;
         const size_t end = text.find('\n', begin);
         if (end == std::string_view::npos)
             return LedgerProblem{
-                seq, fmt::format("has no end: an append that was cut short, which never counted; "
-                                 "`truncate -s {} {}` removes it",
-                                 begin, name)};
+                line, fmt::format("has no end: an append that was cut short, which never counted; "
+                                  "`truncate -s {} {}` removes it",
+                                  begin, name)};
         json row;
-        if (const std::string why = line_problem(text.substr(begin, end - begin), seq, prev, row);
-            !why.empty())
-            return LedgerProblem{seq, fmt::format("{}; {}", why, kAdvice)};
-        prev = row["hash"];
+        std::string why = line_problem(text.substr(begin, end - begin), row);
+        if (why.empty()) why = place_problem(row, rows, chain);
+        if (!why.empty()) return LedgerProblem{line, fmt::format("{}; {}", why, kAdvice)};
         rows.push_back(std::move(row));
         begin = end + 1;
     }
     return std::nullopt;
 }
 
-std::vector<json> whole_ledger(const fs::path& ledger, const std::string& text) {
+std::vector<json> rows_of(const fs::path& ledger, Chain chain) {
     std::vector<json> rows;
-    if (const auto problem = read_lines(text, ledger.string(), rows))
-        fail(kData, "{}:{}: line {}", ledger.string(), problem->line, problem->what);
+    if (const auto problem =
+            read_lines(read_file(ledger, kMostBytes), ledger.string(), chain, rows))
+        fail(kData, "{}:{}: line {} {}", ledger.string(), problem->line, problem->line,
+             problem->what);
     return rows;
 }
 
@@ -148,20 +161,31 @@ std::unique_ptr<FileLock> lock_beside(const fs::path& ledger) {
     }
 }
 
-bool says_the_same(json one, json other) {
-    for (const char* name : {"seq", "utc", "prev", "hash"}) {
-        one.erase(name);
-        other.erase(name);
-    }
-    return canonical_json(one) == canonical_json(other);
+std::string content_of(json row, bool with_files) {
+    for (const char* name : {"seq", "utc", "prev", "hash", "class", "rule"}) row.erase(name);
+    if (!with_files) row.erase("files");
+    return canonical_json(row);
 }
 
 /// seq of the newest row of this kind and run_id, when it says the same; else 0.
 int64_t known_as(const std::vector<json>& rows, const json& row) {
     for (auto known = rows.rbegin(); known != rows.rend(); ++known)
         if ((*known)["kind"] == row["kind"] && (*known)["run_id"] == row["run_id"])
-            return says_the_same(*known, row) ? (*known)["seq"].get<int64_t>() : 0;
+            return content_of(*known, false) == content_of(row, false)
+                       ? (*known)["seq"].get<int64_t>()
+                       : 0;
     return 0;
+}
+
+/// Whether each file of the row is as the newest row that names it says.
+bool files_are_known(const std::vector<json>& rows, const json& row) {
+    for (const auto& [name, hash] : row["files"].items()) {
+        const auto newest = std::find_if(rows.rbegin(), rows.rend(), [&name](const json& known) {
+            return known["files"].contains(name);
+        });
+        if (newest == rows.rend() || (*newest)["files"][name] != hash) return false;
+    }
+    return true;
 }
 
 /// Fills in what binds the row to the ledger.
@@ -225,29 +249,38 @@ json ledger_row(std::string_view kind, std::string_view run_id) {
 
 std::vector<int64_t> append_to_ledger(const fs::path& ledger, std::vector<json> rows) {
     const std::unique_ptr<FileLock> lock = lock_beside(ledger);
-    std::vector<json> known = read_ledger(ledger);
-    std::vector<int64_t> out;
+    std::vector<json> all = read_ledger(ledger);
+    std::vector<int64_t> out(rows.size(), 0);
     std::string text;
-    for (json& row : rows) {
+    const auto append = [&](json& row) {
         const LedgerRule& rule = classify(row);
         row["class"] = rule.evidence_class;
         row["rule"] = rule.name;
-        if (const int64_t seq = known_as(known, row); seq > 0) {
-            out.push_back(seq);
-            continue;
-        }
-        bind_row(row, known, ledger);
+        bind_row(row, all, ledger);
         text += canonical_json(row) + "\n";
-        out.push_back(row["seq"].get<int64_t>());
-        known.push_back(std::move(row));
-    }
+        all.push_back(row);
+        return std::ssize(all);
+    };
+    // First what is new. Of rows that share a file, only those that changed; the last then has
+    // the file's hash, which is what a file is compared with.
+    for (size_t i = 0; i < rows.size(); ++i)
+        if (out[i] = known_as(all, rows[i]); out[i] == 0) out[i] = append(rows[i]);
+    for (size_t i = 0; i < rows.size(); ++i)
+        if (!files_are_known(all, rows[i])) out[i] = append(rows[i]);
     if (!text.empty()) append_text(ledger, text);
     return out;
 }
 
 std::vector<json> read_ledger(const fs::path& ledger) {
-    if (!fs::exists(ledger)) return {};
-    return whole_ledger(ledger, read_file(ledger, kMostBytes));
+    return fs::exists(ledger) ? rows_of(ledger, Chain::kWhole) : std::vector<json>();
+}
+
+std::vector<json> read_ledger_part(const fs::path& ledger) {
+    return rows_of(ledger, Chain::kPart);
+}
+
+bool says_the_same(const json& one, const json& other) {
+    return content_of(one, true) == content_of(other, true);
 }
 
 std::optional<int64_t> invalidated_by(std::span<const json> rows, int64_t seq) {
@@ -260,23 +293,27 @@ std::optional<int64_t> invalidated_by(std::span<const json> rows, int64_t seq) {
 
 std::optional<LedgerProblem> ledger_problem(std::string_view text, const std::string& name) {
     std::vector<json> rows;
-    return read_lines(text, name, rows);
+    return read_lines(text, name, Chain::kWhole, rows);
 }
 
-std::optional<LedgerProblem> verify_ledger(const fs::path& ledger) {
-    std::vector<json> rows;
-    if (auto problem = read_lines(read_file(ledger, kMostBytes), ledger.string(), rows))
-        return problem;
+std::optional<LedgerProblem> changed_file(std::span<const json> rows, const fs::path& results) {
     std::map<std::string, int64_t> newest;
     for (const json& row : rows)
         for (const auto& [name, hash] : row["files"].items()) newest[name] = row["seq"];
     for (const json& row : rows)
         for (const auto& [name, hash] : row["files"].items())
             if (newest.at(name) == row["seq"])
-                if (std::string why = file_problem(ledger.parent_path() / name, name, hash);
-                    !why.empty())
+                if (std::string why = file_problem(results / name, name, hash); !why.empty())
                     return LedgerProblem{row["seq"].get<int64_t>(), std::move(why)};
     return std::nullopt;
+}
+
+std::optional<LedgerProblem> verify_ledger(const fs::path& ledger) {
+    std::vector<json> rows;
+    if (auto problem =
+            read_lines(read_file(ledger, kMostBytes), ledger.string(), Chain::kWhole, rows))
+        return problem;
+    return changed_file(rows, ledger.parent_path());
 }
 
 void add_metrics(const json& value, const std::string& prefix, json& metrics) {

@@ -138,6 +138,40 @@ TEST(Ledger, WhatIsKnownIsNotRepeated) {
     EXPECT_EQ(append_to_ledger(ledger, {run_row("b", 2.25)}), std::vector<int64_t>{4});
 }
 
+TEST(Ledger, OfRowsOfOneFileOnlyThoseThatChangedAreAddedAgain) {
+    const TempDir dir;
+    const fs::path ledger = dir.file("ledger.jsonl");
+    const auto rows = [&dir](double b) {
+        json one = run_row("f/a", 1), two = run_row("f/b", b);
+        one["files"]["f.json"] = two["files"]["f.json"] =
+            sha256_hex(read_file(dir.write("f.json", std::to_string(b))));
+        return std::vector<json>{one, two};
+    };
+    append_to_ledger(ledger, rows(2));
+    EXPECT_EQ(append_to_ledger(ledger, rows(3)), (std::vector<int64_t>{1, 3}));
+    EXPECT_FALSE(verify_ledger(ledger));
+}
+
+TEST(Ledger, AFileWhoseFiguresStayedIsAddedAgainAll) {
+    const TempDir dir;
+    const fs::path ledger = small_ledger(dir);
+    json same = run_row("c", 3.5);
+    same["files"]["c.json"] = sha256_hex(read_file(dir.write("c.json", "{\"loss\": 3.5}")));
+    EXPECT_EQ(append_to_ledger(ledger, {same}), std::vector<int64_t>{4});
+    EXPECT_FALSE(verify_ledger(ledger));
+}
+
+TEST(Ledger, RowsTakenOutOfALedgerAreAPartOfIt) {
+    const TempDir dir;
+    const std::string text = read_file(small_ledger(dir));
+    const size_t second = text.find('\n') + 1, third = text.find('\n', second) + 1;
+    EXPECT_EQ(read_ledger_part(dir.write("p", text.substr(0, second) + text.substr(third))).size(),
+              2u);
+    expect_error(kData, {"p:2", "seq 1 after 3"}, [&] {
+        read_ledger_part(dir.write("p", text.substr(third) + text.substr(0, second)));
+    });
+}
+
 TEST(Ledger, AnAppendThatWasCutShortIsReportedWithWhatToDo) {
     const TempDir dir;
     const fs::path ledger = small_ledger(dir);

@@ -52,6 +52,9 @@ std::vector<int64_t> append_to_ledger(const std::filesystem::path& ledger,
 
 /// Rows of a whole ledger; none where there is no file. Error{kData} naming the first broken line.
 std::vector<nlohmann::json> read_ledger(const std::filesystem::path& ledger);
+/// Rows that were taken out of a ledger, in its order: seq may leap, and only rows that follow one
+/// another are bound.
+std::vector<nlohmann::json> read_ledger_part(const std::filesystem::path& ledger);
 
 /// seq of the row that invalidates this one, if any.
 std::optional<int64_t> invalidated_by(std::span<const nlohmann::json> rows, int64_t seq);
@@ -63,8 +66,15 @@ struct LedgerProblem {
 };
 /// Chain, hashes, classes and form of a ledger's text; `name` is for what to do.
 std::optional<LedgerProblem> ledger_problem(std::string_view text, const std::string& name);
-/// That, and whether each file that is there is what the newest row naming it says.
+/// The first of these rows with a file below `results` that is there and is not what the row says.
+/// A file that several rows name is compared with the newest of them.
+std::optional<LedgerProblem> changed_file(std::span<const nlohmann::json> rows,
+                                          const std::filesystem::path& results);
+/// Both of a ledger and the files beside it.
 std::optional<LedgerProblem> verify_ledger(const std::filesystem::path& ledger);
+
+/// Whether two rows say the same of the same thing, whenever they were added.
+bool says_the_same(const nlohmann::json& one, const nlohmann::json& other);
 
 /// Every number below `value` by its way to it: {"a":{"b":[1,2]}} gives "a/b/0" and "a/b/1" after
 /// `prefix`. Blanks in names become "_"; what is not finite is left out.
