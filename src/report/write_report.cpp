@@ -10,6 +10,7 @@
 #include "run_data.h"
 #include "text_report.h"
 
+#include "knlp/core/archive.h"
 #include "knlp/core/error.h"
 #include "knlp/core/file.h"
 
@@ -17,11 +18,14 @@ namespace knlp::report {
 namespace fs = std::filesystem;
 using nlohmann::json;
 
-fs::path write_report(const fs::path& run_directory) {
+std::vector<ArchiveFile> derived_files_of_run(const fs::path& run_directory) {
     const RunData run = read_run(run_directory);
-    write_file_atomic(run.directory / "summary_report.txt", text_of_run(run));
-    write_file_atomic(run.directory / "curves.csv", curves_csv(run));
-    write_file_atomic(run.directory / "report.html", page_html(run));
+    return {{"summary_report.txt", text_of_run(run)}, {"curves.csv", curves_csv(run)}, {"report.html", page_html(run)}};
+}
+
+fs::path write_report(const fs::path& run_directory) {
+    for (const ArchiveFile& file : derived_files_of_run(run_directory))
+        write_file_atomic(run_directory / file.name, file.content);
     return run_directory / "report.html";
 }
 

@@ -3,6 +3,9 @@
 #include <filesystem>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
+#include <vector>
+
+#include "knlp/core/archive.h"
 
 namespace knlp::report {
 
@@ -10,6 +13,9 @@ namespace knlp::report {
 /// directory; returns the path of the page. Same inputs, same bytes. Files of the run that are missing or
 /// damaged leave a gap and a line on the page; Error{kData} only where there is no run at all.
 std::filesystem::path write_report(const std::filesystem::path& run_directory);
+
+/// The same as names and contents, nothing written.
+std::vector<ArchiveFile> derived_files_of_run(const std::filesystem::path& run_directory);
 
 /// The text summary printed at the end of a run, one figure a line.
 std::string text_summary(const std::filesystem::path& run_directory);

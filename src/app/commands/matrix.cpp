@@ -8,7 +8,7 @@
 namespace knlp::app {
 namespace {
 
-constexpr MatrixVerb (*kVerbs[])(Parser) = {add_matrix_power};
+constexpr MatrixVerb (*kVerbs[])(Parser) = {add_matrix_power, add_matrix_package};
 
 std::vector<MatrixVerb> verbs;
 
@@ -38,6 +38,6 @@ const Command cmd_matrix = {
         "knlp matrix power --differences pilot.txt --effect 0.01\n"
         "knlp matrix power --baseline runs/a1 --baseline runs/a2 --arm runs/b1 --arm runs/b2 "
         "--effect 0.01 --power 0.9",
-    .obeys = "MATRIX_ALPHA MATRIX_MIN_EFFECT LOG_LEVEL"};
+    .obeys = "MATRIX_ALPHA MATRIX_MIN_EFFECT OUTPUT_DIR LOG_LEVEL"};
 
 }  // namespace knlp::app

@@ -17,5 +17,6 @@ struct MatrixVerb {
 
 /// Each declares one subcommand and keeps its options.
 MatrixVerb add_matrix_power(Parser matrix);
+MatrixVerb add_matrix_package(Parser matrix);
 
 }  // namespace knlp::app

@@ -1,3 +1,4 @@
+#include "src/app/commands/report_verbs.h"
 #include "src/app/parser.h"
 
 #include "knlp/app/command.h"
@@ -21,9 +22,12 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::json;
 
+constexpr ReportVerb (*kVerbs[])(Parser) = {add_report_ledger, add_report_verify_ledger, add_report_curate};
+std::vector<ReportVerb> verbs;
+
 struct Options {
     Parser list;
-    std::string directory;
+    std::string directory, check;
     bool csv = false, reindex = false;
 };
 Options options;
@@ -97,6 +101,9 @@ fs::path wanted_run(const Common& common) {
 }
 
 int run(const Common& common) {
+    for (const ReportVerb& verb : verbs)
+        if (verb.parser.parsed()) return verb.run(common);
+    if (!options.check.empty()) return check_report(options.check, common);
     if (options.list.parsed()) return list_runs(common);
     if (options.reindex) track::rebuild_index(output_dir(common));
     if (options.reindex && options.directory.empty()) return 0;
@@ -120,7 +127,12 @@ std::function<int(const Common&)> add_options(Parser verb) {
         .type_name("DIR");
     verb.add_flag("--csv", options.csv, "the curves as CSV on stdout, nothing written");
     verb.add_flag("--reindex", options.reindex, "first rebuild the index from the run directories");
+    verb.add_option("--check", options.check, "make every derived figure again and compare: a run, a matrix, or "
+                    "an archive of `knlp matrix package`; nothing is written")
+        .type_name("PATH");
     options.list = verb.add_subcommand("list", "all runs of the index");
+    verbs.clear();
+    for (const auto add : kVerbs) verbs.push_back(add(verb));
     return run;
 }
 
@@ -135,7 +147,12 @@ const Command cmd_report = {
     .examples = "knlp report\n"
                 "knlp report results/runs/NAME --json\n"
                 "knlp report results/runs/NAME --csv\n"
-                "knlp report list --reindex",
+                "knlp report list --reindex\n"
+                "knlp report --check results/matrix/NAME\n"
+                "knlp report ledger add results/runs/NAME\n"
+                "knlp report ledger list\n"
+                "knlp report verify-ledger\n"
+                "knlp report curate results/runs/NAME --name quickstart",
     .prints_result = true,
     .obeys = "OUTPUT_DIR LOG_LEVEL"};
 
