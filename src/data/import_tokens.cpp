@@ -2,9 +2,9 @@
 #include "knlp/core/error.h"
 #include "knlp/core/hash.h"
 #include "knlp/core/signals.h"
+#include "knlp/core/staged_directory.h"
 #include "knlp/data/tokenizer.h"
 #include "src/data/corpus.h"
-#include "src/data/staged_directory.h"
 #include "src/data/token_layout.h"
 #include "src/data/token_writer.h"
 

@@ -7,11 +7,11 @@
 #include "knlp/core/host.h"
 #include "knlp/core/log.h"
 #include "knlp/core/signals.h"
+#include "knlp/core/staged_directory.h"
 #include "knlp/data/tokenizer.h"
 #include "src/data/code_points.h"
 #include "src/data/corpus.h"
 #include "src/data/pretoken.h"
-#include "src/data/staged_directory.h"
 #include "src/data/token_layout.h"
 #include "src/data/token_writer.h"
 

@@ -1,4 +1,4 @@
-#include "src/data/staged_directory.h"
+#include "knlp/core/staged_directory.h"
 
 #include "knlp/data/prepare.h"
 #include "tests/data/trees.h"
@@ -13,7 +13,6 @@ namespace knlp {
 namespace {
 
 namespace fs = std::filesystem;
-using data::StagedDirectory;
 using test::expect_error;
 
 TEST(StagedDirectory, IsSeenOnlyOncePublished) {

@@ -3,7 +3,7 @@
 #include <filesystem>
 #include <vector>
 
-namespace knlp::data {
+namespace knlp {
 
 /// A directory being made under a temporary name beside `target`. Destroyed without publish:
 /// removed, with the directories made above it.
@@ -28,4 +28,4 @@ private:
     bool replace_;
 };
 
-}  // namespace knlp::data
+}  // namespace knlp

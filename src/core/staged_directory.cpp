@@ -1,4 +1,4 @@
-#include "src/data/staged_directory.h"
+#include "knlp/core/staged_directory.h"
 
 #include "knlp/core/error.h"
 #include "knlp/core/file.h"
@@ -9,7 +9,7 @@
 #include <cstdio>
 #include <string>
 
-namespace knlp::data {
+namespace knlp {
 
 namespace fs = std::filesystem;
 
@@ -80,4 +80,4 @@ bool StagedDirectory::publish() {
     return true;
 }
 
-}  // namespace knlp::data
+}  // namespace knlp
