@@ -1,4 +1,4 @@
-"""Lint of the Kconfig files themselves: definitions, references, help, types, the two lists."""
+"""Lint of the Kconfig files themselves: definitions, references, help, types, the lists."""
 
 import os
 import re
@@ -100,7 +100,7 @@ def check_help(item, name):
 def check_lists(kconf):
     """The lists name symbols of the tree; what is built depends on build symbols only."""
     out, build = [], tree.read_list("buildtime.list")
-    for name in ("buildtime.list", "resume-free.list"):
+    for name in ("buildtime.list", "resume-free.list", "budget.list"):
         listed = tree.read_list(name)
         unknown = [n for n in listed if n not in kconf.syms or not kconf.syms[n].nodes]
         out += [f"scripts/kconfig/{name}: {n} is no symbol" for n in unknown]
@@ -109,6 +109,12 @@ def check_lists(kconf):
             for n in set(listed)
             if listed.count(n) > 1
         ]
+    free = tree.read_list("resume-free.list")
+    out += [
+        f"scripts/kconfig/budget.list: {n} is not on resume-free.list, where budgets are too"
+        for n in tree.read_list("budget.list")
+        if n not in free
+    ]
     for name in (n for n in build if n in kconf.syms):
         sym = kconf.syms[name]
         used = set().union(*(references(e) for e in expressions(sym)))

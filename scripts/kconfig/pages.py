@@ -148,11 +148,19 @@ def needs(symbols):
     return "; ".join(wanted) or "nothing"
 
 
+def optimizers(symbols):
+    if symbols.get("OPTIMIZER_MODE_MULTIPLE") == "y":
+        return listed(
+            [OPTIMIZERS[o] for o in OPTIMIZERS if symbols.get(f"OPTIMIZER_ENABLE_{o}") == "y"], "and"
+        )
+    return OPTIMIZERS[chosen(symbols, "OPTIMIZER_SELECT_", OPTIMIZERS)]
+
+
 def defconfigs():
     out, details = [DEFCONFIGS], []
     for name in presets.names():
         symbols = values(name)
-        optimizer = OPTIMIZERS[chosen(symbols, "OPTIMIZER_SELECT_", OPTIMIZERS)]
+        optimizer = optimizers(symbols)
         out.append(f"| `{name}` | {presets.purpose(os.path.join(presets.directory(), name))} |\n")
         details.append(
             f"| `{name}` | {model(symbols)} | {data(symbols)} | {optimizer}, learning rate "

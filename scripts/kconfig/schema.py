@@ -30,6 +30,7 @@ class Tables:
         self.lines = []
         self.build = set(tree.read_list("buildtime.list"))
         self.resume_free = set(tree.read_list("resume-free.list"))
+        self.budget = set(tree.read_list("budget.list"))
 
     def condition(self, expr):
         return tree.expr_text(expr, self.kconf)
@@ -72,6 +73,7 @@ class Tables:
             "env": cpp(sym.env_var or ""),
             "build": "true" if sym.name in self.build else "false",
             "resume_free": "true" if sym.name in self.resume_free else "false",
+            "budget": "true" if sym.name in self.budget else "false",
             "defaults": self.array(conditional, f"kDefaults{index}", defaults),
             "selected_by": self.array(conditional, f"kSelected{index}", selects),
             "implied_by": self.array(conditional, f"kImplied{index}", implies),

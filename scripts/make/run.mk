@@ -3,6 +3,7 @@
 make-set := $(strip $(if $(TIME),GPT2_MAX_TIME=$(TIME)) $(if $(MAX_ITERS),GPT2_MAX_ITERS=$(MAX_ITERS)) \
 	$(if $(MAX_TOKENS),GPT2_MAX_TOKENS=$(MAX_TOKENS)) $(if $(SEED),SEED=$(SEED)) \
 	$(if $(THREADS),NUM_THREADS=$(THREADS)) \
+	$(if $(SEEDS),MATRIX_SEEDS=$(SEEDS)) $(if $(JOBS),PARALLEL_JOBS=$(JOBS)) \
 	$(if $(TRACKER),ENABLE_TENSORBOARD=$(if $(filter tensorboard,$(trackers)),y,n)) $(SET))
 export KNLP_MAKE_SET := $(make-set)
 device-flag = $(if $(DEVICE),--device '$(DEVICE)')
@@ -11,17 +12,28 @@ train-flags = $(if $(OUT),--out '$(OUT)') $(device-flag) $(if $(filter-out 0 n,$
 	$(if $(TEXT),--set GPT2_DATASET_CUSTOM=y --set 'GPT2_CUSTOM_DATASET_PATH=$(TEXT)')
 # Name of the preset that $(1)/.config is, for the manifest; nothing once it was changed.
 preset-flag = $$(sed -n "s/^$$(sha256sum < $(1)/.config | cut -c1-64) /--preset /p" $(1)/include/config/preset 2>/dev/null)
+# What a matrix is asked besides its configuration, and where arms that need a build of their own get it.
+matrix-plan = $(KNLP) matrix plan --config $(O)/.config $(call preset-flag,$(O)) $(if $(OUT),--out '$(OUT)') \
+	$(if $(RANGE_CONFIG),--range '$(RANGE_CONFIG)') $(if $(filter-out 0 n,$(STRICT)),--strict) --source . --pch '$(PCH_DIR)' \
+	$(EXTRA_ARGS)
+matrix-run = $(if $(filter-out 0 n,$(DRY_RUN)),exec $(matrix-plan) --dry-run,mkdir -p $(B) && place=$(B)/matrix.$$$$ && \
+	$(matrix-plan) --place "$$place" && matrix=$$(cat "$$place") && rm -f "$$place" && exec $(KNLP) matrix run "$$matrix")
 # What takes OUTPUT_DIR and the like from the configuration takes them from that of O=.
 knlp-config = $(if $(wildcard $(O)/.config),KCONFIG_CONFIG='$(O)/.config')
 knlp-here = $(knlp-config) exec
 
 ##@ Runs
-.PHONY: all run train continue quickstart smoke report
+.PHONY: all run train matrix test-matrix matrix-dry-run test-matrix-dry-run continue quickstart smoke report
 all: build ## build if needed, then do what .config says
-	$(if $(CONFIG_RUN_BUILD_ONLY),@:,@exec $(KNLP) train --config $(O)/.config $(call preset-flag,$(O)) $(train-flags))
+	$(if $(CONFIG_RUN_BUILD_ONLY),@:,$(if $(CONFIG_RUN_MATRIX),@$(matrix-run),@exec $(KNLP) train --config $(O)/.config \
+	  $(call preset-flag,$(O)) $(train-flags)))
 run: all ## the same
 train: build ## train as .config says
 	@exec $(KNLP) train --config $(O)/.config $(call preset-flag,$(O)) $(train-flags)
+matrix test-matrix: build ## plan the test matrix of .config and run its cells (OUT= for its directory)
+	@$(matrix-run)
+matrix-dry-run test-matrix-dry-run: build ## show the plan of that matrix: cells, exclusions, time and memory
+	@exec $(matrix-plan) --dry-run
 continue: ## go on with the newest interrupted run
 	@[ -x $(KNLP) ] || { echo '*** $(KNLP) is not built; run "make build"' >&2; exit 2; }
 	@$(knlp-here) $(KNLP) train --resume $(if $(TARGET),'$(TARGET)') $(device-flag) $(EXTRA_ARGS)

@@ -17,4 +17,8 @@ General read_general(const Symbols& symbols) {
     return g;
 }
 
+std::string_view seed_symbol() {
+    return "SEED";
+}
+
 }  // namespace knlp::config

@@ -1,5 +1,6 @@
 #include "knlp/config/symbols.h"
 #include "knlp/config/train.h"
+#include "knlp/core/error.h"
 
 namespace knlp::config {
 namespace {
@@ -28,6 +29,10 @@ void read_spam(const Symbols& symbols, Optimizer& o) {
 }  // namespace
 
 Optimizer read_optimizer(const Symbols& symbols) {
+    if (symbols.on("OPTIMIZER_MODE_MULTIPLE"))
+        fail_code(kConfig, "E_CHOICE",
+                  "OPTIMIZER_MODE_MULTIPLE=y: several optimizers are arms of a test matrix, see "
+                  "`knlp matrix plan`; set OPTIMIZER_MODE_SINGLE=y for a single run");
     Optimizer o;
     o.beta1 = symbols.real("ADAM_BETA1", {.min = 0.0, .below = 1.0});
     o.beta2 = symbols.real("ADAM_BETA2", {.min = 0.0, .below = 1.0});

@@ -23,6 +23,8 @@ std::string_view where_of(Origin origin) {
             return "--set";
         case Origin::kFlag:
             return "command line";
+        case Origin::kMatrix:
+            return "plan";
         default:
             return "override";
     }
@@ -138,7 +140,8 @@ Setting to_setting(const Symbols::Override& override_) {
         symbol.type == SymbolType::kString)
         value = value.substr(1, value.size() - 2);
     require_type(symbol, value, where);
-    if (!symbol.build) return {name, value, where};
+    // A plan's cell runs in the binary that was built for it: require_build() says whether this is.
+    if (!symbol.build || override_.origin == Origin::kMatrix) return {name, value, where};
     if (symbol.prompt.empty())
         fail_code(kConfig, "E_NOT_SETTABLE",
                   "{}: {} is what make found where this binary was built; leave it out", where,
@@ -190,15 +193,16 @@ void check_members_off(const std::vector<Setting>& settings, Evaluation& evaluat
 }
 
 /// Every word of the user's holds, or belongs to a feature that an override switched off.
-void check_asked(Settings& settings, Evaluation& evaluation) {
+void check_asked(Settings& settings, Evaluation& evaluation, bool planned) {
     std::vector<std::string> idle;
     for (const auto& [name, asked] : settings.asked()) {
-        const bool from_file =
-            asked.origin == Origin::kDotConfig || asked.origin == Origin::kDefault;
-        if (from_file && !evaluation.of(name).visible) {
-            if (!find_symbol(name)->prompt.empty() && asked.origin == Origin::kDotConfig) {
-                log::info("{}: {}={} has no effect with the settings given beside the file",
-                          asked.setting.where, name, asked.setting.value);
+        const bool may_idle = asked.origin == Origin::kDotConfig ||
+                              asked.origin == Origin::kDefault || asked.origin == Origin::kMatrix;
+        if (may_idle && !evaluation.of(name).visible) {
+            if (!find_symbol(name)->prompt.empty() && asked.origin != Origin::kDefault) {
+                if (!planned)  // an arm lacks what others have: that is what a matrix is for
+                    log::info("{}: {}={} has no effect with the settings given beside the file",
+                              asked.setting.where, name, asked.setting.value);
                 idle.push_back(name);
             }
         } else {
@@ -252,6 +256,17 @@ void require_build(Evaluation& evaluation, const std::string& path) {
                   path, fmt::join(different, ", "));
 }
 
+std::string check_setting(const std::string& name, const std::string& value,
+                          const std::string& where) {
+    const std::string meant = symbol_meant({name, value});
+    const SymbolInfo& symbol = require_symbol(find_symbol(meant) ? meant : name, where);
+    if (symbol.prompt.empty())
+        fail_code(kConfig, "E_NOT_SETTABLE", "{}: {} is derived from other symbols; leave it out",
+                  where, meant);
+    require_type(symbol, value, where);
+    return meant;
+}
+
 std::vector<std::string> check_overrides(const std::vector<std::string>& set_flags) {
     std::vector<std::string> names;
     for (const Symbols::Override& override_ : collect_overrides(set_flags)) {
@@ -273,7 +288,9 @@ Resolution resolve(const std::vector<Setting>& settings,
     }
     Evaluation of_file(schema, user);
     check_members_off(settings, of_file);
-    if (!path.empty()) require_build(of_file, path);
+    const bool planned = std::any_of(overrides.begin(), overrides.end(),
+                                     [](const auto& one) { return one.origin == Origin::kMatrix; });
+    if (!path.empty() && !planned) require_build(of_file, path);
 
     Settings kept = beyond_defaults(schema, settings, of_file, build_values);
     std::vector<Symbols::Override> ordered = overrides;
@@ -286,7 +303,8 @@ Resolution resolve(const std::vector<Setting>& settings,
         kept.put(*find_symbol(setting.name), setting, override_.origin);
     }
     Evaluation final(schema, kept.user());
-    check_asked(kept, final);
+    check_asked(kept, final, planned);
+    if (!path.empty() && planned) require_build(final, path);
 
     Resolution result;
     for (const SymbolInfo& symbol : schema.symbols) {

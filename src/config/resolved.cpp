@@ -1,3 +1,4 @@
+#include "knlp/config/general.h"
 #include "knlp/config/schema.h"
 #include "knlp/config/symbols.h"
 
@@ -69,6 +70,19 @@ std::string Symbols::hash() const {
     Sha256 sha;
     for (const auto& [name, value] : values_)
         if (counts(name)) sha.update(name + "=" + value + "\n");
+    return sha.hex();
+}
+
+std::string Symbols::experiment_hash(std::optional<uint64_t> seed) const {
+    Sha256 sha;
+    for (const auto& [name, value] : values_) {
+        const SymbolInfo* symbol = find_symbol(name);
+        if (!symbol || (symbol->resume_free && !symbol->budget)) continue;
+        if (name != seed_symbol())
+            sha.update(name + "=" + value + "\n");
+        else if (seed)
+            sha.update(fmt::format("{}={}\n", name, *seed));
+    }
     return sha.hex();
 }
 

@@ -54,6 +54,8 @@ std::string_view name_of(Origin origin) {
             return "cli";
         case Origin::kFlag:
             return "flag";
+        case Origin::kMatrix:
+            return "matrix";
         case Origin::kAuto:
             return "auto";
     }
@@ -100,6 +102,22 @@ Symbols Symbols::from_values(const std::map<std::string, std::string>& values,
     symbols.values_ = std::move(resolution.values);
     symbols.origins_ = std::move(resolution.origins);
     check_rules(symbols);
+    return symbols;
+}
+
+Symbols Symbols::with(const std::vector<Override>& overrides, std::string* broken_rule) const {
+    std::vector<Setting> settings;
+    for (const auto& [name, value] : values_) settings.push_back({name, value, "configuration"});
+    Resolution resolution = resolve(settings, overrides, "");
+    Symbols symbols;
+    symbols.values_ = std::move(resolution.values);
+    symbols.origins_ = std::move(resolution.origins);
+    try {
+        check_rules(symbols);
+    } catch (const Error& error) {
+        if (!broken_rule) throw;
+        *broken_rule = error.what();
+    }
     return symbols;
 }
 

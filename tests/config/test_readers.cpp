@@ -1,8 +1,10 @@
 #include "knlp/config/data.h"
 #include "knlp/config/general.h"
+#include "knlp/config/matrix.h"
 #include "knlp/config/model.h"
 #include "knlp/config/symbols.h"
 #include "knlp/config/train.h"
+#include "tests/support/expect_error.h"
 
 #include <gtest/gtest.h>
 
@@ -225,6 +227,53 @@ TEST(Readers, SpamModesHaveTheirDefaults) {
     EXPECT_TRUE(knlp.spam_zscore);
     EXPECT_EQ(knlp.spam_spike_threshold, 2.0);
     EXPECT_EQ(knlp.spam_zscore_window, 100);
+}
+
+TEST(ReadOptimizer, RefusesSeveralForOneRun) {
+    test::expect_error(kConfig, {"OPTIMIZER_MODE_MULTIPLE=y", "OPTIMIZER_MODE_SINGLE=y"}, [] {
+        read_optimizer(with({{"OPTIMIZER_MODE_MULTIPLE", "y"}}));
+    });
+}
+
+TEST(ReadMatrix, DefaultsAreOneAxisLessAndThreeSeeds) {
+    const Matrix m = read_matrix(with({}));
+    EXPECT_TRUE(m.menus.empty());
+    EXPECT_EQ(m.seeds, (std::vector<uint64_t>{1, 2, 3}));
+    EXPECT_EQ(m.budget, "iterations");
+    EXPECT_EQ(m.jobs, 1);
+    EXPECT_EQ(m.max_retries, 1);
+    EXPECT_FALSE(m.stop_on_failure);
+}
+
+TEST(ReadMatrix, MenuOfOptimizersIsAnAxis) {
+    const Matrix m = read_matrix(with({{"ENABLE_SPAM", "y"}, {"OPTIMIZER_MODE_MULTIPLE", "y"}}));
+    ASSERT_EQ(m.menus.size(), 1u);
+    EXPECT_EQ(m.menus[0].name, "optimizer");
+    ASSERT_EQ(m.menus[0].values.size(), 2u);
+    EXPECT_EQ(m.menus[0].values[0].label, "adamw");
+    EXPECT_EQ(m.menus[0].values[1].label, "adamw_spam");
+    EXPECT_EQ(m.menus[0].values[1].settings[1].first, "OPTIMIZER_SELECT_ADAMWSPAM");
+}
+
+TEST(ReadMatrix, BudgetsHaveNames) {
+    EXPECT_EQ(read_matrix(with({{"MATRIX_BUDGET_TOKENS", "y"}})).budget, "tokens");
+    EXPECT_EQ(read_matrix(with({{"MATRIX_BUDGET_FLOPS", "y"}})).budget, "flops");
+    EXPECT_EQ(read_matrix(with({{"MATRIX_BUDGET_TIME", "y"}})).budget, "time");
+}
+
+TEST(ReadMatrix, RefusesSeedsThatMakeNoExperiment) {
+    const std::vector<std::pair<std::string, std::string>> rows = {
+        {"", "MATRIX_SEEDS is empty"}, {"1,2,1", "seed 1 is there twice"}, {"-1", "outside 0.."}};
+    for (const auto& [seeds, text] : rows)
+        test::expect_error(kConfig, {text}, [&] { read_matrix(with({{"MATRIX_SEEDS", seeds}})); });
+}
+
+TEST(ReadMatrix, RefusesAMenuWithNothingOn) {
+    test::expect_error(kConfig, {"no optimizer is on"}, [] {
+        read_matrix(with({{"OPTIMIZER_MODE_MULTIPLE", "y"},
+                          {"OPTIMIZER_ENABLE_ADAMW", "n"},
+                          {"OPTIMIZER_ENABLE_ADAMWSPAM", "n"}}));
+    });
 }
 
 }  // namespace

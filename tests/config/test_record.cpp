@@ -35,6 +35,27 @@ TEST(Record, HashIsThatOfTheSortedLines) {
     EXPECT_EQ(symbols.hash(), sha256_hex(text));
 }
 
+TEST(Record, ExperimentHashIgnoresWhatSaysNothingAboutTheResult) {
+    const Symbols base = Symbols::from_values({});
+    const std::string hash = base.experiment_hash(1);
+    EXPECT_EQ(Symbols::from_values({{"LOG_LEVEL", "DEBUG"},
+                                    {"MATRIX_AXES", "SEED=1|2"},
+                                    {"MATRIX_SEEDS", "7"},
+                                    {"PARALLEL_JOBS", "2"}})
+                  .experiment_hash(1),
+              hash);
+    EXPECT_NE(Symbols::from_values({{"GPT2_MAX_ITERS", "77"}}).experiment_hash(1), hash);
+    EXPECT_NE(Symbols::from_values({{"LEARNING_RATE", "1e-3"}}).experiment_hash(1), hash);
+}
+
+TEST(Record, ExperimentHashCountsTheSeedItIsGiven) {
+    const Symbols one = Symbols::from_values({}), two = Symbols::from_values({{"SEED", "2"}});
+    EXPECT_EQ(one.experiment_hash(2), two.experiment_hash(2));
+    EXPECT_NE(one.experiment_hash(1), one.experiment_hash(2));
+    EXPECT_EQ(one.experiment_hash({}), two.experiment_hash({}));
+    EXPECT_NE(one.experiment_hash({}), one.experiment_hash(1));
+}
+
 TEST(Record, DifferencesNameWhatAResumeRefuses) {
     const Symbols base = Symbols::from_values({});
     EXPECT_TRUE(

@@ -1,4 +1,5 @@
 #include "knlp/config/build_info.h"
+#include "knlp/config/overrides.h"
 #include "knlp/config/schema.h"
 #include "knlp/config/symbols.h"
 
@@ -219,8 +220,43 @@ TEST(Symbols, FeatureThatWasNotBuiltIsNamedWithTheWayToGetIt) {
         });
 }
 
+TEST(OverridesOfAPlan, ThatHaveNoEffectAreLeftOut) {
+    const Symbols base = Symbols::from_values({{"ENABLE_SPAM", "y"}});
+    const Symbols adamw = base.with({{"SPAM_INTERVAL", "300", Origin::kMatrix}});
+    EXPECT_FALSE(adamw.has("SPAM_INTERVAL"));
+    const Symbols spam = base.with({{"OPTIMIZER_SELECT_ADAMWSPAM", "y", Origin::kMatrix},
+                                    {"SPAM_INTERVAL", "300", Origin::kMatrix}});
+    EXPECT_EQ(spam.integer("SPAM_INTERVAL"), 300);
+    EXPECT_EQ(spam.origin("SPAM_INTERVAL"), Origin::kMatrix);
+}
+
+TEST(OverridesOfAPlan, OutOfRangeAreRefused) {
+    const Symbols base = Symbols::from_values({});
+    test::expect_error(kConfig, {"plan", "GPT2_MAX_ITERS=-1", "outside"}, [&] {
+        base.with({{"GPT2_MAX_ITERS", "-1", Origin::kMatrix}});
+    });
+}
+
+TEST(OverridesOfAPlan, TellOfARuleTheyBreak) {
+    const Symbols base = Symbols::from_values({});
+    std::string broken;
+    base.with({{"LEARNING_RATE", "1e-9", Origin::kMatrix}}, &broken);
+    EXPECT_THAT(broken, testing::HasSubstr("GPT2_MIN_LR=6e-5 is above LEARNING_RATE=1e-9"));
+    EXPECT_THROW(base.with({{"LEARNING_RATE", "1e-9", Origin::kMatrix}}), Error);
+}
+
+TEST(CheckSetting, NamesTheSymbolMeantAndRefusesWhatIsNone) {
+    EXPECT_EQ(check_setting("CONFIG_LEARNING_RATE", "1e-3", "axes"), "LEARNING_RATE");
+    test::expect_error(kConfig, {"axes", "LEARNING_RAT", "LEARNING_RATE"},
+                       [] { check_setting("LEARNING_RAT", "1", "axes"); });
+    test::expect_error(kConfig, {"LEARNING_RATE=fast"},
+                       [] { check_setting("LEARNING_RATE", "fast", "axes"); });
+    test::expect_error(kConfig, {"HAVE_CUDA_TOOLKIT", "leave it out"},
+                       [] { check_setting("HAVE_CUDA_TOOLKIT", "y", "axes"); });
+}
+
 TEST(Symbols, ListsAreSplit) {
-    // No symbol is a list yet; the getters refuse what is none of their type.
+    // The getters refuse what is none of their type.
     const Symbols symbols =
         Symbols::from_values({{"OUTPUT_DIR", "1, 32,128"}, {"DATA_DIR", "a,b"}});
     EXPECT_EQ(symbols.integers("OUTPUT_DIR"), (std::vector<int64_t>{1, 32, 128}));

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 namespace knlp::config {
 
@@ -18,5 +19,8 @@ struct General {
     std::string log_level = "INFO";
 };
 General read_general(const Symbols& symbols);
+
+/// Name of the symbol that General::seed comes from.
+std::string_view seed_symbol();
 
 }  // namespace knlp::config

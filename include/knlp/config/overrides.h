@@ -11,4 +11,9 @@ namespace knlp::config {
 /// that the `--set` texts mean, an alias being its new name.
 std::vector<std::string> check_overrides(const std::vector<std::string>& set_flags);
 
+/// The same of one value: returns the symbol that `name` means. `where` begins the message.
+/// E_NOT_SETTABLE for a symbol that follows from others.
+std::string check_setting(const std::string& name, const std::string& value,
+                          const std::string& where);
+
 }  // namespace knlp::config

@@ -31,6 +31,7 @@ struct SymbolInfo {
     std::string_view env;             // variable of `option env`, or ""
     bool build = false;               // decides what is compiled
     bool resume_free = false;         // may change on resume: budgets, logging, devices
+    bool budget = false;              // one of those that decide a run's result all the same
     std::span<const Conditional> defaults;
     std::span<const Conditional> selected_by;   // value = selecting symbol
     std::span<const Conditional> implied_by;

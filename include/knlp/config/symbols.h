@@ -11,8 +11,8 @@
 namespace knlp::config {
 
 /// Where a value came from, lowest precedence first.
-enum class Origin { kDefault, kDotConfig, kEnvironment, kMake, kCommandLine, kFlag, kAuto };
-std::string_view name_of(Origin origin);         // default dotconfig env make cli flag auto
+enum class Origin { kDefault, kDotConfig, kEnvironment, kMake, kCommandLine, kFlag, kMatrix, kAuto };
+std::string_view name_of(Origin origin);         // default dotconfig env make cli flag matrix auto
 
 struct RealRange {
     double min = -1e300, max = 1e300;            // closed
@@ -31,7 +31,9 @@ public:
     };
 
     /// Reads a complete .config (or a run directory's `config`) strictly, then applies overrides, then
-    /// checks all. Symbols at their default follow an override that changes the default.
+    /// checks all. Symbols at their default follow an override that changes the default. An override of a plan
+    /// (Origin::kMatrix) may set a build symbol, to what this binary has; one that has no effect here is left
+    /// out, and its symbol has another origin then.
     /// Throws Error{kConfig} with file:line, symbol, nearest names and the fix; codes E_UNKNOWN_SYMBOL,
     /// E_RANGE, E_TYPE, E_DEPENDS, E_CHOICE, E_SYNTAX, E_NOT_SETTABLE, E_BUILD_MISMATCH; or Error{kNotAvailable,
     /// "E_NOT_BUILT"} when a feature is wanted that is not in this binary.
@@ -43,6 +45,10 @@ public:
     /// The same from values only (tests; the schema's defaults where a name is absent).
     static Symbols from_values(const std::map<std::string, std::string>& values,
                                const std::vector<Override>& overrides = {});
+
+    /// This configuration with overrides, checked as load() checks but for the binary. What a rule that spans
+    /// symbols refuses goes to `broken_rule`, where one is given, and is not thrown.
+    Symbols with(const std::vector<Override>& overrides, std::string* broken_rule = nullptr) const;
 
     /// A bool; false when its dependencies are off. The other getters need a symbol that has a value: asking
     /// for one that is unknown, of another type or switched off is our mistake (std::logic_error).
@@ -69,6 +75,9 @@ public:
     std::string resolved_json() const;
     /// SHA-256 over "NAME=value\n" of all symbols, sorted, without resume-free ones.
     std::string hash() const;
+    /// As hash(), and budgets count: runs of one experiment hash, one binary and the same data have the same
+    /// result. SEED counts as `seed`; without one it is left out, for what runs of several seeds share.
+    std::string experiment_hash(std::optional<uint64_t> seed) const;
     /// Names whose values differ, resume-free ones left out: what a resume refuses.
     std::vector<std::string> differences(const Symbols& other) const;
 
