@@ -115,6 +115,7 @@ json manifest_json(const RunDir& run, const Manifest& m) {
             {"model", known(m.model)},
             {"optimizer", known(m.optimizer)},
             {"config_sha256", known(m.config_sha256)},
+            {"experiment_sha256", known(m.experiment_sha256)},
             {"knlp_version", build.version},
             {"git_commit", known(std::string(build.git_commit))},
             {"git_dirty", build.git_dirty},

@@ -1,5 +1,6 @@
 #include "describe.h"
 
+#include "knlp/config/symbols.h"
 #include "knlp/core/hash.h"
 #include "knlp/core/host.h"
 #include "knlp/core/log.h"
@@ -100,6 +101,8 @@ void add_file(track::Manifest::Data& data, const char* role, const data::TokenFi
     }
 }
 
+}  // namespace
+
 track::Manifest::Data describe_data(const Session& s) {
     const data::DatasetMeta& meta = s.dataset().meta;
     track::Manifest::Data data;
@@ -122,6 +125,8 @@ track::Manifest::Data describe_data(const Session& s) {
     return data;
 }
 
+namespace {
+
 template <class T>
 std::optional<T> if_set(T value) {
     return value > 0 ? std::optional<T>(value) : std::nullopt;
@@ -135,13 +140,14 @@ std::string run_name(const Session& s) {
 }
 
 track::Manifest describe(const Session& s, const TrainRequest& request,
-                         const std::string& config_sha256) {
+                         const config::Symbols& symbols) {
     track::Manifest m;
     m.command_line = request.command_line;
     m.preset = request.preset;
     m.model = s.model.name;
     m.optimizer = s.optimizer_options.name;
-    m.config_sha256 = config_sha256;
+    m.config_sha256 = symbols.hash();
+    m.experiment_sha256 = symbols.experiment_hash(s.general.seed);
     m.device = s.device.str();
     m.precision = name_of(s.train.precision);
     m.gemm_route = s.choices.gemm;

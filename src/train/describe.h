@@ -15,7 +15,10 @@ std::string run_name(const Session& session);
 
 /// What the manifest says of a run before its first step.
 track::Manifest describe(const Session& session, const TrainRequest& request,
-                         const std::string& config_sha256);
+                         const config::Symbols& symbols);
+
+/// The data part of it.
+track::Manifest::Data describe_data(const Session& session);
 
 /// What the manifest's own fields do not hold, as a JSON object: model_config, optimizer_config,
 /// schedule, eval, memory, estimate.

@@ -139,8 +139,10 @@ Resumed resume_session(const config::Symbols& symbols, const TrainRequest& reque
     resumed.state = file.resume;
     resumed.changes.attempt.from_step = file.resume.step;
 
-    resumed.session =
-        prepare_session(symbols, resumed.asked, kept_choices(symbols, before, file.choices));
+    const bool begins_planned = !checkpoint && request.choices;
+    resumed.session = prepare_session(
+        symbols, resumed.asked,
+        begins_planned ? *request.choices : kept_choices(symbols, before, file.choices));
     Session& s = resumed.session;
     if (checkpoint) require_same_shape(checkpoint->path, file.model, s.model, Head::kSame);
     if (!request.dry_run) compare_data(resumed.changes, s, request);  // a dry run has no data

@@ -55,10 +55,22 @@ struct Session {
     bool bf16() const { return train.precision == config::Precision::kBfloat16; }
 };
 
+/// Reads the configuration and settles instruction set, threads and device; no data yet.
+Session configure(const config::Symbols& symbols, const TrainRequest& request,
+                  const Choices& forced);
+/// Finds the data, and the vocabulary and evaluation windows that follow from them.
+void find_data(Session& session, const TrainRequest& request);
+/// For want of data, a vocabulary of the size they would have.
+void assume_vocabulary(Session& session, const TrainRequest& request);
+
 /// Reads the configuration and finds the data; vocabulary size and evaluation windows follow from
 /// them. `forced` holds what a checkpoint says, empty for a new run.
 Session prepare_session(const config::Symbols& symbols, const TrainRequest& request,
                         const Choices& forced);
+
+/// Cuts a step so that it fits into `available` bytes, of which the process holds `held` already.
+void choose_micro_batch(Session& session, int64_t held, int64_t available);
+MemoryEstimate memory_of(const Session& session, int64_t micro, int64_t held);
 
 /// Chooses the micro-batch and checks memory and disk, before anything large is allocated.
 void plan_resources(Session& session, const TrainRequest& request,

@@ -46,6 +46,8 @@ void settle_vocabulary(Session& s) {
     s.dataset().val.check_vocabulary(s.model.vocab_size);
 }
 
+}  // namespace
+
 void find_data(Session& s, const TrainRequest& request) {
     s.resolved = data::resolve_dataset(s.data, s.general.data_dir, request.strict);
     if (!s.resolved->tokenizer_directory.empty())
@@ -71,21 +73,30 @@ void assume_vocabulary(Session& s, const TrainRequest& request) {
                                                       : 257;
 }
 
-/// What the checkpoint was made with, or the best of this CPU with a warning when it lacks that.
-void settle_isa(Session& s, const std::string& forced) {
+namespace {
+
+/// What the checkpoint was made with, or the best of this CPU with a warning when it lacks that. A
+/// plan's is obeyed.
+void settle_isa(Session& s, const std::string& forced, bool planned) {
     try {
         if (!forced.empty()) force_isa(forced);
     } catch (const Error& error) {
-        if (error.kind() != kNotAvailable) throw;
+        if (error.kind() != kNotAvailable || planned) throw;
         s.warnings.push_back(std::string(error.what()) + "; results may differ in the last bits");
     }
     s.choices.isa = name_of(isa());
+}
+
+/// Of the plan's kind: the one that DEVICE names when it is of that kind, else the first.
+model::Device planned_device(const std::string& configured, const std::string& kind) {
+    return model::resolve_device(configured.starts_with(kind) ? configured : kind);
 }
 
 model::Device find_device(Session& s, const TrainRequest& request) {
     // A configuration may be tried on a machine without its device; one asked for by name must be
     // there.
     if (request.dry_run && !request.device_required) return {};
+    if (!request.device_kind.empty()) return planned_device(s.general.device, request.device_kind);
     try {
         const model::Device found = model::resolve_device(s.general.device);
         return request.dry_run ? model::Device() : found;
@@ -106,6 +117,8 @@ int64_t layer_activation_bytes(const Session& s, int64_t micro) {
     return model::activation_bytes(deeper, micro, s.model.n_ctx, true) -
            model::activation_bytes(s.model, micro, s.model.n_ctx, true);
 }
+
+}  // namespace
 
 MemoryEstimate memory_of(const Session& s, int64_t micro, int64_t held) {
     return step_memory({.model = s.model,
@@ -136,15 +149,10 @@ void choose_micro_batch(Session& s, int64_t held, int64_t available) {
          .layer_bytes = [&](int64_t micro) { return layer_activation_bytes(s, micro); },
          .run_budget = static_cast<int64_t>(kFreeShare * static_cast<double>(available)),
          .layer_budget = s.device.is_cpu() ? kLayerBudget : 0});
-    log::info("AUTO: {} free {} -> micro={}, accum={}, world=1, effective={} (exact)",
-              s.device.str(), bytes_text(available), s.batch.micro, s.batch.accumulation,
-              s.batch.effective());
 }
 
-}  // namespace
-
-Session prepare_session(const config::Symbols& symbols, const TrainRequest& request,
-                        const Choices& forced) {
+Session configure(const config::Symbols& symbols, const TrainRequest& request,
+                  const Choices& forced) {
     Session s;
     s.general = config::read_general(symbols);
     s.model = config::read_model(symbols);
@@ -154,13 +162,19 @@ Session prepare_session(const config::Symbols& symbols, const TrainRequest& requ
     s.choices = forced;
     if (request.eval_only) s.train.save_checkpoint = false;
     check_budgets(s.train);
-    settle_isa(s, forced.isa);
+    settle_isa(s, forced.isa, request.choices.has_value());
     model::start_runtime({.threads = forced.threads > 0 ? forced.threads : s.general.num_threads,
                           .deterministic = s.general.deterministic});
     s.choices.threads = model::runtime_threads();
     s.device = find_device(s, request);
     s.debug_anomaly = request.debug_anomaly;
     s.queued = (!s.device.is_cpu() || request.queue_steps) && !s.debug_anomaly;
+    return s;
+}
+
+Session prepare_session(const config::Symbols& symbols, const TrainRequest& request,
+                        const Choices& forced) {
+    Session s = configure(symbols, request, forced);
     if (request.dry_run)
         assume_vocabulary(s, request);
     else
@@ -180,6 +194,10 @@ void plan_resources(Session& s, const TrainRequest& request,
                              "planned with the machine's instead");
     }
     choose_micro_batch(s, held, available);
+    if (s.batch_of_memory)
+        log::info("AUTO: {} free {} -> micro={}, accum={}, world=1, effective={} (exact)",
+                  s.device.str(), bytes_text(available), s.batch.micro, s.batch.accumulation,
+                  s.batch.effective());
     s.choices.micro = s.batch.micro;
     s.choices.accumulation = s.batch.accumulation;
     s.memory = memory_of(s, s.batch.micro, held);

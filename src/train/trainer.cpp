@@ -138,7 +138,7 @@ TrainOutcome run_recorded(Session& s, RunState& state, Recorder& recorder,
             log::warn("{}", s.warnings.back());
             build_initial(s, request);
             write_configuration(recorder.run(), symbols, s.choices);
-            recorder.describe(describe(s, request, symbols.hash()), describe_details(s));
+            recorder.describe(describe(s, request, symbols), describe_details(s));
         }
     } catch (const Error& error) {
         record(exit_status(error.kind()), error.what());
@@ -170,7 +170,7 @@ TrainOutcome start_run(config::Symbols& symbols, const TrainRequest& request) {
     if (!request.dry_run) require_writable(request.out.empty() ? output : request.out);
     // Before the data, whose preparation may take minutes.
     if (!request.init_from.empty()) model::find_model(request.init_from);
-    Session s = prepare_session(symbols, request, {});
+    Session s = prepare_session(symbols, request, request.choices.value_or(Choices{}));
     plan_resources(s, request, request.out.empty() ? output : request.out);
     const auto passes = [&] {
         build_initial(s, request);
@@ -186,7 +186,7 @@ TrainOutcome start_run(config::Symbols& symbols, const TrainRequest& request) {
     write_tokenizer(run, s);
     print_substitute(s);
     print_banner(s, run.path().string(), 0);
-    Recorder recorder(run, describe(s, request, symbols.hash()), describe_details(s),
+    Recorder recorder(run, describe(s, request, symbols), describe_details(s),
                       s.train.tensorboard);
     recorder.begin(0);
     track::index_run(output, run.path());  // one killed later can be found by --resume
@@ -212,7 +212,7 @@ TrainOutcome go_on(config::Symbols& symbols, const TrainRequest& request) {
     write_tokenizer(run, s);
     print_substitute(s);
     print_banner(s, run.path().string(), state.step);
-    track::Manifest manifest = describe(s, resumed.asked, symbols.hash());
+    track::Manifest manifest = describe(s, resumed.asked, symbols);
     if (resumed.from_checkpoint && !resumed.parent.path.empty())
         manifest.parents = {resumed.parent};
     manifest.attempt = std::move(resumed.changes.attempt);

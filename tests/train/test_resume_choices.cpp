@@ -151,6 +151,45 @@ struct IsaGuard {
     ~IsaGuard() { force_isa(before); }
 };
 
+train::TrainRequest planned(const train::Choices& choices) {
+    train::TrainRequest request;
+    request.choices = choices;
+    request.device_kind = "cpu";
+    return request;
+}
+
+TEST(ChoicesOfAPlan, AreThoseOfANewRun) {
+    const IsaGuard guard;
+    const MeasuredRuns measured;
+    const TinyRuns& runs = measured.runs;
+    const std::string route = "native;block.weight=aten";
+    const Values auto_batch = {{"HYPER_PARAM_AUTO", "y"}, {"TARGET_EFFECTIVE_BATCH", "6"},
+                               {"BATCH_SIZE", ""},        {"GRADIENT_ACCUMULATION", ""},
+                               {"GEMM_ATEN", ""},         {"NUM_THREADS", ""}};
+    runs.train(
+        "a", auto_batch,
+        planned({.threads = 2, .isa = "scalar", .gemm = route, .micro = 2, .accumulation = 3}));
+    const nlohmann::json manifest = manifest_of(runs.run("a"));
+    EXPECT_EQ(manifest["threads"], 2);
+    EXPECT_EQ(manifest["isa"], "scalar");
+    EXPECT_EQ(manifest["gemm_route"], route);
+    EXPECT_EQ(manifest["batch"]["micro"], 2);
+    EXPECT_EQ(manifest["batch"]["accumulation"], 3);
+}
+
+TEST(ChoicesOfAPlan, AreRefusedWhereTheMachineCannot) {
+    const IsaGuard guard;
+    if (isa() == Isa::kAvx512) GTEST_SKIP() << "this machine has every instruction set";
+    const TinyRuns runs;
+    expect_error(kNotAvailable, {"avx512"}, [&] {
+        runs.train(
+            "a", {},
+            planned(
+                {.threads = 1, .isa = "avx512", .gemm = "native", .micro = 2, .accumulation = 3}));
+    });
+    EXPECT_FALSE(fs::exists(runs.run("a")));
+}
+
 TEST(InstructionSetOfARun, NamedByTheEnvironmentMustBeThatOfTheCheckpoint) {
     const IsaGuard guard;
     if (isa() == Isa::kScalar) GTEST_SKIP() << "this machine has the scalar kernels only";

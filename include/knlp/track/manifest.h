@@ -68,6 +68,7 @@ struct Manifest {
     std::string command_line, preset;  // preset: name of the defconfig
     std::string model, optimizer;      // names of table rows
     std::string config_sha256;         // Symbols::hash()
+    std::string experiment_sha256;     // Symbols::experiment_hash() with the seed
     std::string device, precision, gemm_route, torch_version;
     std::optional<int64_t> threads;
     std::map<std::string, uint64_t> seeds;  // "seed" at least

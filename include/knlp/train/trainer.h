@@ -1,5 +1,6 @@
 #pragma once
 
+#include "knlp/train/choices.h"
 #include "knlp/train/evaluator.h"
 
 #include <cstdint>
@@ -24,8 +25,12 @@ struct TrainRequest {
     bool debug_anomaly = false;    // end at the first tensor that is not finite; slow
     bool device_required = false;  // DEVICE was asked for by name: no fall back to the CPU
     bool queue_steps = false;      // take steps on the CPU as on a device with a queue: for tests
-    std::string command_line;      // for the manifest
-    std::string preset;            // name of the defconfig, for the manifest; "" if not known
+    /// Made by a plan: a new run takes these and chooses nothing itself. Error{kNotAvailable} where
+    /// this machine cannot.
+    std::optional<Choices> choices;
+    std::string device_kind;   // "cpu" or "cuda", of a plan: the run is on that, or is refused
+    std::string command_line;  // for the manifest
+    std::string preset;        // name of the defconfig, for the manifest; "" if not known
     /// Called before each micro-batch: whoever wants to stop a run at a precise place does it here.
     std::function<void(int64_t step, int64_t micro)> on_micro_batch;
 };
