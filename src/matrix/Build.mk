@@ -1,2 +1,2 @@
 # What finished runs of one experiment say together; no LibTorch.
-list-y := distributions.o statistics.o cell_result.o analysis.o power.o pilot.o plan_file.o
+list-y := distributions.o statistics.o cell_result.o analysis.o power.o pilot.o plan_file.o cell_config.o decimal.o axes.o rules.o expand.o fairness.o history.o planner.o plan_directory.o
