@@ -8,7 +8,8 @@
 namespace knlp::app {
 namespace {
 
-constexpr MatrixVerb (*kVerbs[])(Parser) = {add_matrix_power, add_matrix_package};
+constexpr MatrixVerb (*kVerbs[])(Parser) = {add_matrix_plan, add_matrix_extend, add_matrix_power,
+                                            add_matrix_package};
 
 std::vector<MatrixVerb> verbs;
 
@@ -31,13 +32,14 @@ std::function<int(const Common&)> add_options(Parser parser) {
 extern const Command cmd_matrix;
 const Command cmd_matrix = {
     .name = "matrix",
-    .summary = "plan comparisons of several seeds",
+    .summary = "comparisons of arms over several seeds: plan, extend, seeds needed",
     .needs = "",
     .add_options = add_options,
     .examples =
+        "knlp matrix plan --set 'MATRIX_AXES=LEARNING_RATE=1e-3|3e-3' --dry-run\n"
+        "knlp matrix extend results/matrix/rates --seeds 4,5\n"
         "knlp matrix power --differences pilot.txt --effect 0.01\n"
         "knlp matrix power --baseline runs/a1 --baseline runs/a2 --arm runs/b1 --arm runs/b2 "
-        "--effect 0.01 --power 0.9",
-    .obeys = "MATRIX_ALPHA MATRIX_MIN_EFFECT OUTPUT_DIR LOG_LEVEL"};
+        "--effect 0.01 --power 0.9"};
 
 }  // namespace knlp::app

@@ -16,6 +16,8 @@ struct MatrixVerb {
 };
 
 /// Each declares one subcommand and keeps its options.
+MatrixVerb add_matrix_plan(Parser matrix);
+MatrixVerb add_matrix_extend(Parser matrix);
 MatrixVerb add_matrix_power(Parser matrix);
 MatrixVerb add_matrix_package(Parser matrix);
 

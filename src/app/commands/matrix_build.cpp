@@ -1,0 +1,122 @@
+#include "src/app/commands/matrix_build.h"
+
+#include "knlp/config/build_info.h"
+#include "knlp/core/error.h"
+#include "knlp/core/file.h"
+#include "knlp/core/hash.h"
+#include "knlp/core/log.h"
+#include "knlp/matrix/planner.h"
+
+#include <nlohmann/json.hpp>
+
+#include <fcntl.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <string>
+#include <vector>
+
+extern char** environ;  // NOLINT: POSIX declares it nowhere
+
+namespace knlp::app {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct Ended {
+    int status = 0;  // of the program; 127 when it could not be started
+    std::string output;
+};
+
+/// Runs a program to its end; what it prints is `output`, or goes to stderr.
+Ended run_program(const std::vector<std::string>& words, bool capture) {
+    std::vector<char*> argv;
+    for (const std::string& word : words) argv.push_back(const_cast<char*>(word.c_str()));
+    argv.push_back(nullptr);
+    int ends[2] = {-1, -1};
+    if (capture && ::pipe2(ends, O_CLOEXEC) != 0) fail(kRun, "pipe: errno {}", errno);
+    posix_spawn_file_actions_t actions;
+    KNLP_CHECK(posix_spawn_file_actions_init(&actions) == 0);
+    KNLP_CHECK(posix_spawn_file_actions_adddup2(&actions, capture ? ends[1] : STDERR_FILENO,
+                                                STDOUT_FILENO) == 0);
+    pid_t pid = 0;
+    const int failed = ::posix_spawnp(&pid, argv[0], &actions, nullptr, argv.data(), environ);
+    posix_spawn_file_actions_destroy(&actions);
+    Ended ended{.status = failed == 0 ? 0 : 127, .output = ""};
+    if (capture) {
+        ::close(ends[1]);
+        char piece[4096];
+        for (ssize_t n = 0; failed == 0 && (n = ::read(ends[0], piece, sizeof piece)) > 0;)
+            ended.output.append(piece, static_cast<size_t>(n));
+        ::close(ends[0]);
+    }
+    if (failed != 0) return ended;
+    int status = 0;
+    while (::waitpid(pid, &status, 0) < 0 && errno == EINTR) {
+    }
+    ended.status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+    return ended;
+}
+
+void require_revision(const fs::path& source, const matrix::Build& build) {
+    const config::BuildInfo& here = config::build_info();
+    if (build.git_commit != here.git_commit || build.git_diff_sha256 != here.git_diff_sha256)
+        fail(kNotAvailable,
+             "{}: the source tree is at revision {}{}, this binary is of {}{}; arms that differ in "
+             "build symbols must be of one revision: run make, then plan again",
+             source.string(), build.git_commit,
+             build.git_diff_sha256.empty() ? "" : " with changes", here.git_commit,
+             here.git_diff_sha256.empty() ? "" : " with changes");
+}
+
+/// What a binary says of itself.
+matrix::Build described(const fs::path& binary) {
+    const Ended version = run_program({binary.string(), "--version", "--json"}, true);
+    const nlohmann::json said = nlohmann::json::parse(version.output, nullptr, false);
+    if (version.status != 0 || !said.is_object())
+        fail(kRun, "{}: the binary that was built does not run", binary.string());
+    const auto text = [&said](const char* name) {
+        return said.contains(name) && said[name].is_string() ? said[name].get<std::string>() : "";
+    };
+    matrix::Build build;
+    build.build_config_sha256 = text("build_config_sha256");
+    build.git_commit = text("git_commit");
+    build.git_diff_sha256 = text("git_diff_sha256");
+    return build;
+}
+
+}  // namespace
+
+matrix::Build build_for(const config::Symbols& arm, const BuildPlace& place,
+                        const fs::path& matrix) {
+    const fs::path source = fs::absolute(place.source).lexically_normal();
+    if (!fs::exists(source / "scripts/kconfig/buildtime.list"))
+        fail(kNotAvailable,
+             "{}: no source tree of knlp, and an arm needs another build; run from the tree that "
+             "this "
+             "binary was made in, or give --source DIR",
+             source.string());
+    const std::string text = arm.dot_config();
+    const fs::path work = fs::absolute(matrix) / "bin" / ("work-" + sha256_hex(text).substr(0, 12));
+    fs::create_directories(work);
+    write_file_atomic(work / ".config", text);
+    const fs::path pch = place.pch.empty() ? source / "build/pch" : fs::absolute(place.pch);
+    log::info("building knlp for an arm in {}", work.string());
+    const Ended made =
+        run_program({"env", "-u", "MAKEFLAGS", "-u", "MFLAGS", "-u", "MAKELEVEL", "-u",
+                     "KNLP_MAKE_SET", "-u", "KCONFIG_CONFIG", "make", "-C", source.string(),
+                     "O=" + work.string(), "PCH_DIR=" + pch.string(), "build"},
+                    false);
+    if (made.status != 0)
+        fail(kRun, "make O={} build: status {}; its messages are above", work.string(),
+             made.status);
+    matrix::Build build = described(work / "knlp");
+    require_revision(source, build);
+    build.sha256 = matrix::keep_binary(matrix, work / "knlp");
+    build.path = matrix::kept_path(build.sha256);
+    fs::remove_all(work);
+    return build;
+}
+
+}  // namespace knlp::app

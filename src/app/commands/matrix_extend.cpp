@@ -1,0 +1,76 @@
+#include "src/app/commands/matrix_verbs.h"
+#include "src/app/parser.h"
+
+#include "knlp/app/command.h"
+#include "knlp/config/matrix.h"
+#include "knlp/core/error.h"
+#include "knlp/core/json.h"
+#include "knlp/core/parse.h"
+#include "knlp/matrix/planner.h"
+
+#include <nlohmann/json.hpp>
+
+#include <string>
+#include <vector>
+
+namespace knlp::app {
+namespace {
+
+struct Options {
+    std::string directory;
+    std::vector<std::string> seeds;
+};
+Options options;
+
+std::vector<uint64_t> seeds_of(const std::vector<std::string>& texts) {
+    std::vector<int64_t> numbers;
+    for (const std::string& text : texts)
+        for (size_t begin = 0; begin <= text.size();) {
+            const size_t end = std::min(text.find(',', begin), text.size());
+            const std::string word = text.substr(begin, end - begin);
+            const auto number = parse_int(word);
+            if (!number) fail(kUsage, "--seeds {}: '{}' is no whole number", text, word);
+            numbers.push_back(*number);
+            begin = end + 1;
+        }
+    return config::read_seeds(numbers, "--seeds");
+}
+
+int extend(const Common& common) {
+    const std::vector<uint64_t> seeds = seeds_of(options.seeds);
+    if (common.dry_run) {
+        matrix::read_plan(options.directory);
+        return 0;
+    }
+    const matrix::Extension extension = matrix::extend_plan(options.directory, seeds);
+    const matrix::Plan plan = matrix::read_plan(options.directory);
+    const size_t added = seeds.size() * plan.arms.size();
+    if (common.json)
+        put_text(canonical_json({{"cells", added},
+                                 {"done_before", extension.done_before},
+                                 {"seeds", extension.seeds},
+                                 {"sha256", extension.sha256}}) +
+                 "\n");
+    else
+        put_text(fmt::format(
+            "{}: {} cells more, {} in all; {} had finished before, which the report will "
+            "say\n",
+            options.directory, added, plan.cells.size(), extension.done_before));
+    return 0;
+}
+
+}  // namespace
+
+MatrixVerb add_matrix_extend(Parser matrix) {
+    options = {};
+    Parser sub =
+        matrix.add_subcommand("extend", "add seeds to a planned matrix; finished cells stay");
+    sub.add_option("directory", options.directory, "the matrix").required().type_name("DIR");
+    sub.add_option("--seeds", options.seeds, "seeds to add, such as 4,5")
+        .required()
+        .one_at_a_time()
+        .type_name("LIST");
+    return {.parser = sub, .run = extend};
+}
+
+}  // namespace knlp::app
