@@ -81,7 +81,7 @@ std::string Symbols::experiment_hash(std::optional<uint64_t> seed) const {
         if (name != seed_symbol())
             sha.update(name + "=" + value + "\n");
         else if (seed)
-            sha.update(fmt::format("{}={}\n", name, *seed));
+            sha.update(name + "=" + std::to_string(*seed) + "\n");
     }
     return sha.hex();
 }

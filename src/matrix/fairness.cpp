@@ -143,16 +143,16 @@ std::vector<std::string> unavoidable_differences(const std::vector<Arm>& arms,
 
 SharedBudget share_budget(const std::string& kind, size_t baseline, const std::vector<Arm>& arms,
                           std::span<const Outlook> outlooks) {
-    for (size_t a = 0; kind != "time" && a < arms.size(); ++a)
-        if (outlooks[a].max_time_s > 0)
+    for (const Outlook& outlook : outlooks) {
+        if (kind != "time" && outlook.max_time_s > 0)
             refuse(kind,
-                   "GPT2_MAX_TIME would end a slower arm earlier; set it to 0, or choose "
-                   "MATRIX_BUDGET_TIME");
-    for (size_t a = 0; kind == "iterations" && a < arms.size(); ++a)
-        if (outlooks[a].max_tokens > 0)
-            refuse(
-                kind,
-                "GPT2_MAX_TOKENS is another budget; set it to 0, or choose MATRIX_BUDGET_TOKENS");
+                   "GPT2_MAX_TIME would end a slower arm earlier; set it to 0, or take "
+                   "MATRIX_BUDGET_TIME instead");
+        if (kind == "iterations" && outlook.max_tokens > 0)
+            refuse(kind,
+                   "GPT2_MAX_TOKENS is another budget; set it to 0, or take MATRIX_BUDGET_TOKENS "
+                   "instead");
+    }
     if (kind == "flops") return by_operations(baseline, arms, outlooks);
     return equal_budget(kind, arms, outlooks, [&kind](const Outlook& o) {
         return std::to_string(kind == "iterations" ? o.max_iters

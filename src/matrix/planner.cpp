@@ -64,7 +64,7 @@ private:
         plan_.stop_on_failure = matrix_.stop_on_failure;
         plan_.seeds = matrix_.seeds;
         for (const config::MenuAxis& menu : matrix_.menus) plan_.axes.push_back(axis_of(menu));
-        for (Axis& axis : parse_axes(matrix_.axes, "MATRIX_AXES"))
+        for (Axis& axis : parse_axes(matrix_.axes, "axes (MATRIX_AXES)"))
             plan_.axes.push_back(std::move(axis));
         if (!request_.sweep_file.empty())
             for (Axis& axis : read_sweep_file(request_.sweep_file))

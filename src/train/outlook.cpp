@@ -53,6 +53,7 @@ int64_t peak_bytes(const Session& s, int64_t held) {
 
 struct Forecast::State {
     Request request;
+    int64_t held = resident_bytes();  // as a run begins: before data is read and routes are timed
     std::map<std::string, Found> data;
     std::map<std::string, std::string> routes;
 
@@ -102,7 +103,7 @@ Outlook Forecast::of(const config::Symbols& symbols) {
     outlook.model = s.model.name;
     outlook.optimizer = s.optimizer_options.name;
     state_->settle_data(s, outlook);
-    const int64_t held = resident_bytes();
+    const int64_t held = state_->held;
     const int64_t free =
         s.device.is_cpu() ? available_memory_bytes() : model::device_free_bytes(s.device);
     choose_micro_batch(

@@ -81,7 +81,8 @@ TEST(Expand, CountsTheArmsOfThePruningStudyByHand) {
 }
 
 TEST(Expand, CollapsedCombinationsNameTheirRuleAndTheArmThatStays) {
-    const Expansion e = expand({axis("pruning", {"none"}), axis("sparsity", {"50", "70"})}, plain);
+    const Expansion e =
+        expand({axis("pruning", {"none", "magnitude"}), axis("sparsity", {"50", "70"})}, plain);
     ASSERT_EQ(e.excluded.size(), 1u);
     EXPECT_EQ(e.excluded[0].labels, (std::vector<std::string>{"none", "70"}));
     EXPECT_EQ(e.excluded[0].rule, "R7");

@@ -141,8 +141,6 @@ TEST_F(PowerVerb, WrongUseIsRefused) {
     refuses({"--differences", "pilot.txt", "--effect", "1", "--power", "1"}, {"--power 1"});
     refuses({"--differences", "pilot.txt", "--effect", "1", "--power", "0.05"}, {"(0.05, 1)"});
     refuses({"--differences", "pilot.txt", "--effect", "1", "--contrasts", "0"}, {"--contrasts"});
-    refuses({"--differences", "pilot.txt", "--effect", "1", "--set", "SEED=2"},
-            {"goes by no symbol but MATRIX_ALPHA and MATRIX_MIN_EFFECT"});
     expect_failure({"matrix"}, 2, "E_USAGE", {"knlp matrix: A subcommand is required"});
     expect_failure({"matrix", "powr"}, 2, "E_USAGE", {"powr", "power"});
     expect_failure({"matrix", "power", "--set", "MATRIX_ALPHA=0.5"}, 2, "E_RANGE",
