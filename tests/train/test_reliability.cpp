@@ -66,28 +66,24 @@ TEST(StopMoments, WhileACheckpointIsWrittenItIsFinishedAndTheRunGoesOn) {
 
 TEST(StopMoments, DuringAnEvaluationItIsGivenUpAndMadeAgain) {
     NEEDS_BINARY();
-    // An evaluation takes hundreds of steps' time, so that a signal hardly ever meets a step.
-    const Command train(Values{{"GPT2_EVAL_TOKENS", "65536"},
-                         {"GPT2_EVAL_INTERVAL", "1"},
-                         {"GPT2_MAX_ITERS", "4"}});
-    const std::string large = train.runs.run("large").string();
-    data::make_synthetic("markov", 800000, 1, {.name = "large"}, large);
-    const std::string text = " --set GPT2_CUSTOM_DATASET_PATH=" + large;
-    EXPECT_EQ(train({"--out", "straight", "--set", "GPT2_CUSTOM_DATASET_PATH=" + large}).status, 0);
-    bool met = false;
-    for (int attempt = 0; attempt < 5 && !met; ++attempt) {
-        const std::string name = "a" + std::to_string(attempt);
-        const Finished stopped = train.stopped_when(
-            "grep -qs '\"event\": *\"eval\"' " + name + "/metrics.jsonl", "TERM", "--out " + name + text);
-        EXPECT_EQ(stopped.status, 75) << stopped.err;
+    const Command train(Values{{"GPT2_EVAL_INTERVAL", "1"}, {"GPT2_LOG_INTERVAL", "1"}});
+    EXPECT_EQ(train({"--out", "straight"}).status, 0);
+    int met = 0;
+    // Steps and evaluations write a line each in turn: a signal before that of a step is noticed in the
+    // evaluation which follows.
+    for (const char* at : {"4", "5", "6", "7"}) {
+        const std::string name = std::string("a") + at;
         const fs::path run = train.runs.run(name);
+        const Finished stopped =
+            train({"--out", name}, train.shim(run / "metrics.jsonl", {{"KNLP_SIGTERM_AT", at}}));
+        EXPECT_EQ(stopped.status, 75) << stopped.err;
         const int64_t step = read_json(newest(run) / "state.json")["step"];
-        met = events(run, "eval").back()["step"] < step;
+        met += events(run, "eval").back()["step"] < step;
         EXPECT_EQ(train({"--resume", name}).status, 0);
         EXPECT_EQ(events(train.runs.run("straight"), "eval"), events(run, "eval"));
         expect_same_checkpoint(train.runs.run("straight"), run);
     }
-    EXPECT_TRUE(met);
+    EXPECT_GE(met, 1);
 }
 
 TEST(ClockJump, ADayBackwardsChangesNoFigureAndNoBit) {
