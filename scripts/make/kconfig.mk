@@ -13,7 +13,7 @@ kconfig-goals := config menuconfig nconfig oldconfig olddefconfig listnewconfig 
 	savedefconfig allnoconfig allyesconfig alldefconfig randconfig diffconfig import-defconfig
 # Goals that work without a .config, or bring one of their own.
 no-config-goals := $(kconfig-goals) help kconfig-help list-defconfigs list-all-defconfigs check-kconfig \
-	check-layers check-docs check-tree docs-config clean mrproper distclean data-clean setup deps deps-check doctor \
+	check-layers check-docs ledger-verify check-tree docs-config clean mrproper distclean data-clean setup deps deps-check doctor \
 	quickstart quickstart-run check check-slow check-slow-builds check-random-build check-torch-versions \
 	check-cuda check-reliability check-peers bench-peers bench-goals include-cost bundle continue report
 

@@ -55,7 +55,7 @@ san-environment = $(if $(CONFIG_SANITIZE_ADDRESS),LSAN_OPTIONS=suppressions=$(CU
 	ASAN_OPTIONS=detect_container_overflow=0:alloc_dealloc_mismatch=0:detect_odr_violation=0:protect_shadow_gap=0)
 
 ##@ Quality
-.PHONY: check check-slow check-reliability check-docs test test-slow test-reliability check-tree check-torch-versions check-slow-builds check-random-build check-cuda
+.PHONY: check check-slow check-reliability check-docs ledger-verify test test-slow test-reliability check-tree check-torch-versions check-slow-builds check-random-build check-cuda
 check: setup ## bare machine to tested: installs what is missing, builds, runs the tests
 	$(check-make) defconfig-gpt2-nano-cpu
 	$(san-config)
@@ -86,6 +86,10 @@ check-tree: check-kconfig ## what needs no build: Kconfig, layers, docs
 	@scripts/check-docs
 check-docs: ## links, commands and figures of the documentation; with a built knlp its commands run
 	@scripts/check-docs $(addprefix --knlp ,$(firstword $(wildcard $(KNLP) $(check-o)/knlp)))
+ledger-verify: ## is results/ledger.jsonl whole, and are its files what it says?
+	@knlp='$(firstword $(wildcard $(KNLP) $(check-o)/knlp))'; \
+	[ -n "$$knlp" ] || { echo '*** knlp is not built; run "make build"' >&2; exit 2; }; \
+	exec "$$knlp" report verify-ledger results/ledger.jsonl
 
 check-random-build: setup ## build one random configuration (KCONFIG_SEED= repeats one)
 	+@scripts/check-random-builds 1

@@ -72,9 +72,9 @@ def cell(path, record, name, side):
     values = record["rows"][name]["sides"][side]
     base = f"/rows/{name}/sides/{side}"
     if "peak_rss_mib" in values:
-        return figure(path, base + "/peak_rss_mib", ",.0f", record) + " MiB"
+        return figure(path, base + "/peak_rss_mib", ",.0f") + " MiB"
     noisy = " (noisy)" if values["noisy"] else ""
-    return figure(path, base + "/median_s", "*1000 " + significant(1e3 * values["median_s"]), record) + " ms" + noisy
+    return figure(path, base + "/median_s", "*1000 " + significant(1e3 * values["median_s"])) + " ms" + noisy
 
 
 def table_lines(path, record):
@@ -89,11 +89,12 @@ def table_lines(path, record):
             if rival in row["missing"]:
                 yield f"| {row['what']} | {RIVALS[rival]} | {ours} | missing: {row['missing'][rival]} | | {goal(row, rival)} | |"
                 continue
-            ratio, apart = agreement(row, rival) or "not compared", ""
+            # Of why there is none, the numbers are no figures: how far the losses are apart has its own column.
+            ratio, apart = agreement(row, rival).split(":")[0] or "not compared", ""
             if rival in row["ratio"]:
-                ratio = figure(path, f"/rows/{name}/ratio/{rival}/median", ".2f", record)
+                ratio = figure(path, f"/rows/{name}/ratio/{rival}/median", ".2f")
             if "max_delta" in row.get("loss", {}).get(rival, {}):
-                apart = figure(path, f"/rows/{name}/loss/{rival}/max_delta", ".1e", record)
+                apart = figure(path, f"/rows/{name}/loss/{rival}/max_delta", ".1e")
             theirs = cell(path, record, name, rival)
             yield f"| {row['what']} | {RIVALS[rival]} | {ours} | {theirs} | {ratio} | {goal(row, rival)} | {apart} |"
 

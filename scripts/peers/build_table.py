@@ -39,7 +39,7 @@ def section(path, record):
         if value is None:
             continue
         goal = f"≤ {most}: {'reached' if value <= most else 'missed'}" if most is not None else ""
-        yield f"| {what} | {figure(path, pointer, form, record)}{unit} | {goal} |"
+        yield f"| {what} | {figure(path, pointer, form)}{unit} | {goal} |"
     yield ""
 
 

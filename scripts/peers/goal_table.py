@@ -11,9 +11,10 @@ GROUPS = {"linear_forward": "linear layers, forward", "linear_input": "linear la
           "head": "head and loss", "optimizer": "optimizer", "data": "data", "other": "other"}
 
 
-def notes(record):
-    """Why a value should not be trusted, in brackets."""
-    words = (["noisy"] if record["noisy"] else []) + ([] if record["valid"] else ["INVALID: " + record["invalid_reason"]])
+def notes(record, reason=True):
+    """Why a value should not be trusted, in brackets; without the reason, as its numbers are of no row."""
+    invalid = "INVALID" + (": " + record["invalid_reason"] if reason else "")
+    words = (["noisy"] if record["noisy"] else []) + ([] if record["valid"] else [invalid])
     return f" ({'; '.join(words)})" if words else ""
 
 
@@ -40,29 +41,29 @@ def section(path, record):
     """Machine and table of one machine's record."""
     yield measured_on(path, record)
     yield ""
-    yield "| what | figure | | goal |"
-    yield "|---|---|---|---|"
+    yield "| what | measured | goal |"
+    yield "|---|---|---|"
     for row in ROWS:
         records = record["rows"].get(row.name, {}).get("records", {})
         for item in row.figures:
             value = item.value(records)
             if value is None:
                 continue
-            shown = figure(path, item.pointer(row.name), item.form, record)
+            shown = figure(path, item.pointer(row.name), item.form)
             goal = f"{item.goal()}: {item.verdict(value)}" if item.goal() else ""
-            yield (f"| {row.label} | {item.label} | {shown}{' ' + item.unit if item.unit else ''}"
-                   f"{notes(records[item.what])} | {goal} |")
+            yield (f"| {row.label}: {item.label} | {shown}{' ' + item.unit if item.unit else ''}"
+                   f"{notes(records[item.what], reason=False)} | {goal} |")
     yield ""
 
 
-def step_cells(path, record, row, place, group):
+def step_cells(path, row, place, group):
     """Milliseconds, share, GFLOP/s, megabytes and share of the roof of one group."""
     base = f"/rows/{row}/records/step/details/groups/{place}"
-    yield figure(path, base + "/ms", ",.1f", record)
-    yield figure(path, base + "/share", "*100 .1f", record) + " %"
-    yield figure(path, base + "/gflops", ",.0f", record) if group["gflops"] else "–"
-    yield figure(path, base + "/bytes", "*1e-6 ,.0f", record) if group["bytes"] else "–"
-    roof = figure(path, base + "/roof_share", "*100 .0f", record) + " %" if group["roof_share"] else "–"
+    yield figure(path, base + "/ms", ",.1f")
+    yield figure(path, base + "/share", "*100 .1f") + " %"
+    yield figure(path, base + "/gflops", ",.0f") if group["gflops"] else "–"
+    yield figure(path, base + "/bytes", "*1e-6 ,.0f") if group["bytes"] else "–"
+    roof = figure(path, base + "/roof_share", "*100 .0f") + " %" if group["roof_share"] else "–"
     yield roof + (f", {group['limit']}" if group["limit"] else "")
 
 
@@ -74,14 +75,14 @@ def step_section(path, record):
             continue
         base = f"/rows/{row}/records/step/details"
         yield (f"124M B4 T256, {precision}, {', '.join(machine_facts(record['machine'], record['threads']))}: "
-               f"{figure(path, base + '/step_ms', ',.0f', record)} ms; its groups add up to "
-               f"{figure(path, base + '/sum_over_step', '*100 .1f', record)} % of it. Record: `{path}`.")
+               f"{figure(path, base + '/step_ms', ',.0f')} ms; its groups add up to "
+               f"{figure(path, base + '/sum_over_step', '*100 .1f')} % of it. Record: `{path}`.")
         yield ""
         yield "| group | ms | share | GFLOP/s | MB moved | of the roof |"
         yield "|---|---|---|---|---|---|"
         for place, group in enumerate(step["details"]["groups"]):
             if group["ms"] > 0:
-                cells = " | ".join(step_cells(path, record, row, place, group))
+                cells = " | ".join(step_cells(path, row, place, group))
                 yield f"| {GROUPS.get(group['group'], group['group'])} | {cells} |"
         yield ""
 

@@ -1,12 +1,15 @@
 """Records of measurements under results/ and the tables of docs/performance.md that are made from them."""
+import functools
 import json
 import os
 import re
+import subprocess
 import tempfile
 from pathlib import Path
 
 SOURCES = Path(__file__).resolve().parents[2]
 PAGE = SOURCES / "docs/performance.md"
+LEDGER = SOURCES / "results/ledger.jsonl"
 
 
 def machine_facts(machine, threads):
@@ -32,8 +35,8 @@ def path_of_record(kind, machine, threads):
     return path.with_name(f"{slug}-l1-{(machine.get('l1d_bytes') or 0) // 1024}-kib-{threads}-threads.json")
 
 
-def merge(kind, command, machine, threads, name, row):
-    """Puts one row into the record of the machine and returns its path."""
+def merge(knlp, kind, command, machine, threads, name, row):
+    """Puts one row into the record of the machine, adds it to the ledger and returns the record's path."""
     path = path_of_record(kind, machine, threads)
     known = json.loads(path.read_text()) if path.exists() else {"rows": {}}
     known.update(machine=machine, threads=threads, command=command)
@@ -46,17 +49,34 @@ def merge(kind, command, machine, threads, name, row):
         os.fsync(file.fileno())
     os.chmod(file.name, 0o644)
     os.rename(file.name, path)
+    add_to_ledger(knlp, path)
     return path
 
 
-def figure(path, pointer, form, record):
-    """A value of the record with the comment that scripts/check-docs compares it by."""
-    value = record
-    for key in pointer.split("/")[1:]:
-        value = value[int(key)] if isinstance(value, list) else value[key]
+def add_to_ledger(knlp, path):
+    """Appends what is new in a record to the ledger."""
+    subprocess.run([knlp, "report", "ledger", "add", path, "--ledger", LEDGER], stdout=subprocess.DEVNULL, check=True)
+    newest_rows.cache_clear()
+
+
+@functools.lru_cache(maxsize=None)
+def newest_rows():
+    """The newest row of the ledger of each benchmark, by its run_id."""
+    rows = map(json.loads, LEDGER.read_text(encoding="utf-8").splitlines())
+    return {row["run_id"]: row for row in rows if row["kind"] == "benchmark"}
+
+
+def figure(path, pointer, form):
+    """A value of a record as the newest row of the ledger has it, with the comment that scripts/check-docs compares
+    it by."""
+    place, keys = path.removeprefix("results/").removesuffix(".json"), pointer.split("/")[1:]
+    if keys[0] == "rows":
+        place, keys = f"{place}/{keys[1]}", keys[2:]
+    row, metric = newest_rows()[place], "/".join(keys).replace(" ", "_")
+    value = row["metrics"][metric]
     factor = re.match(r"\*(\S+)\s+(.*)", form)
     shown = format(value * float(factor[1]), factor[2]) if factor else format(value, form)
-    return f"{shown} <!-- figure: {path} {pointer} {form} -->"
+    return f"{shown} <!-- ledger:{row['seq']} metric={metric} fmt={form} -->"
 
 
 def dates_of(record):
