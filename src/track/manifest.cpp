@@ -238,7 +238,7 @@ void write_manifest(const RunDir& run, const Manifest& manifest) {
     add_attempt(attempts, whole, manifest);
     whole["attempts"] = std::move(attempts);
     whole["started"] = started.empty() ? utc_now() : started;
-    write_file_atomic(run.file("manifest.json"), pretty_json(whole));
+    run.write("manifest.json", pretty_json(whole));
 }
 
 json read_manifest(const std::filesystem::path& run_directory) {
@@ -272,7 +272,7 @@ void write_summary(const RunDir& run, const Summary& s) {
                           {"final_accuracy", nullptr},
                           {"best_accuracy", nullptr},
                           {"final_sparsity", nullptr}};
-    write_file_atomic(run.file("summary.json"), pretty_json(summary));
+    run.write("summary.json", pretty_json(summary));
 }
 
 }  // namespace knlp::track

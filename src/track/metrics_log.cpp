@@ -42,7 +42,7 @@ void MetricsLog::truncate(const RunDir& run, int64_t bytes) {
         fail(kData, "{}: has {} bytes, the checkpoint remembers {}; the file was cut or replaced",
              path.string(), text.size(), bytes);
     if (bytes == static_cast<int64_t>(text.size())) return;
-    write_file_atomic(path, std::string_view(text).substr(0, static_cast<size_t>(bytes)));
+    run.write("metrics.jsonl", std::string_view(text).substr(0, static_cast<size_t>(bytes)));
 }
 
 const std::vector<std::string>& time_fields() {

@@ -48,6 +48,12 @@ void create_parents(const fs::path& path) {
 
 }  // namespace
 
+struct RunDir::Hold {
+    FileLock lock;
+    struct stat directory;
+    std::function<void()> check;
+};
+
 RunDir::RunDir(fs::path path) : path_(std::move(path)) {}
 
 RunDir RunDir::create(const fs::path& output_dir, const std::string& name, const fs::path& out) {
@@ -92,7 +98,35 @@ RunDir RunDir::open(const fs::path& path) {
 }
 
 void RunDir::lock() {
-    if (!lock_) lock_ = std::make_shared<FileLock>(path_ / "lock");
+    if (hold_) return;
+    hold_ = std::shared_ptr<Hold>(
+        new Hold{.lock = FileLock(path_ / "lock"), .directory = {}, .check = {}});
+    if (stat(path_.c_str(), &hold_->directory) != 0) fail_io(path_, "cannot stat", errno);
+}
+
+void RunDir::also_require(std::function<void()> check) {
+    KNLP_CHECK(hold_);
+    hold_->check = std::move(check);
+}
+
+void RunDir::require_ours() const {
+    if (!hold_) return;
+    if (hold_->check) hold_->check();
+    struct stat now {};
+    // One that is gone is no other run's; what is to be written there says so itself.
+    if (stat(path_.c_str(), &now) != 0) return;
+    if (now.st_dev != hold_->directory.st_dev || now.st_ino != hold_->directory.st_ino)
+        fail(kLocked,
+             "{}: another attempt has taken the place of this one, which ends without a trace; "
+             "nothing needs to be done",
+             path_.string());
+}
+
+void RunDir::write(const std::string& name, std::string_view text) const {
+    AtomicFile out(file(name));
+    out.write(text);
+    require_ours();
+    out.commit();
 }
 
 Saved last_saved(const fs::path& run_directory) {

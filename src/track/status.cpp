@@ -1,7 +1,7 @@
 #include "knlp/core/error.h"
-#include "knlp/core/file.h"
 #include "knlp/core/host.h"
 #include "knlp/core/json.h"
+#include "knlp/core/utc.h"
 #include "knlp/track/run_dir.h"
 
 #include <nlohmann/json.hpp>
@@ -10,7 +10,6 @@
 
 #include <cerrno>
 #include <csignal>
-#include <ctime>
 
 namespace knlp::track {
 
@@ -25,15 +24,6 @@ json or_null(const std::string& text) {
     return text.empty() ? json(nullptr) : json(text);
 }
 
-/// The time so many seconds ago as utc_now() writes it; such texts compare as the times do.
-std::string utc_before(double seconds) {
-    const auto then = static_cast<time_t>(wall_seconds() - seconds);
-    struct tm fields {};
-    char text[32];
-    gmtime_r(&then, &fields);
-    return {text, strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &fields)};
-}
-
 /// The whole number at `name`, 0 when it is absent or something else: a damaged file stops no run.
 int64_t whole_at(const json& object, const char* name) {
     const auto found = object.find(name);
@@ -43,7 +33,7 @@ int64_t whole_at(const json& object, const char* name) {
 }  // namespace
 
 void write_status(const RunDir& run, const std::string& state, int exit_code, int signal,
-                  const std::string& reason) {
+                  const std::string& reason, const std::string& code) {
     const std::string now = utc_now();
     const int64_t pid = getpid();
     json before;
@@ -68,8 +58,9 @@ void write_status(const RunDir& run, const std::string& state, int exit_code, in
         {"heartbeat", now},
         {"exit_code", ended ? json(exit_code) : json(nullptr)},
         {"signal", signal != 0 ? json(signal) : json(nullptr)},
-        {"reason", or_null(reason)}};
-    write_file_atomic(run.file("status.json"), pretty_json(status));
+        {"reason", or_null(reason)},
+        {"code", or_null(code)}};
+    run.write("status.json", pretty_json(status));
 }
 
 json read_status(const RunDir& run) {

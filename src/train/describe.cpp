@@ -180,6 +180,7 @@ track::Manifest describe(const Session& s, const TrainRequest& request,
     m.batches_sha256 = s.eval_sha256;
     m.eval_windows = std::ssize(s.eval_starts);
     m.eval_window_tokens = s.model.n_ctx;
+    if (request.on_manifest) request.on_manifest(m);
     return m;
 }
 

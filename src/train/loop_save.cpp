@@ -26,10 +26,12 @@ struct Save {
     /// With the tensors that `fill` writes into a directory.
     void write(const FillCheckpoint& fill) const {
         const std::filesystem::path& directory = recorder.run().path();
+        recorder.run().require_ours();  // or the save of another attempt would be swept away
         write_checkpoint(directory, step, [&](const std::filesystem::path& into) {
             recorder.sync_metrics();
             KnownHashes hashes = fill(into);
             write_file_atomic(into / "state.json", state);
+            recorder.run().require_ours();
             return hashes;
         });
         prune_checkpoints(directory, keep, best);

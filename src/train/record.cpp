@@ -51,7 +51,7 @@ struct Recorder::State {
         if (extra.empty()) return;
         nlohmann::json whole = track::read_manifest(run.path());
         whole.merge_patch(extra);
-        write_file_atomic(run.file("manifest.json"), pretty_json(whole));
+        run.write("manifest.json", pretty_json(whole));
     }
     /// Speed and cost in manifest and summary.
     std::optional<double> add_cost(const Cost& cost) {
@@ -246,7 +246,7 @@ void Recorder::stopped(int signal, int exit_code, const RunState& state, const C
                         fmt::format("signal at step {}", state.step));
 }
 
-void Recorder::failed(int exit_code, const std::string& text) {
+void Recorder::failed(int exit_code, const std::string& code, const std::string& text) {
     State& s = *state_;
     // Called while an error is on its way: another one, such as a full disk, must not hide it.
     try {
@@ -254,13 +254,12 @@ void Recorder::failed(int exit_code, const std::string& text) {
         s.manifest.ended = utc_now();
         s.manifest.exit_code = exit_code;
         s.write_manifest();
-        track::write_status(s.run, "failed", exit_code, 0, text);
+        track::write_status(s.run, "failed", exit_code, 0, text, code);
         const std::filesystem::path output = s.run.file("output.log");
         const std::string tail =
             std::filesystem::exists(output) ? last_lines(read_file(output), kErrorTail) : "";
-        write_file_atomic(s.run.file("error.txt"),
-                          fmt::format("command: {}\nstatus: {}\nerror: {}\n\n{}",
-                                      s.manifest.command_line, exit_code, text, tail));
+        s.run.write("error.txt", fmt::format("command: {}\nstatus: {}\nerror: {}\n\n{}",
+                                             s.manifest.command_line, exit_code, text, tail));
     } catch (const Error& second) {
         log::warn("the failure could not be recorded: {}", second.what());
     }
@@ -273,6 +272,7 @@ void Recorder::heartbeat() {
     try {
         track::write_status(s.run, "running");
     } catch (const Error& error) {
+        if (error.kind() == kLocked) throw;
         // A full disk must not end a run that only wants to say that it lives.
         log::warn("status not renewed: {}", error.what());
     }

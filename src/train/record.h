@@ -80,7 +80,7 @@ public:
     /// Status and manifest "preempted" with the signal; the summary says how far it came.
     void stopped(int signal, int exit_code, const RunState& state, const Cost& cost);
     /// Status and manifest "failed", error.txt.
-    void failed(int exit_code, const std::string& text);
+    void failed(int exit_code, const std::string& code, const std::string& text);
 
     int64_t metrics_bytes() const;
     /// They are on the disk then: a checkpoint counts on them. From any thread.

@@ -1,6 +1,5 @@
 #include "sample.h"
 
-#include "knlp/core/file.h"
 #include "knlp/core/log.h"
 #include "knlp/core/signals.h"
 #include "knlp/model/generation.h"
@@ -21,7 +20,7 @@ std::string printable(const std::string& line) {
 
 }  // namespace
 
-bool write_sample(Session& s, const std::filesystem::path& run_directory) {
+bool write_sample(Session& s, const track::RunDir& run) {
     if (!s.tokenizer || s.train.sample_tokens <= 0) return true;
     model::GenerationOptions options;
     options.sampling = {.temperature = s.train.sample_temperature,
@@ -36,7 +35,7 @@ bool write_sample(Session& s, const std::filesystem::path& run_directory) {
     const std::string prompt = s.tokenizer->eot() >= 0 ? "" : "\n";
     const std::string text = model::generate_text(*s.gpt2, *s.tokenizer, prompt, options);
     if (stop_signal() != 0) return false;
-    write_file_atomic(run_directory / "samples.txt", prompt + text + "\n");
+    run.write("samples.txt", prompt + text + "\n");
     log::info("sample");
     std::istringstream lines(prompt + text);
     for (std::string line; std::getline(lines, line);) log::info("  | {}", printable(line));

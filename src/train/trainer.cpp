@@ -45,8 +45,8 @@ void write_configuration(const track::RunDir& run, config::Symbols& symbols,
     symbols.record_auto("GRADIENT_ACCUMULATION", std::to_string(choices.accumulation));
     symbols.record_auto("GEMM_BACKEND", choices.gemm);
     symbols.record_auto("KNLP_ISA", choices.isa);
-    write_file_atomic(run.file("config"), symbols.dot_config());
-    write_file_atomic(run.file("config.resolved.json"), symbols.resolved_json() + "\n");
+    run.write("config", symbols.dot_config());
+    run.write("config.resolved.json", symbols.resolved_json() + "\n");
 }
 
 /// The tokenizer's files, so that the run directory can be used alone.
@@ -59,6 +59,7 @@ void write_tokenizer(const track::RunDir& run, const Session& s) {
 void write_eval_windows(const track::RunDir& run, const EvalResult& result) {
     AtomicFile file(run.file("eval_windows.f32"));
     file.write(std::as_bytes(std::span(result.window_loss)));
+    run.require_ours();
     file.commit();
 }
 
@@ -115,8 +116,8 @@ TrainOutcome run_recorded(Session& s, RunState& state, Recorder& recorder,
     s.peak_flops = peak_flops(s);
     const track::SystemStats stats(recorder.run(), s.train.sys_monitor_s, state.elapsed_s);
     TrainOutcome outcome{.run_directory = path};
-    const auto record = [&](int status, const std::string& text) {
-        recorder.failed(status, text);
+    const auto record = [&](int status, const std::string& code, const std::string& text) {
+        recorder.failed(status, code, text);
         track::index_run(s.general.output_dir, path);
     };
     const auto steps = [&] {
@@ -126,7 +127,7 @@ TrainOutcome run_recorded(Session& s, RunState& state, Recorder& recorder,
         if (outcome.status == 0) {
             write_eval_windows(recorder.run(), loop.final_eval());
             // Done is said last: a run that is killed before goes on and writes the rest.
-            if (write_sample(s, path))
+            if (write_sample(s, recorder.run()))
                 recorder.finish(loop.final_event());
             else
                 outcome.status = loop.stop();
@@ -141,20 +142,22 @@ TrainOutcome run_recorded(Session& s, RunState& state, Recorder& recorder,
             recorder.describe(describe(s, request, symbols), describe_details(s));
         }
     } catch (const Error& error) {
-        record(exit_status(error.kind()), error.what());
+        // A run that is another's by now says nothing about this attempt.
+        if (error.kind() != kLocked) record(exit_status(error.kind()), error.code(), error.what());
         throw;
     } catch (const std::bad_alloc&) {
         const std::string text = fmt::format(
             "out of memory: {} held, {} at the peak; lower BATCH_SIZE and "
             "accumulate instead, or set LOSS_CHUNK",
             bytes_text(resident_bytes()), bytes_text(peak_resident_bytes()));
-        record(4, text);
+        record(4, "E_MEMORY", text);
         fail_code(kRun, "E_MEMORY", "{}", text);
     } catch (const std::exception& error) {
         const std::string text = model::torch_error_text(error);
         if (text.empty()) throw;
-        record(4, text);
-        if (text.find("memory") == std::string::npos) throw;
+        const bool memory = text.find("memory") != std::string::npos;
+        record(4, memory ? "E_MEMORY" : "E_RUN", text);
+        if (!memory) throw;
         fail_code(kRun, "E_MEMORY",
                   "out of memory: {} held, {} at the peak; lower BATCH_SIZE and accumulate "
                   "instead, or set LOSS_CHUNK",
@@ -179,15 +182,16 @@ TrainOutcome start_run(config::Symbols& symbols, const TrainRequest& request) {
     while (!first_passes_fit(s, {}, passes)) shrink_batch(s);
     if (request.dry_run) return dry_run(s);
 
+    track::Manifest manifest = describe(s, request, symbols);
     track::RunDir run = track::RunDir::create(output, run_name(s), request.out);
     run.lock();
+    if (request.still_ours) run.also_require(request.still_ours);
     log::open_run_log(run.file("output.log"));
     write_configuration(run, symbols, s.choices);
     write_tokenizer(run, s);
     print_substitute(s);
     print_banner(s, run.path().string(), 0);
-    Recorder recorder(run, describe(s, request, symbols), describe_details(s),
-                      s.train.tensorboard);
+    Recorder recorder(run, std::move(manifest), describe_details(s), s.train.tensorboard);
     recorder.begin(0);
     track::index_run(output, run.path());  // one killed later can be found by --resume
     RunState state;
@@ -197,12 +201,14 @@ TrainOutcome start_run(config::Symbols& symbols, const TrainRequest& request) {
 TrainOutcome go_on(config::Symbols& symbols, const TrainRequest& request) {
     track::RunDir run = track::RunDir::open(request.resume);
     run.lock();
+    if (request.still_ours) run.also_require(request.still_ours);
     require_writable(run.path());
     Resumed resumed = resume_session(symbols, request);
     Session& s = resumed.session;
     if (request.dry_run) return dry_run(s);
     RunState state = resumed.state;
     measure_time(s, resumed.asked, state.step, state.elapsed_s);
+    track::Manifest manifest = describe(s, resumed.asked, symbols);
 
     log::open_run_log(run.file("output.log"));
     clean_checkpoints(run.path(), resumed.from_checkpoint ? state.step : -1);
@@ -212,7 +218,6 @@ TrainOutcome go_on(config::Symbols& symbols, const TrainRequest& request) {
     write_tokenizer(run, s);
     print_substitute(s);
     print_banner(s, run.path().string(), state.step);
-    track::Manifest manifest = describe(s, resumed.asked, symbols);
     if (resumed.from_checkpoint && !resumed.parent.path.empty())
         manifest.parents = {resumed.parent};
     manifest.attempt = std::move(resumed.changes.attempt);

@@ -4,6 +4,8 @@
 #include "tests/support/expect_error.h"
 #include "tests/support/temp_dir.h"
 
+#include <nlohmann/json.hpp>
+
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -86,6 +88,40 @@ TEST(RunDir, ASecondProcessIsLockedOut) {
     int status = 0;
     ::waitpid(child, &status, 0);
     EXPECT_EQ(WEXITSTATUS(status), 6);
+}
+
+/// A run that was taken for dead: its directory is moved away and another is at its path.
+RunDir displaced(const TempDir& dir) {
+    RunDir run = RunDir::create(dir.path(), "x", dir.file("cell"));
+    run.lock();
+    write_status(run, "running");
+    fs::rename(dir.file("cell"), dir.file("old"));
+    write_status(RunDir::create(dir.path(), "x", dir.file("cell")), "running");
+    return run;
+}
+
+TEST(RunDir, ADisplacedRunWritesNothingAtItsPath) {
+    const TempDir dir;
+    const RunDir run = displaced(dir);
+    const std::string before = read_file(dir.file("cell/status.json"));
+    expect_error(kLocked, {dir.file("cell"), "another attempt"}, [&] { run.require_ours(); });
+    expect_error(kLocked, {}, [&] { write_status(run, "done"); });
+    expect_error(kLocked, {}, [&] { run.write("samples.txt", "late"); });
+    EXPECT_EQ(read_file(dir.file("cell/status.json")), before);
+    EXPECT_FALSE(fs::exists(dir.file("cell/samples.txt")));
+}
+
+TEST(RunDir, WhatElseItIsToRequireIsAskedAtEachWrite) {
+    const TempDir dir;
+    RunDir run = RunDir::create(dir.path(), "x");
+    run.lock();
+    int asked = 0;
+    run.also_require([&] {
+        if (++asked > 1) fail(kLocked, "lost");
+    });
+    write_status(run, "running");
+    expect_error(kLocked, {"lost"}, [&] { write_status(run, "done"); });
+    EXPECT_EQ(read_status(run)["state"], "running");
 }
 
 /// A run directory with this name and state.

@@ -69,7 +69,7 @@ TEST(Recorder, FailureKeepsTheErrorTheCommandAndTheLastLines) {
     Recorded r;
     r.recorder.begin(0);
     std::ofstream(r.run.file("output.log")) << "first line\nlast line\n";
-    r.recorder.failed(4, "out of luck");
+    r.recorder.failed(4, "E_RUN", "out of luck");
     const std::string text = read_file(r.run.file("error.txt"));
     for (const char* part : {"command: knlp train", "status: 4", "error: out of luck", "last line"})
         EXPECT_THAT(text, testing::HasSubstr(part));

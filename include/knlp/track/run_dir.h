@@ -2,10 +2,12 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <nlohmann/json_fwd.hpp>
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace knlp::track {
@@ -27,19 +29,30 @@ public:
     std::filesystem::path file(const std::string& name) const { return path_ / name; }
 
     /// Error{kLocked} (status 6) when another process works on it. Held until the RunDir is
-    /// destroyed.
+    /// destroyed. Remembers which directory it is: see require_ours().
     void lock();
+    /// What require_ours() asks as well, of a run that is locked: it throws Error{kLocked} when the
+    /// run is no longer this process's.
+    void also_require(std::function<void()> check);
+    /// Error{kLocked} when the path has become another directory: this attempt was taken for dead,
+    /// its directory was moved away and another went on. Asked between making a temporary file in
+    /// the run and renaming it, it leaves no gap: after a move the rename finds no such file.
+    /// Nothing is asked of a run that is not locked.
+    void require_ours() const;
+    /// A file of the run, whole or not at all, and only while the run is ours.
+    void write(const std::string& name, std::string_view text) const;
 
 private:
+    struct Hold;
     explicit RunDir(std::filesystem::path path);
     std::filesystem::path path_;
-    std::shared_ptr<void> lock_;
+    std::shared_ptr<Hold> hold_;
 };
 
 /// status.json: pending running done failed preempted, with pid, host, boot_id, attempt, started,
-/// heartbeat, exit_code, signal, reason.
+/// heartbeat, exit_code, signal, reason and, of a failure, the code of its error (E_DIVERGED, …).
 void write_status(const RunDir& run, const std::string& state, int exit_code = 0, int signal = 0,
-                  const std::string& reason = "");
+                  const std::string& reason = "", const std::string& code = "");
 nlohmann::json read_status(const RunDir& run);
 
 /// Appends one event to metrics.jsonl: keys sorted, "event" and "t" (UTC) added. One line a call.

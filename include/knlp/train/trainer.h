@@ -13,6 +13,10 @@ namespace knlp::config {
 class Symbols;
 }
 
+namespace knlp::track {
+struct Manifest;
+}
+
 namespace knlp::train {
 
 /// What `knlp train` was asked, beyond the configuration.
@@ -33,6 +37,12 @@ struct TrainRequest {
     std::string preset;        // name of the defconfig, for the manifest; "" if not known
     /// Called before each micro-batch: whoever wants to stop a run at a precise place does it here.
     std::function<void(int64_t step, int64_t micro)> on_micro_batch;
+    /// Given what manifest.json is going to say, before a new run directory is made or a run goes
+    /// on: may add to it, or throw.
+    std::function<void(track::Manifest& manifest)> on_manifest;
+    /// Asked before a status, a result or a checkpoint is published: throws Error{kLocked} when the
+    /// run is no longer this process's. See track::RunDir::also_require().
+    std::function<void()> still_ours;
 };
 
 /// What the weights at `step` come to on the run's evaluation windows.
