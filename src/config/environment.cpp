@@ -40,4 +40,9 @@ std::string find_program(const std::string& name) {
     return "";
 }
 
+std::optional<std::string> visible_gpus() {
+    const char* text = std::getenv("CUDA_VISIBLE_DEVICES");
+    return text ? std::optional<std::string>(text) : std::nullopt;
+}
+
 }  // namespace knlp::config

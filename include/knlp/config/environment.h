@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <string>
 
 namespace knlp::config {
@@ -10,5 +11,8 @@ void check_environment();
 
 /// Full path of a program in $PATH, "" when there is none.
 std::string find_program(const std::string& name);
+
+/// $CUDA_VISIBLE_DEVICES, where it is set.
+std::optional<std::string> visible_gpus();
 
 }  // namespace knlp::config
