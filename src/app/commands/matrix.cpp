@@ -8,8 +8,10 @@
 namespace knlp::app {
 namespace {
 
-constexpr MatrixVerb (*kVerbs[])(Parser) = {add_matrix_plan, add_matrix_extend, add_matrix_power,
-                                            add_matrix_package};
+constexpr MatrixVerb (*kVerbs[])(Parser) = {
+    add_matrix_plan,     add_matrix_extend,   add_matrix_run,   add_matrix_status,
+    add_matrix_continue, add_matrix_estimate, add_matrix_rerun, add_matrix_power,
+    add_matrix_package,  add_matrix_run_cell};
 
 std::vector<MatrixVerb> verbs;
 
@@ -32,11 +34,15 @@ std::function<int(const Common&)> add_options(Parser parser) {
 extern const Command cmd_matrix;
 const Command cmd_matrix = {
     .name = "matrix",
-    .summary = "comparisons of arms over several seeds: plan, extend, seeds needed",
+    .summary = "comparisons of arms over several seeds: plan, run, go on, seeds needed",
     .needs = "",
     .add_options = add_options,
     .examples =
         "knlp matrix plan --set 'MATRIX_AXES=LEARNING_RATE=1e-3|3e-3' --dry-run\n"
+        "knlp matrix run results/matrix/rates --jobs 2\n"
+        "knlp matrix status results/matrix/rates\n"
+        "knlp matrix continue\n"
+        "knlp matrix rerun results/matrix/rates --cells '*_s3'\n"
         "knlp matrix extend results/matrix/rates --seeds 4,5\n"
         "knlp matrix power --differences pilot.txt --effect 0.01\n"
         "knlp matrix power --baseline runs/a1 --baseline runs/a2 --arm runs/b1 --arm runs/b2 "

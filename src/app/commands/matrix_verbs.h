@@ -20,5 +20,11 @@ MatrixVerb add_matrix_plan(Parser matrix);
 MatrixVerb add_matrix_extend(Parser matrix);
 MatrixVerb add_matrix_power(Parser matrix);
 MatrixVerb add_matrix_package(Parser matrix);
+MatrixVerb add_matrix_run(Parser matrix);
+MatrixVerb add_matrix_run_cell(Parser matrix);
+MatrixVerb add_matrix_status(Parser matrix);
+MatrixVerb add_matrix_continue(Parser matrix);
+MatrixVerb add_matrix_rerun(Parser matrix);
+MatrixVerb add_matrix_estimate(Parser matrix);
 
 }  // namespace knlp::app

@@ -1,14 +1,11 @@
+#include "src/app/commands/unfinished.h"
 #include "src/app/parser.h"
 
 #include "knlp/app/command.h"
-#include "knlp/config/general.h"
 #include "knlp/core/error.h"
 #include "knlp/core/json.h"
 #include "knlp/core/log.h"
 #include "knlp/report/report.h"
-#include "knlp/track/index.h"
-#include "knlp/track/manifest.h"
-#include "knlp/track/run_dir.h"
 #include "knlp/train/trainer.h"
 
 #include <nlohmann/json.hpp>
@@ -43,45 +40,11 @@ std::vector<config::Symbols::Override> flag_overrides() {
     return flags;
 }
 
-/// OUTPUT_DIR of the configuration in force, or of the defaults where there is none.
-fs::path output_dir(const Common& common) {
-    return config::read_general(load_symbols_or_defaults(common)).output_dir;
-}
-
-/// When a run that can go on began; "" for one that is gone, damaged or done.
-std::string start_of_unfinished(const fs::path& run) {
-    try {
-        const std::string state = track::read_status(track::RunDir::open(run)).value("state", "");
-        if (state != "preempted" && state != "running" && state != "failed") return "";
-        return track::read_manifest(run).value("started", "");
-    } catch (const std::exception&) {
-        return "";
-    }
-}
-
-/// The newest run that can go on, below OUTPUT_DIR or, made with --out, only in the index.
-fs::path newest_unfinished(const fs::path& output) {
-    fs::path newest = track::newest_run(output, {"preempted", "running", "failed"});
-    std::string newest_start = newest.empty() ? "" : start_of_unfinished(newest);
-    try {
-        for (const track::IndexedRun& run : track::list_runs(output)) {
-            const fs::path path = output / run.path;  // the index holds outside ones as absolute
-            const std::string start = start_of_unfinished(path);
-            if (start <= newest_start) continue;
-            newest = path;
-            newest_start = start;
-        }
-    } catch (const Error& error) {
-        log::warn("{}", error.what());
-    }
-    return newest;
-}
-
 /// The run that --resume names, or the newest that can go on.
 fs::path run_to_resume(const Common& common) {
     if (!options.resume.empty()) return options.resume;
-    const fs::path output = output_dir(common);
-    const fs::path newest = newest_unfinished(output);
+    const fs::path output = configured_output_dir(common);
+    const fs::path newest = newest_unfinished_run(output).path;
     if (newest.empty())
         fail(kUsage, "{}: no interrupted run to go on with; name one: knlp train --resume DIR",
              (output / "runs").string());

@@ -1,0 +1,94 @@
+#include "src/app/commands/matrix_cells.h"
+
+#include "src/app/commands/unfinished.h"
+
+#include "knlp/core/error.h"
+#include "knlp/core/json.h"
+#include "knlp/core/log.h"
+#include "knlp/matrix/cell_table.h"
+#include "knlp/matrix/estimate.h"
+#include "knlp/matrix/runner_local.h"
+#include "knlp/matrix/verify.h"
+
+#include <nlohmann/json.hpp>
+
+#include <cmath>
+
+namespace knlp::app {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+
+json outcome_json(const fs::path& directory, const matrix::RunnerOutcome& outcome) {
+    json failures = json::array();
+    for (const auto& failure : outcome.failures)
+        failures.push_back({{"cell", failure.cell}, {"reason", failure.reason}});
+    return {{"status", outcome.status},
+            {"directory", directory.string()},
+            {"cells", outcome.cells},
+            {"failures", std::move(failures)},
+            {"wall_s", outcome.wall_s},
+            {"cell_wall_s", outcome.cell_wall_s},
+            {"overhead", std::isfinite(outcome.overhead) ? json(outcome.overhead) : json()}};
+}
+
+std::string outcome_text(const fs::path& directory, const matrix::RunnerOutcome& outcome) {
+    std::string text = fmt::format("{:<12}{} in {}\n", "cells run", outcome.cells,
+                                   matrix::duration_text(outcome.wall_s));
+    for (const auto& failure : outcome.failures)
+        text += fmt::format("{:<12}{}: {}\n", "failed", failure.cell, failure.reason);
+    if (std::isfinite(outcome.overhead))
+        text +=
+            fmt::format("{:<12}{:.2f} % of the cells' time\n", "overhead", 100 * outcome.overhead);
+    return text + fmt::format("{:<12}{}\n", "matrix", directory.string());
+}
+
+}  // namespace
+
+void add_cell_options(Parser verb, CellOptions& options) {
+    verb.add_option("--jobs", options.jobs, "cells at once (default: the plan's)")
+        .in_range(1, 512)
+        .type_name("N");
+    verb.add_flag("--allow-drift", options.allow_drift,
+                  "go on with another binary, data or machine than planned, and record it");
+}
+
+int run_cells(const Common& common, const fs::path& directory, const CellOptions& options,
+              bool again) {
+    const matrix::Plan plan = matrix::read_plan(directory);
+    if (common.dry_run) {
+        put_text(progress_of(directory, plan, options.jobs));
+        return 0;
+    }
+    matrix::require_no_drift(directory, plan, options.allow_drift);
+    const matrix::RunnerOutcome outcome = matrix::run_local(directory, plan,
+                                                            {.jobs = options.jobs,
+                                                             .cells = options.cells,
+                                                             .allow_drift = options.allow_drift,
+                                                             .again = again});
+    put_text(common.json ? canonical_json(outcome_json(directory, outcome)) + "\n"
+                         : outcome_text(directory, outcome));
+    return outcome.status;
+}
+
+std::string progress_of(const fs::path& directory, const matrix::Plan& plan, int64_t jobs) {
+    const std::vector<matrix::CellState> states = matrix::cell_states(directory, plan);
+    const matrix::TimeLeft left = matrix::time_left(plan, states, matrix::slots_here(plan, jobs));
+    return matrix::status_text(plan, states) +
+           fmt::format("{:<12}{}\n", "left", matrix::time_left_text(left));
+}
+
+fs::path newest_matrix(const Common& common) {
+    const fs::path output = configured_output_dir(common);
+    std::string created;
+    const fs::path newest = matrix::newest_unfinished_matrix(output, created);
+    if (newest.empty())
+        fail(kUsage,
+             "{}: no matrix with cells left to run; name one, or make one with `knlp matrix "
+             "plan`",
+             (output / "matrix").string());
+    return newest;
+}
+
+}  // namespace knlp::app
