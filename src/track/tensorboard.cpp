@@ -69,25 +69,19 @@ std::string record(std::string_view payload) {
     return out;
 }
 
-constexpr double kFlush_s = 30;
-
 }  // namespace
 
 struct TensorboardWriter::State {
     std::optional<AppendFile> file;  // empty once a write has failed
-    std::string pending;
-    double last_flush = steady_seconds();
 
-    void write() {
-        if (!file || pending.empty()) return;
+    void write(std::string_view event) {
+        if (!file) return;
         try {
-            file->append(pending);
+            file->append(record(event));
         } catch (const Error& error) {
             log::warn("TensorBoard events are no longer written: {}", error.what());
             file.reset();
         }
-        pending.clear();
-        last_flush = steady_seconds();
     }
 };
 
@@ -105,13 +99,10 @@ TensorboardWriter::TensorboardWriter(const std::filesystem::path& directory) : s
     }
     std::string event = event_head(now);
     put_bytes(event, 3, "brain.Event:2");
-    state_->pending = record(event);
-    state_->write();
+    state_->write(event);
 }
 
-TensorboardWriter::~TensorboardWriter() {
-    state_->write();
-}
+TensorboardWriter::~TensorboardWriter() = default;
 
 void TensorboardWriter::add(int64_t step, double wall_time,
                             const std::map<std::string, double>& scalars) {
@@ -127,12 +118,7 @@ void TensorboardWriter::add(int64_t step, double wall_time,
     put_key(event, 2, kVarint);
     put_varint(event, static_cast<uint64_t>(step));
     put_bytes(event, 5, summary);
-    state_->pending += record(event);
-    if (steady_seconds() - state_->last_flush > kFlush_s) state_->write();
-}
-
-void TensorboardWriter::flush() {
-    state_->write();
+    state_->write(event);
 }
 
 }  // namespace knlp::track

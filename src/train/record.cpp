@@ -35,6 +35,17 @@ std::string last_lines(const std::string& text, size_t count) {
     return text.substr(at);
 }
 
+std::map<std::string, double> final_scalars(const FinalEvent& e, std::optional<int64_t> n_ctx) {
+    std::map<std::string, double> scalars = {{"final_val_loss", e.val_loss},
+                                             {"final_val_perplexity", perplexity(e.val_loss)},
+                                             {"best_val_loss", e.best.val_loss},
+                                             {"best_val_perplexity", perplexity(e.best.val_loss)}};
+    if (n_ctx && e.cache_bytes_per_token > 0)
+        scalars[fmt::format("kv_cache/seq{}_mb", *n_ctx)] =
+            static_cast<double>(e.cache_bytes_per_token) * static_cast<double>(*n_ctx) / 1e6;
+    return scalars;
+}
+
 }  // namespace
 
 struct Recorder::State {
@@ -187,8 +198,7 @@ void Recorder::finish(const FinalEvent& e) {
                              {"peak_rss_bytes", e.cost.peak_rss_bytes},
                              {"exit", e.exit}};
     s.metrics->append("final", fields);
-    s.scalars(e.step, {{"final_val_loss", e.val_loss}, {"best_val_loss", e.best.val_loss}});
-    if (s.tensorboard) s.tensorboard->flush();
+    s.scalars(e.step, final_scalars(e, s.manifest.batch.n_ctx));
     track::write_summary(s.run,
                          {.final_train_loss = known(e.train_loss),
                           .final_val_loss = known(e.val_loss),
@@ -220,7 +230,6 @@ void Recorder::finish(const FinalEvent& e) {
 
 void Recorder::stopped(int signal, int exit_code, const RunState& state, const Cost& cost) {
     State& s = *state_;
-    if (s.tensorboard) s.tensorboard->flush();
     const std::optional<double> speed = s.add_cost(cost);
     s.manifest.state = "preempted";
     s.manifest.ended = utc_now();

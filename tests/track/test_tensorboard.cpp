@@ -97,8 +97,14 @@ TEST(Tensorboard, AFailureWarnsAndDoesNotThrow) {
     EXPECT_NO_THROW({
         TensorboardWriter writer("/no/such/directory");
         writer.add(1, 1.0, {{"a", 1}});
-        writer.flush();
     });
+}
+
+TEST(Tensorboard, AnEventIsInTheFileOnceItIsAdded) {
+    test::TempDir dir;
+    TensorboardWriter writer(dir.path());
+    writer.add(1, 1.0, {{"a", 1}});
+    EXPECT_EQ(records_of(read_file(only_file(dir.path()))).size(), 2u);
 }
 
 constexpr const char* kReader = R"(
