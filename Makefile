@@ -25,5 +25,6 @@ include scripts/make/build.mk
 include scripts/make/tests.mk
 include scripts/make/fuzz.mk
 include scripts/make/peers.mk
+include scripts/make/trackers.mk
 include scripts/make/cost.mk
 include scripts/make/run.mk

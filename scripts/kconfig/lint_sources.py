@@ -68,6 +68,9 @@ def check(kconf, root):
                     "scripts/kconfig/buildtime.list"
                 )
             read.add(match.group(1))
+    # Mirrors of runs read the configuration that a run wrote down.
+    for _, text in files_below(root, ("scripts/track",), (".py",)):
+        read |= set(LITERAL.findall(text)) & names
     for path, text in make_files(root):
         for match in MAKE_PREFIX.finditer(text):
             read |= {name for name in names if name.startswith(match.group(1))}

@@ -32,6 +32,7 @@ Written by `make docs-config` from the files in `defconfigs/`; do not edit. `mak
 `make menuconfig` changes it, `make` runs it; `make list-defconfigs` is the short form of this page.
 How to make one of your own: [configuration.md](configuration.md).
 
+<!-- no-ledger: what is set, not what came of it -->
 | preset | purpose |
 |---|---|
 """
@@ -51,10 +52,11 @@ Written by `make docs-config` from `scripts/kconfig/aliases`, `scripts/make/abse
 | `make deps` | the same as `make setup`; nothing else installs or downloads |
 | `GPT2_MAX_TIME=600 make` | `make TIME=600`; any symbol: `make SET="SYMBOL=value"` |
 | `training_metrics.json` | `summary.json` and `metrics.jsonl` of the run directory |
-| W&B, Trackio | TensorBoard event files and `knlp report` |
+| W&B, Trackio | `TRACKER=trackio,wandb`: [tracking.md](tracking.md) |
 
 Targets and variables of make that are not here; make itself answers with the same words:
 
+<!-- no-ledger: names -->
 | there | here |
 |---|---|
 {absent}
@@ -166,7 +168,8 @@ def defconfigs():
             f"| `{name}` | {model(symbols)} | {data(symbols)} | {optimizer}, learning rate "
             f"{symbols['LEARNING_RATE']} | {budget(symbols)} | {needs(symbols)} |\n"
         )
-    out.append("\n| preset | model | data | optimizer | budget | needs |\n|---|---|---|---|---|---|\n")
+    out.append("\n<!-- no-ledger: what is set, not what came of it -->\n")
+    out.append("| preset | model | data | optimizer | budget | needs |\n|---|---|---|---|---|---|\n")
     return "".join(out + details)
 
 

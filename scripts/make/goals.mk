@@ -35,8 +35,8 @@ goals-of-SET := $(run-goals) $(plan-goals) bench
 goals-of-STRICT := $(train-goals) $(plan-goals)
 goals-of-TEXT := $(train-goals)
 goals-of-OUT := $(train-goals) $(plan-goals)
-goals-of-TRACKER := $(run-goals) $(plan-goals)
-goals-of-TARGET := continue report
+goals-of-TRACKER := $(run-goals) $(plan-goals) track-export
+goals-of-TARGET := continue report track-export
 goals-of-EXTRA_ARGS := $(run-goals) $(plan-goals) bench data-linuxdoc data-import data-check
 goals-of-DEVICE := $(run-goals) bench-peers bench-goals bench-binary
 goals-of-THREADS := $(run-goals) $(plan-goals) bench-peers bench-goals bench
@@ -67,7 +67,9 @@ $(if $(idle-variable),$(error $(idle-variable)= does nothing for make $(asked-fo
 	$(filter-out quickstart-run bench-binary,$(goals-of-$(idle-variable)))))
 endif
 
-trackers := $(subst $(comma), ,$(TRACKER))
-$(if $(filter trackio wandb both,$(trackers)),$(error TRACKER=$(TRACKER): only our own records and TensorBoard event \
-	files are in this version; take TRACKER=tensorboard, which is also the default, or TRACKER=none))
-$(if $(filter-out none tensorboard,$(trackers)),$(error TRACKER=$(TRACKER) is neither none nor tensorboard))
+# both is Trackio and W&B; TensorBoard's files are knlp's own.
+trackers := $(patsubst both,trackio wandb,$(subst $(comma), ,$(TRACKER)))
+tracker-names := none tensorboard trackio wandb
+$(if $(filter-out $(tracker-names),$(trackers)),$(error TRACKER=$(TRACKER) is none of: $(tracker-names) both; \
+	several go with commas between))
+$(if $(and $(filter none,$(trackers)),$(filter-out none,$(trackers))),$(error TRACKER=$(TRACKER): none goes alone))

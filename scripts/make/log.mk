@@ -1,4 +1,6 @@
 comma := ,
+empty :=
+space := $(empty) $(empty)
 # Kernel-style quiet log: one line a command, the command itself with V=1.
 ifeq ($(V),1)
 Q :=

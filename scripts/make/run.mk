@@ -4,7 +4,8 @@ make-set := $(strip $(if $(TIME),GPT2_MAX_TIME=$(TIME)) $(if $(MAX_ITERS),GPT2_M
 	$(if $(MAX_TOKENS),GPT2_MAX_TOKENS=$(MAX_TOKENS)) $(if $(SEED),SEED=$(SEED)) \
 	$(if $(THREADS),NUM_THREADS=$(THREADS)) \
 	$(if $(SEEDS),MATRIX_SEEDS=$(SEEDS)) $(if $(JOBS),PARALLEL_JOBS=$(JOBS)) \
-	$(if $(TRACKER),ENABLE_TENSORBOARD=$(if $(filter tensorboard,$(trackers)),y,n)) $(SET))
+	$(if $(TRACKER),$(foreach t,tensorboard trackio wandb,$(tracker-symbol-$(t))=$(if $(filter $(t),$(trackers)),y,n))) \
+	$(SET))
 export KNLP_MAKE_SET := $(make-set)
 device-flag = $(if $(DEVICE),--device '$(DEVICE)')
 train-flags = $(if $(OUT),--out '$(OUT)') $(device-flag) $(if $(filter-out 0 n,$(STRICT)),--strict) \
@@ -16,8 +17,9 @@ preset-flag = $$(sed -n "s/^$$(sha256sum < $(1)/.config | cut -c1-64) /--preset 
 matrix-plan = $(KNLP) matrix plan --config $(O)/.config $(call preset-flag,$(O)) $(if $(OUT),--out '$(OUT)') \
 	$(if $(RANGE_CONFIG),--range '$(RANGE_CONFIG)') $(if $(filter-out 0 n,$(STRICT)),--strict) --source . --pch '$(PCH_DIR)' \
 	$(EXTRA_ARGS)
-matrix-run = $(if $(filter-out 0 n,$(DRY_RUN)),exec $(matrix-plan) --dry-run,mkdir -p $(B) && place=$(B)/matrix.$$$$ && \
-	$(matrix-plan) --place "$$place" && matrix=$$(cat "$$place") && rm -f "$$place" && exec $(KNLP) matrix run "$$matrix")
+matrix-run = $(if $(filter-out 0 n,$(DRY_RUN)),exec $(matrix-plan) --dry-run,$(call need-clients,$(configured-mirrors))\
+	mkdir -p $(B) && place=$(B)/matrix.$$$$ && $(matrix-plan) --place "$$place" && matrix=$$(cat "$$place") && \
+	rm -f "$$place" || exit $$?; $(call start-mirror,$(configured-mirrors))exec $(KNLP) matrix run "$$matrix")
 # What takes OUTPUT_DIR and the like from the configuration takes them from that of O=.
 knlp-config = $(if $(wildcard $(O)/.config),KCONFIG_CONFIG='$(O)/.config')
 knlp-here = $(knlp-config) exec
@@ -25,18 +27,19 @@ knlp-here = $(knlp-config) exec
 ##@ Runs
 .PHONY: all run train matrix test-matrix matrix-dry-run test-matrix-dry-run continue quickstart smoke report
 all: build ## build if needed, then do what .config says
-	$(if $(CONFIG_RUN_BUILD_ONLY),@:,$(if $(CONFIG_RUN_MATRIX),@$(matrix-run),@exec $(KNLP) train --config $(O)/.config \
-	  $(call preset-flag,$(O)) $(train-flags)))
+	$(if $(CONFIG_RUN_BUILD_ONLY),@:,$(if $(CONFIG_RUN_MATRIX),@$(matrix-run),@$(call start-mirror,$(configured-mirrors))exec \
+	  $(KNLP) train --config $(O)/.config $(call preset-flag,$(O)) $(train-flags)))
 run: all ## the same
 train: build ## train as .config says
-	@exec $(KNLP) train --config $(O)/.config $(call preset-flag,$(O)) $(train-flags)
+	@$(call start-mirror,$(configured-mirrors))exec $(KNLP) train --config $(O)/.config $(call preset-flag,$(O)) $(train-flags)
 matrix test-matrix: build ## plan the test matrix of .config and run its cells (OUT= for its directory)
 	@$(matrix-run)
 matrix-dry-run test-matrix-dry-run: build ## show the plan of that matrix: cells, exclusions, time and memory
 	@exec $(matrix-plan) --dry-run
 continue: ## go on with the newest interrupted run
 	@[ -x $(KNLP) ] || { echo '*** $(KNLP) is not built; run "make build"' >&2; exit 2; }
-	@$(knlp-here) $(KNLP) train --resume $(if $(TARGET),'$(TARGET)') $(device-flag) $(EXTRA_ARGS)
+	@$(if $(TRACKER),$(call start-mirror,$(asked-mirrors)),$(continue-mirror))$(knlp-here) $(KNLP) train --resume \
+	  $(if $(TARGET),'$(TARGET)') $(device-flag) $(EXTRA_ARGS)
 report: ## write the report of the newest run (TARGET=DIR for another)
 	@$(knlp-here) $(KNLP) report $(TARGET)
 
@@ -48,10 +51,10 @@ quickstart-run:
 	@[ -e $(O)/.config ] || $(MAKE) defconfig-gpt2-nano-cpu
 	@$(MAKE) build
 	@mkdir -p $(B)/quickstart && $(MAKE) -s O=$(B)/quickstart defconfig-gpt2-nano-cpu
-	@exec $(KNLP) train --config $(B)/quickstart/.config --preset gpt2-nano-cpu $(train-flags)
+	@$(call start-mirror,$(asked-mirrors))exec $(KNLP) train --config $(B)/quickstart/.config --preset gpt2-nano-cpu $(train-flags)
 smoke: build ## the smoke preset, end to end, in a minute
 	@mkdir -p $(B)/smoke && $(MAKE) -s O=$(B)/smoke defconfig-smoke-gpt2
-	@exec $(KNLP) train --config $(B)/smoke/.config --preset smoke-gpt2 $(train-flags)
+	@$(call start-mirror,$(asked-mirrors))exec $(KNLP) train --config $(B)/smoke/.config --preset smoke-gpt2 $(train-flags)
 
 ##@ Data and measuring
 .PHONY: data-linuxdoc data-import data-check bench

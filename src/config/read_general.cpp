@@ -1,6 +1,9 @@
 #include "knlp/config/general.h"
 
+#include "knlp/config/environment.h"
 #include "knlp/config/symbols.h"
+
+#include <cstdlib>
 
 namespace knlp::config {
 
@@ -19,6 +22,12 @@ General read_general(const Symbols& symbols) {
 
 std::string_view seed_symbol() {
     return "SEED";
+}
+
+std::string unmirrored(const Symbols& symbols) {
+    std::string wanted = symbols.on("ENABLE_TRACKIO") ? "trackio" : "";
+    if (symbols.on("ENABLE_WANDB")) wanted += wanted.empty() ? "wandb" : ",wandb";
+    return std::getenv("KNLP_MIRROR") ? "" : wanted;
 }
 
 }  // namespace knlp::config

@@ -1,5 +1,6 @@
 // Configuration targets of make, as a user meets them.
 #include "tests/kconfig/tools.h"
+#include "tests/support/scoped_environment.h"
 #include "tests/support/terminal.h"
 
 #include <regex>
@@ -109,9 +110,8 @@ TEST(Variables, OnesOfOtherVersionsSayWhatIsHereInstead) {
          {std::pair{"EPOCHS=3", "*** EPOCHS=: epochs belong to the vision"},
           {"SEEDS=1,2", "one SEED= a run"},
           {"KCONF=conf", "taken from $PATH"},
-          {"TRACKER=trackio", "take TRACKER=tensorboard"},
-          {"TRACKER=none,wandb", "take TRACKER=tensorboard"},
-          {"TRACKER=tensorbord", "neither none nor tensorboard"}}) {
+          {"TRACKER=none,wandb", "none goes alone"},
+          {"TRACKER=tensorbord", "is none of: none tensorboard trackio wandb both"}}) {
         const Finished result = output.make({"-n", "continue", given});
         EXPECT_EQ(result.status, 2) << given;
         EXPECT_THAT(result.err, HasSubstr(text));
@@ -141,9 +141,24 @@ TEST(Variables, DeviceThreadsAndTrackerReachTheRun) {
     std::filesystem::permissions(output.file("knlp"), std::filesystem::perms::owner_all);
     const Finished result = output.make({"continue", "DEVICE=cuda", "THREADS=3", "TRACKER=none"});
     EXPECT_EQ(result.status, 0) << result.err;
-    EXPECT_EQ(result.out, "NUM_THREADS=3 ENABLE_TENSORBOARD=n|train --resume --device cuda\n");
+    EXPECT_EQ(result.out,
+              "NUM_THREADS=3 ENABLE_TENSORBOARD=n ENABLE_TRACKIO=n ENABLE_WANDB=n|"
+              "train --resume --device cuda\n");
     EXPECT_EQ(output.make({"continue", "TRACKER=tensorboard"}).out,
-              "ENABLE_TENSORBOARD=y|train --resume\n");
+              "ENABLE_TENSORBOARD=y ENABLE_TRACKIO=n ENABLE_WANDB=n|train --resume\n");
+}
+
+TEST(Variables, TrackersWithoutTheirClientsStopBeforeTheRun) {
+    const Output output;
+    const ScopedEnvironment cache("XDG_CACHE_HOME", output.file("none").string());
+    write_text(output.file("knlp"), "#!/bin/sh\necho run\n");
+    std::filesystem::permissions(output.file("knlp"), std::filesystem::perms::owner_all);
+    for (const char* given : {"TRACKER=trackio", "TRACKER=both", "TRACKER=tensorboard,wandb"}) {
+        const Finished result = output.make({"continue", given});
+        EXPECT_EQ(result.status, 2) << given;
+        EXPECT_THAT(result.err, HasSubstr("are not installed; run: make trackers")) << given;
+        EXPECT_THAT(result.out, Not(HasSubstr("run"))) << given;
+    }
 }
 
 TEST(Sanitizer, IsOneOfThreeAndCheckedInADirectoryOfItsOwn) {

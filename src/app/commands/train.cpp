@@ -2,6 +2,7 @@
 #include "src/app/parser.h"
 
 #include "knlp/app/command.h"
+#include "knlp/config/environment.h"
 #include "knlp/core/error.h"
 #include "knlp/core/json.h"
 #include "knlp/core/log.h"
@@ -82,6 +83,11 @@ std::string measured_json(const train::Measured& m) {
 int run(const Common& common) {
     const fs::path resume = options.resume_option.given() ? run_to_resume(common) : fs::path();
     config::Symbols symbols = symbols_for(common, resume);
+    if (const std::string trackers = config::unmirrored(symbols); !trackers.empty())
+        log::warn(
+            "no mirror to {}: make starts one beside a run, knlp does not; afterwards: make "
+            "track-export TARGET=DIR TRACKER={}",
+            trackers, trackers);
     const train::TrainOutcome outcome =
         train::run_training(symbols, {.out = common.out,
                                       .resume = resume,

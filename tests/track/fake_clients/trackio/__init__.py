@@ -1,0 +1,1 @@
+"""A stand-in for Trackio that keeps rows in a JSON file, for tests of scripts/track_mirror.py."""
