@@ -74,10 +74,9 @@ TEST(MisspeltGoal, IsNamedWithTheNearestBeforeAConfigurationIsAskedFor) {
 
 TEST(AbsentGoal, SaysWhatIsHereInstead) {
     const Output output;
-    for (const auto& [goal, text] :
-         {std::pair{"xconfig", "make menuconfig or make nconfig"},
-          {"coverage", "there is no coverage build"},
-          {"test-matrix-dry-run", "test matrices are not in this version"}}) {
+    for (const auto& [goal, text] : {std::pair{"xconfig", "make menuconfig or make nconfig"},
+                                     {"coverage", "there is no coverage build"},
+                                     {"test-rerun", "test matrices are not in this version"}}) {
         const Finished result = output.make({goal});
         EXPECT_EQ(result.status, 2);
         EXPECT_THAT(result.err, HasSubstr(std::string("*** ") + goal + ": "));
@@ -108,7 +107,6 @@ TEST(Variables, OnesOfOtherVersionsSayWhatIsHereInstead) {
     const Output output;
     for (const auto& [given, text] :
          {std::pair{"EPOCHS=3", "*** EPOCHS=: epochs belong to the vision"},
-          {"SEEDS=1,2", "one SEED= a run"},
           {"KCONF=conf", "taken from $PATH"},
           {"TRACKER=none,wandb", "none goes alone"},
           {"TRACKER=tensorbord", "is none of: none tensorboard trackio wandb both"}}) {
