@@ -32,10 +32,12 @@ all: build ## build if needed, then do what .config says
 run: all ## the same
 train: build ## train as .config says
 	@$(call start-mirror,$(configured-mirrors))exec $(KNLP) train --config $(O)/.config $(call preset-flag,$(O)) $(train-flags)
-matrix test-matrix: build ## plan the test matrix of .config and run its cells (OUT= for its directory)
+matrix: build ## plan the test matrix of .config and run its cells (OUT= for its directory)
 	@$(matrix-run)
-matrix-dry-run test-matrix-dry-run: build ## show the plan of that matrix: cells, exclusions, time and memory
+test-matrix: matrix
+matrix-dry-run: build ## show the plan of that matrix: cells, exclusions, time and memory
 	@exec $(matrix-plan) --dry-run
+test-matrix-dry-run: matrix-dry-run
 continue: ## go on with the newest interrupted run
 	@[ -x $(KNLP) ] || { echo '*** $(KNLP) is not built; run "make build"' >&2; exit 2; }
 	@$(if $(TRACKER),$(call start-mirror,$(asked-mirrors)),$(continue-mirror))$(knlp-here) $(KNLP) train --resume \

@@ -1,6 +1,7 @@
 #include "fairness.h"
 
 #include "knlp/config/matrix.h"
+#include "knlp/config/schema.h"
 #include "knlp/core/error.h"
 
 #include <fmt/ranges.h>
@@ -8,13 +9,14 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
-#include <map>
+#include <set>
 
 namespace knlp::matrix {
 namespace {
 
 using train::Outlook;
 using Property = std::function<std::string(const Outlook&)>;
+using Values = std::vector<std::string>;  // by arm
 
 std::string data_text(const Outlook& outlook) {
     std::vector<std::string> parts;
@@ -25,11 +27,10 @@ std::string data_text(const Outlook& outlook) {
 
 /// Arms by what they have of a property, in the order of the plan: "8 (a, b), 16 (c)"; "" when it
 /// is one for all.
-std::string spread(const std::vector<Arm>& arms, std::span<const Outlook> outlooks,
-                   const Property& property) {
+std::string spread(const std::vector<Arm>& arms, const Values& values) {
     std::vector<std::pair<std::string, std::vector<std::string>>> groups;
     for (size_t a = 0; a < arms.size(); ++a) {
-        const std::string value = property(outlooks[a]);
+        const std::string& value = values[a];
         auto group = std::find_if(groups.begin(), groups.end(),
                                   [&](const auto& g) { return g.first == value; });
         if (group == groups.end()) group = groups.insert(groups.end(), {value, {}});
@@ -40,6 +41,13 @@ std::string spread(const std::vector<Arm>& arms, std::span<const Outlook> outloo
     for (const auto& [value, ids] : groups)
         parts.push_back(fmt::format("{} ({})", value, fmt::join(ids, ", ")));
     return fmt::format("{}", fmt::join(parts, ", "));
+}
+
+std::string spread(const std::vector<Arm>& arms, std::span<const Outlook> outlooks,
+                   const Property& property) {
+    Values values;
+    for (const Outlook& outlook : outlooks) values.push_back(property(outlook));
+    return spread(arms, values);
 }
 
 /// Iterations that the arm's own budgets come to.
@@ -137,6 +145,31 @@ std::vector<std::string> unavoidable_differences(const std::vector<Arm>& arms,
     for (const auto& row : rows) {
         const std::string differs = spread(arms, outlooks, row.of);
         if (!differs.empty()) differences.push_back(fmt::format("{}: {}", row.what, differs));
+    }
+    return differences;
+}
+
+std::vector<std::string> default_differences(const std::vector<Arm>& arms,
+                                             const std::vector<const config::Symbols*>& symbols) {
+    std::set<std::string, std::less<>> set_by_axes;
+    for (const Arm& arm : arms)
+        for (const Setting& setting : arm.settings) set_by_axes.insert(setting.name);
+    std::vector<std::string> differences;
+    for (const auto& [name, first] : symbols.front()->values()) {
+        const config::SymbolInfo* symbol = config::find_symbol(name);
+        // Members of choices and features that are off are bools: what switches them says enough.
+        if (symbol->type == config::SymbolType::kBool || symbol->resume_free ||
+            set_by_axes.contains(name))
+            continue;
+        Values values;
+        for (const config::Symbols* of_arm : symbols) {
+            const auto found = of_arm->values().find(name);
+            if (found != of_arm->values().end()) values.push_back(found->second);
+        }
+        if (values.size() != arms.size()) continue;  // does nothing in some arm
+        const std::string differs = spread(arms, values);
+        if (!differs.empty())
+            differences.push_back(fmt::format("{} by default: {}", name, differs));
     }
     return differences;
 }

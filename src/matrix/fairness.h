@@ -1,5 +1,6 @@
 #pragma once
 
+#include "knlp/config/symbols.h"
 #include "knlp/matrix/plan.h"
 #include "knlp/train/outlook.h"
 
@@ -18,6 +19,11 @@ void require_same_conditions(const std::vector<Arm>& arms,
 /// each, with the value of every arm.
 std::vector<std::string> unavoidable_differences(const std::vector<Arm>& arms,
                                                  std::span<const train::Outlook> outlooks);
+
+/// Symbols that no axis sets and that differ all the same, because their default follows from one
+/// that an axis does set: a line each. `symbols` by arm.
+std::vector<std::string> default_differences(const std::vector<Arm>& arms,
+                                             const std::vector<const config::Symbols*>& symbols);
 
 /// The budget that all arms share, by `kind` of config::Matrix, and the settings that hold each arm
 /// to it. Operations are those of the arm at `baseline`. Error{kConfig} where arms would not get

@@ -19,7 +19,7 @@ namespace fs = std::filesystem;
 using nlohmann::json;
 
 constexpr int64_t kSchema = 1;
-constexpr int64_t kMaxCells = 100'000, kMaxSeed = INT32_MAX;
+constexpr int64_t kMaxSeed = INT32_MAX;
 
 json settings_json(const std::vector<Setting>& settings) {
     json out = json::array();

@@ -157,6 +157,10 @@ private:
         }
         require_same_conditions(plan_.arms, outlooks_);
         plan_.differences = unavoidable_differences(plan_.arms, outlooks_);
+        std::vector<const Symbols*> symbols;
+        for (const Arm& arm : plan_.arms) symbols.push_back(&symbols_.at(arm.config_sha256));
+        for (std::string& line : default_differences(plan_.arms, symbols))
+            plan_.differences.push_back(std::move(line));
         const Outlook& any = outlooks_.front();
         if (!any.substitute.empty()) log::warn("SUBSTITUTE DATA: {}", any.substitute);
         plan_.device = any.device;
@@ -234,6 +238,9 @@ private:
     }
 
     void add_cells() {
+        if (std::ssize(plan_.arms) * std::ssize(plan_.seeds) > kMaxCells)
+            fail(kUsage, "{} arms with {} seeds are more than {} cells; plan several matrices",
+                 plan_.arms.size(), plan_.seeds.size(), kMaxCells);
         std::map<std::string, std::string> ids;
         for (const uint64_t seed : plan_.seeds)
             for (const Arm& arm : plan_.arms)

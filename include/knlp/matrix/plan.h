@@ -133,6 +133,8 @@ Plan read_plan(const std::filesystem::path& directory);
 std::string extension_text(const Plan& plan, Extension& extension, std::span<const Cell> cells);
 std::filesystem::path next_extension_file(const std::filesystem::path& directory, const Plan& plan);
 
+constexpr int64_t kMaxCells = 100'000;
+
 /// Files of a matrix directory.
 inline constexpr const char* kPlanFile = "plan.json";
 inline constexpr const char* kBaseConfigFile = "config.txt";

@@ -34,7 +34,7 @@ std::function<int(const Common&)> add_options(Parser parser) {
 extern const Command cmd_matrix;
 const Command cmd_matrix = {
     .name = "matrix",
-    .summary = "comparisons of arms over several seeds: plan, run, go on, seeds needed",
+    .summary = "compare arms over several seeds",
     .needs = "",
     .add_options = add_options,
     .examples =
