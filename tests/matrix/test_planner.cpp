@@ -24,7 +24,7 @@ class Planning : public testing::Test {
 protected:
     Symbols base(const Values& changes) const {
         Values all = {{"MATRIX_SEEDS", "1,2"}};
-        all.insert(changes.begin(), changes.end());
+        for (const auto& [name, value] : changes) all[name] = value;
         return Symbols::from_values(runs_.values(all));
     }
     Plan plan(const Values& changes, PlanRequest request = {}) const {
