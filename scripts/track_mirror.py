@@ -2,10 +2,10 @@
 """Mirrors runs to Trackio and to offline runs of W&B by following their metrics.jsonl.
 
 usage: track_mirror.py [--to trackio,wandb] [--once] [--anew] [--interval S] DIR...
-       track_mirror.py [--to trackio,wandb] --process PID
+       track_mirror.py [--to trackio,wandb] --process PID [DIR]
 
-DIR is the directory of a run or of a matrix. With --process the run, or the matrix, of that process is found and
-followed. Without --to the run's configuration says which clients (ENABLE_TRACKIO, ENABLE_WANDB).
+DIR is the directory of a run or of a matrix. With --process it is that of this process, found if it is not given, and
+followed as long as the process lives. Without --to the run's configuration says which clients (ENABLE_TRACKIO, ENABLE_WANDB).
 
 A mirror is a process of its own and only reads what the run writes: dead, hanging or failing, it changes nothing
 of the run. It ends when the runs have ended and all is sent.
@@ -44,8 +44,8 @@ def arguments():
     for client in given.clients:
         if client not in follow.CLIENTS:
             parser.error(f"--to {client}: neither trackio nor wandb")
-    if bool(given.directories) == (given.process is not None):
-        parser.error("name directories of runs, or one --process")
+    if not given.directories and given.process is None:
+        parser.error("name directories of runs, or a --process")
     for directory in given.directories:
         if not run_files.is_matrix(directory) and not run_files.is_run(directory):
             parser.error(f"{directory}: neither a run nor a matrix: it has no manifest.json and no plan.json")
@@ -199,10 +199,10 @@ def main():
         if os.getsid(0) != os.getpid() and os.getpgrp() != os.getpid():
             os.setsid()
         os.nice(19)
-        directory = wait_for_directory(given.process)
-        if directory is None:
-            return 0
-        given.directories = [directory]
+        if not given.directories:
+            if (found := wait_for_directory(given.process)) is None:
+                return 0
+            given.directories = [found]
     signal.signal(signal.SIGALRM, give_up)
     return Mirror(given).run()
 

@@ -19,7 +19,7 @@ matrix-plan = $(KNLP) matrix plan --config $(O)/.config $(call preset-flag,$(O))
 	$(EXTRA_ARGS)
 matrix-run = $(if $(filter-out 0 n,$(DRY_RUN)),exec $(matrix-plan) --dry-run,$(call need-clients,$(configured-mirrors))\
 	mkdir -p $(B) && place=$(B)/matrix.$$$$ && $(matrix-plan) --place "$$place" && matrix=$$(cat "$$place") && \
-	rm -f "$$place" || exit $$?; $(call start-mirror,$(configured-mirrors))exec $(KNLP) matrix run "$$matrix")
+	rm -f "$$place" || exit $$?; $(call start-mirror,$(configured-mirrors),"$$matrix")exec $(KNLP) matrix run "$$matrix")
 # What takes OUTPUT_DIR and the like from the configuration takes them from that of O=.
 knlp-config = $(if $(wildcard $(O)/.config),KCONFIG_CONFIG='$(O)/.config')
 knlp-here = $(knlp-config) exec

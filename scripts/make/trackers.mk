@@ -9,16 +9,17 @@ tracker-symbol-trackio := ENABLE_TRACKIO
 tracker-symbol-wandb := ENABLE_WANDB
 
 asked-mirrors = $(filter trackio wandb,$(trackers))
-configured-mirrors = $(if $(TRACKER),$(asked-mirrors),$(if $(CONFIG_ENABLE_TRACKIO),trackio) $(if $(CONFIG_ENABLE_WANDB),wandb))
+configured-mirrors = $(if $(TRACKER),$(asked-mirrors),$(if $(CONFIG_ENABLE_TRACKIO)$(filter ENABLE_TRACKIO=y,$(SET)),trackio) \
+	$(if $(CONFIG_ENABLE_WANDB)$(filter ENABLE_WANDB=y,$(SET)),wandb))
 # $$ of the recipe's shell is the process that exec makes knlp of; the mirror looks where that process writes.
 run-mirror = export KNLP_MIRROR=1; mkdir -p $(B); \
 	$(trackers-python) scripts/track_mirror.py --process $$$$ $(1) < /dev/null > /dev/null 2>> $(B)/mirror.log & 
 need-clients = $(if $(strip $(1)),[ -e '$(trackers-venv)/.complete' ] || { echo '*** the clients of $(strip $(1)) are not \
 	installed; run: make trackers (TRACKER=none goes without)' >&2; exit 5; };)
-# $(call start-mirror,CLIENTS): before "exec knlp" in a recipe; nothing without clients.
+# $(call start-mirror,CLIENTS[,DIRECTORY]): before "exec knlp" in a recipe; nothing without clients.
 start-mirror = $(if $(strip $(1)),$(call need-clients,$(1)) \
 	echo '  MIRROR  $(strip $(1)); what goes wrong is in mirror.log of the run directory' >&2; \
-	$(call run-mirror,--to $(subst $(space),$(comma),$(strip $(1)))))
+	$(call run-mirror,--to $(subst $(space),$(comma),$(strip $(1))) $(2)))
 # What the run that is gone on with was configured for; the mirror looks, and ends when that is nothing.
 continue-mirror = $(if $(wildcard $(trackers-venv)/.complete),$(call run-mirror,))
 

@@ -348,6 +348,17 @@ TEST_F(Mirror, RefusesWhatIsNoRunAndUnknownClients) {
     EXPECT_THAT(unknown.err, HasSubstr("--to mlflow: neither trackio nor wandb"));
 }
 
+TEST_F(Mirror, FollowsADirectoryUntilTheProcessIsGone) {
+    const fs::path top = directory_.path() / "matrix" / "m";
+    const FakeRun cell(top / "cells" / "a_s1");
+    put(top / "plan.json", R"({"cells": ["a_s1", "a_s2"]})");  // the second is never begun
+    const Finished gone = test::run_program({"sh", "-c", "sleep 0 & echo $!; wait"});
+    const Finished result = mirror(
+        {"--to", "trackio", "--process", gone.out.substr(0, gone.out.find('\n')), top.string()});
+    EXPECT_EQ(result.status, 0) << result.err;
+    EXPECT_THAT(trackio_rows(), ElementsAre("0:1.0", "1:2.0"));
+}
+
 TEST_F(Mirror, FindsTheRunOfAProcessByItsOpenFilesAndEndsWithIt) {
     run_.state("preempted", 75);  // of an attempt before: this one is at work
     const Finished result = test::run_program(
