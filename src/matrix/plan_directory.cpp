@@ -8,6 +8,7 @@
 #include "knlp/core/file.h"
 #include "knlp/core/hash.h"
 #include "knlp/core/host.h"
+#include "knlp/track/recorded.h"
 #include "knlp/track/run_dir.h"
 
 #include <nlohmann/json.hpp>
@@ -86,7 +87,7 @@ void write_plan(const fs::path& directory, const fs::path& output_dir, Plan& pla
         if (!cell.imported_from.empty())
             take_over(output_dir / cell.imported_from, cell_directory(directory, cell));
     if (fs::exists(directory / "cells")) sync_directory(directory / "cells");
-    write_file_atomic(directory / kBaseConfigFile, base.dot_config());
+    write_file_atomic(directory / kBaseConfigFile, track::recorded_config(base.dot_config()));
     write_file_atomic(directory / kPlanFile, plan_text(plan));
 }
 

@@ -16,6 +16,7 @@
 #include "knlp/core/hash.h"
 #include "knlp/core/host.h"
 #include "knlp/core/log.h"
+#include "knlp/track/recorded.h"
 #include "knlp/train/outlook.h"
 
 #include <algorithm>
@@ -57,7 +58,7 @@ private:
         plan_.preset = request_.preset;
         plan_.version = build.version;
         plan_.git_commit = build.git_commit;
-        plan_.config_sha256 = sha256_hex(base_.dot_config());
+        plan_.config_sha256 = sha256_hex(track::recorded_config(base_.dot_config()));
         plan_.alpha = matrix_.alpha;
         plan_.min_effect = matrix_.min_effect;
         plan_.max_retries = matrix_.max_retries;

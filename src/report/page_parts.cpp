@@ -104,7 +104,6 @@ std::string provenance_section(const RunData& run) {
     fact(out, "Binary SHA-256", run.text({"/binary_sha256"}), true);
     fact(out, "Compiler", run.text({"/compiler"}));
     fact(out, "LibTorch", run.text({"/torch_version"}));
-    fact(out, "Host", run.text({"/host/hostname"}));
     fact(out, "Processor", run.text({"/host/cpu_model"}));
     fact(out, "Cores, threads", [&] {
         const std::string cores = count_text(run, {"/host/cores"}, "cores");

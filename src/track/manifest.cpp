@@ -6,6 +6,7 @@
 #include "knlp/core/hash.h"
 #include "knlp/core/host.h"
 #include "knlp/core/json.h"
+#include "knlp/track/recorded.h"
 
 #include <nlohmann/json.hpp>
 #include <sqlite3.h>
@@ -57,15 +58,13 @@ json build_symbols() {
 
 json host_json() {
     const Host& h = host();
-    return {{"hostname", known(h.hostname)},
-            {"os", known(h.os)},
+    return {{"os", known(h.os)},
             {"kernel", known(h.kernel)},
             {"cpu_model", known(h.cpu_model)},
             {"governor", known(h.governor)},
             {"cores", h.cores},
             {"gpus", h.gpus},
             {"gpu_driver", known(h.gpu_driver)},
-            {"boot_id", known(h.boot_id)},
             {"memory_bytes", h.memory_bytes > 0 ? json(h.memory_bytes) : json(nullptr)}};
 }
 
@@ -83,7 +82,7 @@ json files_json(const std::vector<Manifest::File>& from) {
     json files = json::array();
     for (const Manifest::File& f : from)
         files.push_back({{"role", f.role},
-                         {"path", f.path},
+                         {"path", recorded_path(f.path)},
                          {"sha256", known(f.sha256)},
                          {"bytes", known(f.bytes)}});
     return files;
@@ -92,8 +91,8 @@ json files_json(const std::vector<Manifest::File>& from) {
 json data_json(const Manifest& m) {
     return {{"wanted", known(m.data.wanted)},
             {"name", known(m.data.name)},
-            {"directory", known(m.data.directory)},
-            {"substitute", known(m.data.substitute)},
+            {"directory", known(recorded_path(m.data.directory))},
+            {"substitute", known(recorded_command(m.data.substitute))},
             {"synthetic", m.data.synthetic},
             {"entropy_nats", known(m.data.entropy_nats)},
             {"package_version", known(m.data.package_version)},
@@ -102,15 +101,27 @@ json data_json(const Manifest& m) {
             {"val_tokens", known(m.data.val_tokens)}};
 }
 
+/// What earlier attempts were warned of comes first; nothing twice.
+json all_warnings(const json& before, const std::vector<std::string>& now) {
+    json all = json::array();
+    if (before.is_array()) all = before;
+    for (const std::string& said : now) {
+        const std::string text = recorded_command(said);
+        if (std::find(all.begin(), all.end(), text) == all.end()) all.push_back(text);
+    }
+    return all;
+}
+
 json manifest_json(const RunDir& run, const Manifest& m) {
     const config::BuildInfo& build = config::build_info();
     json parents = json::array();
     for (const Manifest::Parent& p : m.parents)
-        parents.push_back({{"kind", p.kind}, {"path", p.path}, {"sha256", known(p.sha256)}});
+        parents.push_back(
+            {{"kind", p.kind}, {"path", recorded_path(p.path)}, {"sha256", known(p.sha256)}});
     return {{"schema", kSchema},
             {"run_id", run.id()},
             {"state", m.state},
-            {"command_line", known(m.command_line)},
+            {"command_line", known(recorded_command(m.command_line))},
             {"preset", known(m.preset)},
             {"model", known(m.model)},
             {"optimizer", known(m.optimizer)},
@@ -155,7 +166,7 @@ json manifest_json(const RunDir& run, const Manifest& m) {
               {"max_tokens", known(m.budgets.max_tokens)},
               {"max_time_s", known(m.budgets.max_time_s)}}},
             {"parents", parents},
-            {"warnings", m.warnings},
+            {"warnings", all_warnings(json(), m.warnings)},
             {"started", known(m.started)},
             {"ended", known(m.ended)},
             {"wall_s", known(m.wall_s)},
@@ -186,13 +197,10 @@ bool is_current(const json& attempts, const std::string& process, const Manifest
 
 /// One entry for each attempt at the run; the last one is this one's.
 void add_attempt(json& attempts, const json& whole, const Manifest& m) {
-    const std::string me = host().boot_id + "/" + std::to_string(getpid());
+    const std::string me = process_key();
     if (!is_current(attempts, me, m))
         attempts.push_back({{"process", me},
-                            {"pid", getpid()},
-                            {"boot_id", known(host().boot_id)},
-                            {"hostname", known(host().hostname)},
-                            {"command_line", known(m.command_line)},
+                            {"command_line", known(recorded_command(m.command_line))},
                             {"git_commit", whole["git_commit"]},
                             {"binary_sha256", whole["binary_sha256"]},
                             {"libraries", whole["libraries"]},
@@ -210,15 +218,6 @@ void add_attempt(json& attempts, const json& whole, const Manifest& m) {
     attempt["startup_s"] = known(m.startup_s);
     attempt["ended"] = known(m.ended);
     attempt["exit_code"] = known(m.exit_code);
-}
-
-/// What earlier attempts were warned of comes first; nothing twice.
-json all_warnings(const json& before, const std::vector<std::string>& now) {
-    json all = json::array();
-    if (before.is_array()) all = before;
-    for (const std::string& text : now)
-        if (std::find(all.begin(), all.end(), text) == all.end()) all.push_back(text);
-    return all;
 }
 
 }  // namespace

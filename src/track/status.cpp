@@ -2,6 +2,7 @@
 #include "knlp/core/host.h"
 #include "knlp/core/json.h"
 #include "knlp/core/utc.h"
+#include "knlp/track/recorded.h"
 #include "knlp/track/run_dir.h"
 
 #include <nlohmann/json.hpp>
@@ -34,8 +35,7 @@ int64_t whole_at(const json& object, const char* name) {
 
 void write_status(const RunDir& run, const std::string& state, int exit_code, int signal,
                   const std::string& reason, const std::string& code) {
-    const std::string now = utc_now();
-    const int64_t pid = getpid();
+    const std::string now = utc_now(), process = process_key();
     json before;
     try {
         before = read_status(run);
@@ -43,22 +43,23 @@ void write_status(const RunDir& run, const std::string& state, int exit_code, in
         before = json::object();  // none yet, or damaged by a crash of the machine
     }
     // Another process means another attempt at the same run.
-    const bool same = whole_at(before, "pid") == pid && before.contains("boot_id") &&
-                      before["boot_id"] == host().boot_id;
+    const bool same = before.contains("process") && before["process"] == process;
     const int64_t attempt = whole_at(before, "attempt") + (same ? 0 : 1);
     const bool ended = state != "running" && state != "pending";
     const json status = {
         {"state", state},
-        {"pid", pid},
-        {"host", or_null(host().hostname)},
-        {"boot_id", or_null(host().boot_id)},
+        {"process", process},
+        // Whether it lives is asked while it runs; afterwards they are of no use to anybody.
+        {"pid", ended ? json() : json(getpid())},
+        {"host", ended ? json() : or_null(host().hostname)},
+        {"boot_id", ended ? json() : or_null(host().boot_id)},
         {"attempt", attempt},
         {"started", before.contains("started") && before["started"].is_string() ? before["started"]
                                                                                 : json(now)},
         {"heartbeat", now},
         {"exit_code", ended ? json(exit_code) : json(nullptr)},
         {"signal", signal != 0 ? json(signal) : json(nullptr)},
-        {"reason", or_null(reason)},
+        {"reason", or_null(recorded_command(reason))},
         {"code", or_null(code)}};
     run.write("status.json", pretty_json(status));
 }

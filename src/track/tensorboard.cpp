@@ -87,10 +87,10 @@ struct TensorboardWriter::State {
 
 TensorboardWriter::TensorboardWriter(const std::filesystem::path& directory) : state_(new State) {
     const double now = wall_seconds();
-    const std::string& name = host().hostname;
-    const auto path =
-        directory / fmt::format("events.out.tfevents.{}.{}.{}.0", static_cast<int64_t>(now),
-                                name.empty() ? "localhost" : name, getpid());
+    // TensorBoard asks for the first words alone; the machine's name, which is usual, is not passed
+    // on.
+    const auto path = directory / fmt::format("events.out.tfevents.{}.knlp.{}.0",
+                                              static_cast<int64_t>(now), getpid());
     try {
         state_->file.emplace(path);
     } catch (const Error& error) {

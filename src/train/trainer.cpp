@@ -22,6 +22,7 @@
 #include "knlp/model/runtime.h"
 #include "knlp/model/weights.h"
 #include "knlp/track/index.h"
+#include "knlp/track/recorded.h"
 #include "knlp/track/system_stats.h"
 #include "knlp/train/checkpoint.h"
 
@@ -45,8 +46,8 @@ void write_configuration(const track::RunDir& run, config::Symbols& symbols,
     symbols.record_auto("GRADIENT_ACCUMULATION", std::to_string(choices.accumulation));
     symbols.record_auto("GEMM_BACKEND", choices.gemm);
     symbols.record_auto("KNLP_ISA", choices.isa);
-    run.write("config", symbols.dot_config());
-    run.write("config.resolved.json", symbols.resolved_json() + "\n");
+    run.write("config", track::recorded_config(symbols.dot_config()));
+    run.write("config.resolved.json", track::recorded_settings(symbols.resolved_json()) + "\n");
 }
 
 /// The tokenizer's files, so that the run directory can be used alone.

@@ -1,6 +1,7 @@
 #include "knlp/core/file.h"
 #include "knlp/track/index.h"
 #include "knlp/track/manifest.h"
+#include "knlp/track/recorded.h"
 #include "tests/support/expect_error.h"
 #include "tests/support/temp_dir.h"
 
@@ -81,7 +82,7 @@ TEST(Index, ShowsWhereTheFirstWeightsCameFrom) {
                  {.kind = "init_from", .path = "/models/gpt2"}};
     write_manifest(run, m);
     index_run(dir.path(), run.path());
-    EXPECT_EQ(list_runs(dir.path()).at(0).init_from, "/models/gpt2");
+    EXPECT_EQ(list_runs(dir.path()).at(0).init_from, recorded_path("/models/gpt2"));
 }
 
 TEST(Index, TheSameRunIsOneRowAndTheNewestComesFirst) {

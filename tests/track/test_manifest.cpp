@@ -108,10 +108,35 @@ TEST(Manifest, TheEndReplacesItAndKeepsTheStart) {
     const json& attempt = end["attempts"][0];
     EXPECT_EQ(attempt["ended"], "2026-01-01T00:10:00Z");
     EXPECT_EQ(attempt["exit_code"], 0);
-    EXPECT_EQ(attempt["boot_id"], host().boot_id);
     EXPECT_FALSE(attempt["started"].get<std::string>().empty());
     for (const char* library : {"torch", "fmt", "nlohmann_json", "sqlite"})
         EXPECT_TRUE(attempt["libraries"].contains(library)) << library;
+}
+
+TEST(Manifest, NothingInItIsOfThisMachineAlone) {
+    const TempDir dir;
+    const RunDir run = RunDir::create(dir.path(), "x");
+    const std::string here = std::filesystem::current_path().string();
+    Manifest m = sample();
+    m.command_line =
+        "knlp train --config=" + here + "/a --set DATA_DIR=/big/data --out " + here + "/b";
+    m.data.directory = "/big/data/text";
+    m.data.substitute = "x is not in /big/data; get it";
+    m.data.files = {{"train", here + "/data/train.bin", std::string(64, 'b'), 100}};
+    m.parents = {{"init_from", here + "/runs/x", ""}};
+    m.warnings = {"cannot read /big/data/y"};
+    write_manifest(run, m);
+    const std::string text = read_file(run.file("manifest.json"));
+    for (const std::string& name : {here, std::string("\"/"), std::string(" /"), std::string("=/"),
+                                    "\"" + host().hostname + "\"", host().boot_id})
+        EXPECT_THAT(text, testing::Not(testing::HasSubstr(name)));
+    const json written = read_manifest(run.path());
+    EXPECT_EQ(written["data"]["files"][0]["path"], "data/train.bin");
+    EXPECT_EQ(written["parents"][0]["path"], "runs/x");
+    EXPECT_THAT(written["command_line"].get<std::string>(),
+                testing::StartsWith("knlp train --config=a "));
+    EXPECT_THAT(written["data"]["directory"].get<std::string>(),
+                testing::EndsWith("../big/data/text"));
 }
 
 TEST(Manifest, AResumeAddsAnAttempt) {

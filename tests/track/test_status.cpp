@@ -43,6 +43,8 @@ TEST(Status, TheEndKeepsStartAndAttempt) {
     EXPECT_EQ(after["reason"], "signal 15");
     EXPECT_EQ(after["started"], before["started"]);
     EXPECT_EQ(after["attempt"], 1);
+    // Of no use any more, and of this machine alone.
+    for (const char* name : {"pid", "host", "boot_id"}) EXPECT_TRUE(after[name].is_null()) << name;
 }
 
 TEST(Status, AnotherProcessIsAnotherAttempt) {

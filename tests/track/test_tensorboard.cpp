@@ -57,11 +57,11 @@ std::vector<std::string> records_of(const std::string& file) {
     return payloads;
 }
 
-TEST(Tensorboard, NameHoldsTimeHostAndProcess) {
+TEST(Tensorboard, NameHoldsTimeAndProcess) {
     const TempDir dir;
     { const TensorboardWriter writer(dir.path()); }
     EXPECT_THAT(only_file(dir.path()).filename().string(),
-                testing::MatchesRegex("events\\.out\\.tfevents\\.[0-9]+\\..+\\.[0-9]+\\.0"));
+                testing::MatchesRegex("events\\.out\\.tfevents\\.[0-9]+\\.knlp\\.[0-9]+\\.0"));
 }
 
 TEST(Tensorboard, FirstRecordNamesTheFormat) {

@@ -3,6 +3,7 @@
 #include "knlp/core/file.h"
 #include "knlp/core/json.h"
 #include "knlp/core/log.h"
+#include "knlp/track/recorded.h"
 #include "tests/support/temp_dir.h"
 
 #include <gmock/gmock.h>
@@ -49,8 +50,7 @@ TEST(Recorder, AStopLeavesASummaryOfHowFarItCameUntilTheRunGoesOn) {
     Recorded r;
     r.recorder.begin(0);
     for (const double speed : {60.0, 80.0, 70.0}) r.recorder.train({.tokens_per_s = speed});
-    r.recorder.stopped(15, 75,
-                       {.step = 7, .tokens = 700, .best = {2.5, 4}, .last_val_loss = 2.75},
+    r.recorder.stopped(15, 75, {.step = 7, .tokens = 700, .best = {2.5, 4}, .last_val_loss = 2.75},
                        {.wall_s = 20, .train_s = 10, .startup_s = 1.5});
     const auto summary = read_json(r.run.file("summary.json"));
     EXPECT_EQ(summary["steps"], 7);
@@ -123,7 +123,7 @@ TEST(Recorder, ParentsOfAManifestAreFound) {
     track::Manifest manifest;
     manifest.parents = {{.kind = "init_from", .path = "/models/a", .sha256 = "ab"}};
     track::write_manifest(run, manifest);
-    EXPECT_EQ(manifest_parent(run.path(), "init_from").path, "/models/a");
+    EXPECT_EQ(manifest_parent(run.path(), "init_from").path, track::recorded_path("/models/a"));
     EXPECT_EQ(manifest_parent(run.path(), "init_from").sha256, "ab");
     EXPECT_EQ(manifest_parent(run.path(), "baseline").path, "");
 }

@@ -4,6 +4,7 @@
 #include "knlp/core/json.h"
 #include "knlp/data/batches.h"
 #include "knlp/model/loaded_model.h"
+#include "knlp/track/recorded.h"
 #include "knlp/train/evaluator.h"
 #include "tests/support/expect_error.h"
 
@@ -300,7 +301,7 @@ TEST(Resume, AFineTunedRunKeepsItsParent) {
     EXPECT_EQ(runs.train("a", {}, request).status, 75);
     clear_stop();
     const auto parents = read_json(runs.run("a") / "manifest.json")["parents"];
-    EXPECT_EQ(parents.at(0)["path"], runs.run("base").string());
+    EXPECT_EQ(parents.at(0)["path"], track::recorded_path(runs.run("base")));
     EXPECT_EQ(runs.resume("a").status, 0);
     EXPECT_EQ(read_json(runs.run("a") / "manifest.json")["parents"], parents);
 }
