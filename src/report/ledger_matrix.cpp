@@ -32,7 +32,7 @@ struct Matrix {
 
 /// Of the experiment that the plan wants, or nothing.
 bool is_planned(const json& manifest, const matrix::Cell& cell) {
-    return manifest.value("config_sha256", json()) == cell.config_sha256;
+    return manifest.value("experiment_sha256", json()) == cell.config_sha256;
 }
 
 void read_cells(Matrix& m) {
@@ -50,6 +50,7 @@ void read_cells(Matrix& m) {
         row["facts"]["matrix"] = m.id;
         row["facts"]["plan_sha256"] = m.plan.sha256;
         row["facts"]["arm"] = cell.arm;
+        row["metrics"][m.plan.metric] = m.cells.back().metric;  // the one that is compared
         m.drift |= row["binary_sha256"] != m.plan.arm(cell.arm).build;
         m.cell_rows.push_back(std::move(row));
     }

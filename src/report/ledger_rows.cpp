@@ -116,7 +116,7 @@ std::string below(const fs::path& path, const fs::path& results) {
 
 const std::vector<std::string>& measured_files() {
     static const std::vector<std::string> names = {"manifest.json", "metrics.jsonl", "summary.json",
-                                                   "eval_windows.f32"};
+                                                   "eval_windows.f32", "eval_documents.i64"};
     return names;
 }
 
@@ -154,7 +154,7 @@ json row_of_run(const fs::path& directory, std::string_view kind, const fs::path
     json row = track::ledger_row(kind, below(directory, results));
     describe_run(manifest, row);
     row["facts"] = {{"state", state}, {"measured", text_at(manifest, "/ended")}};
-    for (const char* name : {"preset", "model", "optimizer"})
+    for (const char* name : {"preset", "model", "optimizer", "experiment_sha256"})
         row["facts"][name] = text_at(manifest, (std::string("/") + name).c_str());
     for (const char* name : {"parameters", "optimizer_config", "batch", "seeds", "threads"})
         track::add_metrics(at(manifest, (std::string("/") + name).c_str()), name, row["metrics"]);

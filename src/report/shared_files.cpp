@@ -5,6 +5,7 @@
 
 #include "ledger_parts.h"
 
+#include "knlp/core/error.h"
 #include "knlp/core/host.h"
 #include "knlp/matrix/plan.h"
 
@@ -19,6 +20,7 @@ constexpr const char* kOfRun[] = {"config",        "config.resolved.json", "eval
 constexpr const char* kOfMatrix[] = {"config.txt",   "results.json",      "results.csv",
                                      "report.html",  "report.md",         "report.tex",
                                      "summary.json", "summary_report.txt"};
+constexpr const char* kGraphs = "graphs";
 /// Text of a model, which writes paths of its own.
 constexpr const char* kWritten = "samples.txt";
 
@@ -51,6 +53,10 @@ std::vector<std::string> shared_files(const fs::path& directory) {
     for (size_t n = 1; n <= plan.extensions.size(); ++n)
         out.push_back(fmt::format("extension-{}.json", n));
     add_existing(directory, "", kOfMatrix, out);
+    if (fs::is_directory(directory / kGraphs))
+        for (const fs::directory_entry& entry : fs::directory_iterator(directory / kGraphs))
+            if (entry.is_regular_file())
+                out.push_back(std::string(kGraphs) + "/" + entry.path().filename().string());
     for (const matrix::Cell& cell : plan.cells)
         add_existing(directory, "cells/" + cell.id + "/", kOfRun, out);
     std::sort(out.begin(), out.end());
@@ -58,7 +64,7 @@ std::vector<std::string> shared_files(const fs::path& directory) {
 }
 
 std::string private_text(const std::string& name, const std::string& text) {
-    if (name.ends_with(kWritten) || name.ends_with(".f32")) return "";
+    if (name.ends_with(kWritten) || name.ends_with(".f32") || name.ends_with(".i64")) return "";
     for (size_t at = text.find('/'); at != std::string::npos; at = text.find('/', at + 1)) {
         if (at > 0 && !may_precede(text[at - 1])) continue;
         size_t end = at;

@@ -1,2 +1,2 @@
-test-y := test_flame test_palette test_chart_scale test_format test_curves test_page test_check_docs test_sample_words
+test-y := test_flame test_palette test_chart_scale test_format test_curves test_page test_check_docs test_sample_words test_ledger_rows test_package test_ledger_verb
 needs-y := report matrix track config core kernels
