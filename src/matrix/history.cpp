@@ -45,11 +45,13 @@ std::string text(const json& object, const char* name) {
     return found != object.end() && found->is_string() ? found->get<std::string>() : "";
 }
 
-bool of_this_machine(const json& manifest) {
+/// Records do not name machines: of one like this, which takes as long.
+bool of_such_a_machine(const json& manifest) {
     const auto found = manifest.find("host");
     return found != manifest.end() && found->is_object() &&
            text(*found, "cpu_model") == host().cpu_model &&
-           text(*found, "hostname") == host().hostname;
+           found->value("cores", json()) == host().cores &&
+           found->value("memory_bytes", json()) == host().memory_bytes;
 }
 
 /// Whether the run is the cell's: what the manifest says, not what was planned.
@@ -93,7 +95,7 @@ Estimate History::estimate(const Arm& arm) const {
             if (other.config_sha256 != arm.config_sha256 || !equal(other.choices, arm.choices))
                 continue;
             const json manifest = finished_manifest(cell_directory(past.directory, cell));
-            if (manifest.is_object() && of_this_machine(manifest) && manifest["wall_s"].is_number())
+            if (manifest.is_object() && of_such_a_machine(manifest) && manifest["wall_s"].is_number())
                 seconds.push_back(manifest["wall_s"].get<double>());
         }
         if (seconds.size() > before) where.push_back(past.plan.name);
