@@ -12,7 +12,7 @@ refuse = $(error $(or $(call absent,$(1)),$(1) is not $(2) of this Makefile; did
 named-goals := $(foreach g,$(MAKECMDGOALS),$(if $(findstring /,$(g))$(findstring .,$(g)),,$(g)))
 ifneq ($(named-goals),)
 known-goals := $(shell awk -F: '/^[a-z][a-z0-9 -]*:([^=]|$$)/ {print $$1}' Makefile scripts/make/*.mk) knlp
-unknown-goal := $(firstword $(filter-out $(known-goals) defconfig-% fuzz-%,$(named-goals)))
+unknown-goal := $(firstword $(filter-out $(known-goals) defconfig-% fuzz-% parallel-%,$(named-goals)))
 $(if $(unknown-goal),$(call refuse,$(unknown-goal),a target,$(known-goals)))
 endif
 
@@ -23,9 +23,12 @@ $(if $(unknown-variable),$(call refuse,$(unknown-variable)=,a variable,$(known-v
 # The goals that a variable is for; one without a line here is for all, or for the build.
 train-goals := all run train quickstart quickstart-run smoke
 run-goals := $(train-goals) continue
-plan-goals := all run matrix test-matrix matrix-dry-run test-matrix-dry-run
+plan-goals := all run matrix test-matrix parallel parallel-% matrix-dry-run test-matrix-dry-run
+cell-goals := continue test-rerun
 goals-of-SEEDS := $(plan-goals)
-goals-of-JOBS := $(plan-goals)
+goals-of-JOBS := $(plan-goals) $(cell-goals) estimate
+goals-of-ALLOW_DRIFT := $(cell-goals)
+goals-of-CELLS := test-rerun
 goals-of-RANGE_CONFIG := $(plan-goals)
 goals-of-TIME := $(run-goals) $(plan-goals)
 goals-of-MAX_ITERS := $(run-goals) $(plan-goals)
@@ -36,8 +39,8 @@ goals-of-STRICT := $(train-goals) $(plan-goals)
 goals-of-TEXT := $(train-goals)
 goals-of-OUT := $(train-goals) $(plan-goals)
 goals-of-TRACKER := $(run-goals) $(plan-goals) track-export
-goals-of-TARGET := continue report track-export
-goals-of-EXTRA_ARGS := $(run-goals) $(plan-goals) bench data-linuxdoc data-import data-check
+goals-of-TARGET := continue test-rerun estimate status report track-export
+goals-of-EXTRA_ARGS := $(run-goals) $(plan-goals) test-rerun estimate status bench data-linuxdoc data-import data-check
 goals-of-DEVICE := $(run-goals) bench-peers bench-goals bench-binary
 goals-of-THREADS := $(run-goals) $(plan-goals) bench-peers bench-goals bench
 goals-of-ROUNDS := bench-peers

@@ -25,7 +25,8 @@ knlp-config = $(if $(wildcard $(O)/.config),KCONFIG_CONFIG='$(O)/.config')
 knlp-here = $(knlp-config) exec
 
 ##@ Runs
-.PHONY: all run train matrix test-matrix matrix-dry-run test-matrix-dry-run continue quickstart smoke report
+.PHONY: all run train matrix test-matrix parallel matrix-dry-run test-matrix-dry-run continue test-rerun estimate status \
+	quickstart smoke report
 all: build ## build if needed, then do what .config says
 	$(if $(CONFIG_RUN_BUILD_ONLY),@:,$(if $(CONFIG_RUN_MATRIX),@$(matrix-run),@$(call start-mirror,$(configured-mirrors))exec \
 	  $(KNLP) train --config $(O)/.config $(call preset-flag,$(O)) $(train-flags)))
@@ -38,10 +39,30 @@ test-matrix: matrix
 matrix-dry-run: build ## show the plan of that matrix: cells, exclusions, time and memory
 	@exec $(matrix-plan) --dry-run
 test-matrix-dry-run: matrix-dry-run
-continue: ## go on with the newest interrupted run
-	@[ -x $(KNLP) ] || { echo '*** $(KNLP) is not built; run "make build"' >&2; exit 2; }
-	@$(if $(TRACKER),$(call start-mirror,$(asked-mirrors)),$(continue-mirror))$(knlp-here) $(KNLP) train --resume \
-	  $(if $(TARGET),'$(TARGET)') $(device-flag) $(EXTRA_ARGS)
+# A run goes on with the binary that is here, the cells of a matrix with the one their plan keeps.
+needs-knlp = @[ -x $(KNLP) ] || { echo '*** $(KNLP) is not built; run "make build"' >&2; exit 2; }
+drift-flag = $(if $(filter-out 0 n,$(ALLOW_DRIFT)),--allow-drift)
+jobs-flag = $(if $(filter-out 0,$(JOBS)),--jobs '$(JOBS)')
+parallel: ## make matrix with as many cells at once as fit; parallel-N: N at once
+	+@$(MAKE) matrix JOBS=0
+parallel-%:
+	+@$(MAKE) matrix JOBS=$*
+continue: ## go on with the newest interrupted run or matrix (TARGET=DIR for another)
+	$(needs-knlp)
+	@$(if $(knlp-config),export $(knlp-config);) target='$(TARGET)'; \
+	[ -n "$$target" ] || target=$$($(KNLP) matrix continue --which) || exit; \
+	$(if $(TRACKER),$(call start-mirror,$(asked-mirrors)),$(continue-mirror))if [ -e "$$target/plan.json" ]; then exec $(KNLP) matrix continue "$$target" $(jobs-flag) $(drift-flag) $(EXTRA_ARGS); \
+	else exec $(KNLP) train --resume "$$target" $(device-flag) $(EXTRA_ARGS); fi
+test-rerun: ## run cells of a matrix again, keeping what they came to before (TARGET=DIR CELLS='GLOB')
+	$(needs-knlp)
+	$(if $(and $(TARGET),$(CELLS)),,@echo "*** say which: make test-rerun TARGET=DIR CELLS='*_s1'" >&2; exit 2)
+	@$(knlp-here) $(KNLP) matrix rerun '$(TARGET)' --cells '$(CELLS)' $(jobs-flag) $(drift-flag) $(EXTRA_ARGS)
+estimate: ## how long the newest unfinished matrix will take (TARGET=DIR for another)
+	$(needs-knlp)
+	@$(knlp-here) $(KNLP) matrix estimate $(if $(TARGET),'$(TARGET)') $(jobs-flag) $(EXTRA_ARGS)
+status: ## how far each cell of the newest unfinished matrix is (TARGET=DIR for another)
+	$(needs-knlp)
+	@$(knlp-here) $(KNLP) matrix status $(if $(TARGET),'$(TARGET)') $(EXTRA_ARGS)
 report: ## write the report of the newest run (TARGET=DIR for another)
 	@$(knlp-here) $(KNLP) report $(TARGET)
 

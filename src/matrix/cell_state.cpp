@@ -72,6 +72,7 @@ json read_progress(const fs::path& run, CellState& state) {
             state.wall_s = elapsed;
         if (kind != "train") continue;
         state.step = whole_at(event, "step").value_or(-1) + 1;
+        state.tokens = whole_at(event, "tokens").value_or(0);
         state.loss = number_at(event, "loss");
         state.tokens_per_s = number_at(event, "tokens_per_s");
     }
@@ -203,6 +204,18 @@ std::vector<CellState> cell_states(const fs::path& matrix, const Plan& plan) {
 
 int64_t planned_steps(const Plan& plan) {
     return plan.budget.kind == "iterations" ? static_cast<int64_t>(plan.budget.amount) : 0;
+}
+
+double progress_of(const Plan& plan, const Cell& cell, const CellState& state) {
+    const std::string& kind = plan.budget.kind;
+    double used = kUnknown;
+    if (kind == "iterations") used = static_cast<double>(state.step);
+    if (kind == "tokens") used = static_cast<double>(state.tokens);
+    if (kind == "time") used = state.wall_s;
+    if (const auto flops = plan.arm(cell.arm).flops_per_token; kind == "flops" && flops)
+        used = *flops * static_cast<double>(state.tokens);
+    if (!(plan.budget.amount > 0) || !std::isfinite(used)) return kUnknown;
+    return std::clamp(used / plan.budget.amount, 0.0, 1.0);
 }
 
 }  // namespace knlp::matrix

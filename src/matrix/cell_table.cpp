@@ -35,10 +35,9 @@ std::string loss_text(const CellState& state) {
 }
 
 /// Seconds that a running cell will take yet, by its own speed; NaN where that cannot be told.
-double cell_eta(const CellState& state, int64_t planned) {
-    if (planned <= 0 || state.step <= 0) return kUnknown;
-    return state.wall_s * static_cast<double>(planned - state.step) /
-           static_cast<double>(state.step);
+double cell_eta(const Plan& plan, const Cell& cell, const CellState& state) {
+    const double progress = progress_of(plan, cell, state);
+    return progress > 0 ? state.wall_s * (1 - progress) / progress : kUnknown;
 }
 
 size_t widest_id(const Plan& plan) {
@@ -138,7 +137,7 @@ std::vector<std::string> live_lines(const Plan& plan, std::span<const CellState>
                 ++hidden;
                 continue;
             }
-            const double eta = cell_eta(s, planned);
+            const double eta = cell_eta(plan, plan.cells[i], s);
             lines.push_back(fmt::format("  {:<{}}  step {:<11}  loss {:<7}  ETA {}", name, id,
                                         step_text(s, planned), loss_text(s),
                                         std::isfinite(eta) ? duration_text(eta) : "-"));

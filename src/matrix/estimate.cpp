@@ -10,17 +10,17 @@
 namespace knlp::matrix {
 namespace {
 
-/// Share of its steps that a cell has yet to take.
-double share_left(const CellState& state, int64_t planned) {
-    if (planned <= 0 || state.stage == Stage::kFailed || state.stage == Stage::kFresh) return 1;
-    return std::clamp(1 - static_cast<double>(state.step) / static_cast<double>(planned), 0.0, 1.0);
+/// Share of its budget that a cell has yet to use up.
+double share_left(const Plan& plan, const Cell& cell, const CellState& state) {
+    if (state.stage == Stage::kFailed || state.stage == Stage::kFresh) return 1;
+    const double progress = progress_of(plan, cell, state);
+    return std::isfinite(progress) ? 1 - progress : 1;
 }
 
 ArmTime time_of(const Plan& plan, const Arm& arm, std::span<const CellState> states) {
     ArmTime time{.arm = arm.id, .source = ""};
     std::vector<double> walls;
     double running = kUnknown;
-    const int64_t planned = planned_steps(plan);
     for (size_t i = 0; i < states.size(); ++i) {
         const CellState& state = states[i];
         if (plan.cells[i].arm != arm.id) continue;
@@ -28,9 +28,9 @@ ArmTime time_of(const Plan& plan, const Arm& arm, std::span<const CellState> sta
         if (state.stage == Stage::kDone) {
             ++time.done;
             if (std::isfinite(state.wall_s)) walls.push_back(state.wall_s);
-        } else if (state.stage == Stage::kRunning && planned > 0 && state.step > 0 &&
-                   std::isfinite(state.wall_s)) {
-            running = state.wall_s * static_cast<double>(planned) / static_cast<double>(state.step);
+        } else if (const double progress = progress_of(plan, plan.cells[i], state);
+                   state.stage == Stage::kRunning && progress > 0) {
+            running = state.wall_s / progress;
         }
     }
     if (!walls.empty()) {
@@ -71,7 +71,7 @@ TimeLeft time_left(const Plan& plan, std::span<const CellState> states, int64_t 
         if (time.left > 0 && !std::isfinite(time.mean_s)) left.unknown.push_back(arm.id);
         for (size_t i = 0; i < states.size(); ++i) {
             if (plan.cells[i].arm != arm.id || !is_left(plan, states[i])) continue;
-            const double seconds = time.mean_s * share_left(states[i], planned_steps(plan));
+            const double seconds = time.mean_s * share_left(plan, plan.cells[i], states[i]);
             sum += seconds;
             longest = std::max(longest, seconds);
             variance += time.sd_s * time.sd_s;

@@ -33,13 +33,20 @@ struct Task {
     int64_t reserved = 0;  // bytes
 };
 
-/// One run of a runner. Signals are taken off the process while it lives.
+/// SIGINT, SIGTERM and SIGUSR1, taken off the process while it lives.
+struct StopSignals {
+    StopSignals();
+    ~StopSignals();
+    StopSignals(const StopSignals&) = delete;
+    StopSignals& operator=(const StopSignals&) = delete;
+    sigset_t before{};  // signal mask of the process
+    int fd = -1;        // signalfd
+};
+
+/// One run of a runner.
 class Runner {
 public:
     Runner(const std::filesystem::path& matrix, const Plan& plan, const RunnerOptions& options);
-    ~Runner();
-    Runner(const Runner&) = delete;
-    Runner& operator=(const Runner&) = delete;
     RunnerOutcome run();
 
 private:
@@ -65,14 +72,13 @@ private:
     const std::filesystem::path& matrix_;
     const Plan& plan_;
     const RunnerOptions& options_;
+    StopSignals signals_;
     int64_t slots_;
     Places places_;
     MemoryBook memory_;
     std::vector<CellState> states_;  // of plan.cells
     std::vector<Task> tasks_;        // those wanted
     LiveTable table_;
-    sigset_t before_{};  // signal mask of the process
-    int signals_ = -1;   // signalfd
     int stopped_by_ = 0;
     double kill_at_s_ = 0;
     bool no_more_ = false;  // a failure stops the rest

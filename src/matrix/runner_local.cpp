@@ -67,6 +67,20 @@ std::vector<size_t> matching_cells(const Plan& plan, const std::string& glob) {
     return found;
 }
 
+StopSignals::StopSignals() {
+    sigset_t taken;
+    sigemptyset(&taken);
+    for (const int signal : {SIGINT, SIGTERM, SIGUSR1}) sigaddset(&taken, signal);
+    fd = ::signalfd(-1, &taken, SFD_CLOEXEC | SFD_NONBLOCK);
+    if (fd < 0) fail_code(kRun, "E_RUN", "signalfd: {}", std::strerror(errno));
+    ::sigprocmask(SIG_BLOCK, &taken, &before);
+}
+
+StopSignals::~StopSignals() {
+    ::close(fd);
+    ::sigprocmask(SIG_SETMASK, &before, nullptr);
+}
+
 Runner::Runner(const fs::path& matrix, const Plan& plan, const RunnerOptions& options)
     : matrix_(matrix),
       plan_(plan),
@@ -74,12 +88,6 @@ Runner::Runner(const fs::path& matrix, const Plan& plan, const RunnerOptions& op
       slots_(slots_here(plan, options.jobs)),
       places_(matrix, own_cores(), own_gpus(plan.device), slots_),
       memory_(plan) {
-    sigset_t taken;
-    sigemptyset(&taken);
-    for (const int signal : {SIGINT, SIGTERM, SIGUSR1}) sigaddset(&taken, signal);
-    ::sigprocmask(SIG_BLOCK, &taken, &before_);
-    signals_ = ::signalfd(-1, &taken, SFD_CLOEXEC | SFD_NONBLOCK);
-    if (signals_ < 0) fail_code(kRun, "E_RUN", "signalfd: {}", std::strerror(errno));
     begin_s_ = counted_s_ = looked_s_ = steady_seconds();
     states_ = cell_states(matrix, plan);
     for (const size_t at : matching_cells(plan, options.cells)) {
@@ -91,11 +99,6 @@ Runner::Runner(const fs::path& matrix, const Plan& plan, const RunnerOptions& op
         classify(task);
         tasks_.push_back(std::move(task));
     }
-}
-
-Runner::~Runner() {
-    if (signals_ >= 0) ::close(signals_);
-    ::sigprocmask(SIG_SETMASK, &before_, nullptr);
 }
 
 /// What is to be done with a cell that does not run here.
@@ -230,7 +233,8 @@ bool Runner::start(Task& task) {
     task.step_before = states_[task.at].step;
     task.started_s = steady_seconds();
     task.child = start_child(command, environment, *place,
-                             matrix_ / "logs" / (task.cell->id + ".log"), before_);
+                             matrix_ / "logs" / (task.cell->id + ".log"), signals_.before);
+    count_idle();  // up to here the slot had none
     task.phase = Task::Phase::kHere;
     states_[task.at].stage = Stage::kRunning;
     const bool retry = states_[task.at].attempts > 0;
@@ -248,7 +252,7 @@ bool Runner::start(Task& task) {
 }
 
 void Runner::wait_for_something() {
-    std::vector<pollfd> watched = {{signals_, POLLIN, 0}};
+    std::vector<pollfd> watched = {{signals_.fd, POLLIN, 0}};
     for (const Task& task : tasks_)
         if (task.phase == Task::Phase::kHere) watched.push_back({task.child.pidfd, POLLIN, 0});
     double wait_s = -1;  // until something happens
@@ -275,7 +279,7 @@ void Runner::wait_for_something() {
 
 void Runner::take_signals() {
     signalfd_siginfo info{};
-    while (::read(signals_, &info, sizeof info) == sizeof info)
+    while (::read(signals_.fd, &info, sizeof info) == sizeof info)
         stop_by(static_cast<int>(info.ssi_signo));
 }
 

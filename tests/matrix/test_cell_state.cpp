@@ -235,6 +235,23 @@ TEST(TimeLeft, FallsBackToTheSpeedOfARunningCell) {
     EXPECT_EQ(time_left(plan, states, 1).seconds, 90);
 }
 
+TEST(TimeLeft, GoesByTheBudgetWhateverItsUnit) {
+    Plan plan = test::sample_plan();
+    CellState state;
+    state.step = 5;
+    state.tokens = 300;
+    state.wall_s = 20;
+    EXPECT_EQ(progress_of(plan, plan.cells[0], state), 0.25);
+    plan.budget = {"tokens", 400};
+    EXPECT_EQ(progress_of(plan, plan.cells[0], state), 0.75);
+    plan.budget = {"time", 10};
+    EXPECT_EQ(progress_of(plan, plan.cells[0], state), 1);
+    plan.budget = {"flops", 6000};
+    EXPECT_TRUE(std::isnan(progress_of(plan, plan.cells[0], state)));
+    plan.arms[0].flops_per_token = 10;
+    EXPECT_EQ(progress_of(plan, plan.cells[0], state), 0.5);
+}
+
 TEST(LiveLines, FitTheTerminal) {
     const Plan plan = test::sample_plan();
     std::vector<CellState> states =

@@ -122,6 +122,69 @@ TEST(RunMatrix, TwoRunnersShareItAndDoNoCellTwice) {
     EXPECT_EQ(done.size(), 4u);
 }
 
+test::Finished knlp(const RealMatrix& matrix, std::vector<std::string> words) {
+    words.insert(words.begin(), "matrix");
+    return test::run_knlp(words, matrix.runs.path());
+}
+
+TEST(ContinueMatrix, GoesOnWithTheNewestThatIsUnfinished) {
+    NEEDS_KNLP();
+    const RealMatrix matrix;
+    fs::create_directories(matrix.runs.run("results/matrix"));
+    fs::create_directory_symlink(matrix.path(), matrix.runs.run("results/matrix/mine"));
+    ASSERT_EQ(run(matrix, {"--cells", "*_s1"}), 0) << matrix.output();
+    const test::Finished which =
+        knlp(matrix, {"continue", "--which", "--set", "OUTPUT_DIR=results"});
+    EXPECT_EQ(which.out, "results/matrix/mine\n") << which.err;
+    const test::Finished done = knlp(matrix, {"continue", "--set", "OUTPUT_DIR=results"});
+    EXPECT_EQ(done.status, 0) << done.err;
+    EXPECT_THAT(done.out, HasSubstr("4 cells: 2 done, 2 fresh"));
+    expect_all_done(matrix);
+    EXPECT_EQ(knlp(matrix, {"continue", "--set", "OUTPUT_DIR=results"}).status, 2);
+}
+
+TEST(ContinueMatrix, TakesNoOtherSettingsThanThePlans) {
+    NEEDS_KNLP();
+    const RealMatrix matrix;
+    for (const char* verb : {"run", "continue"}) {
+        const test::Finished refused = knlp(matrix, {verb, "m", "--set", "LEARNING_RATE=1"});
+        EXPECT_EQ(refused.status, 2);
+        EXPECT_THAT(refused.err, HasSubstr("fixed by their plan"));
+    }
+    EXPECT_EQ(knlp(matrix, {"run", "m", "--seed", "3"}).status, 2);
+    EXPECT_FALSE(fs::exists(matrix.path() / "cells"));
+}
+
+TEST(ContinueMatrix, AnEditedPlanAndADirectoryWithoutOneAreRefused) {
+    NEEDS_KNLP();
+    RealMatrix matrix;
+    std::string text = read_file(matrix.path() / "plan.json");
+    text.replace(text.find("\"max_retries\": 1"), 16, "\"max_retries\": 2");
+    write_file_atomic(matrix.path() / "plan.json", text);
+    const test::Finished edited = knlp(matrix, {"run", "m"});
+    EXPECT_EQ(edited.status, 3);
+    EXPECT_THAT(edited.err, HasSubstr("edited"));
+    EXPECT_EQ(knlp(matrix, {"status", "."}).status, 3);
+}
+
+TEST(ContinueMatrix, ABaseConfigurationOfAnotherMatrixIsRefused) {
+    NEEDS_KNLP();
+    const RealMatrix matrix;
+    std::ofstream(matrix.config(), std::ios::app) << "# edited\n";
+    const test::Finished refused = knlp(matrix, {"run", "m"});
+    EXPECT_EQ(refused.status, 3);
+    EXPECT_THAT(refused.err, HasSubstr("m/config.txt"));
+}
+
+TEST(EstimateMatrix, IsUnknownBeforeAnyCellHasRun) {
+    NEEDS_KNLP();
+    const RealMatrix matrix;
+    const test::Finished left = knlp(matrix, {"estimate", "m"});
+    EXPECT_EQ(left.status, 0);
+    EXPECT_THAT(left.out, HasSubstr("unknown: no cell of lr-1e-2, lr-3e-3 has run yet"));
+    EXPECT_TRUE(json::parse(knlp(matrix, {"estimate", "m", "--json"}).out)["seconds"].is_null());
+}
+
 /// Processes that work on a matrix: those with its directory in their command line.
 std::vector<pid_t> processes_of(const RealMatrix& matrix) {
     std::vector<pid_t> found;

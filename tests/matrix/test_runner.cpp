@@ -8,15 +8,19 @@
 #include "src/matrix/lease.h"
 #include "src/matrix/memory_book.h"
 #include "tests/support/expect_error.h"
+#include "tests/support/scoped_environment.h"
+#include "tests/support/terminal.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <fcntl.h>
+#include <pty.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <csignal>
 
 namespace knlp::matrix {
@@ -251,8 +255,57 @@ TEST(Runner, GivesBackTheSignalsItTook) {
     ::sigprocmask(SIG_SETMASK, nullptr, &before);
     const ScriptedMatrix matrix("begin; finish");
     run(matrix);
+    RunnerOptions none;
+    none.cells = "none";
+    EXPECT_THROW(run(matrix, none), Error);
     ::sigprocmask(SIG_SETMASK, nullptr, &after);
-    EXPECT_EQ(sigismember(&before, SIGINT), sigismember(&after, SIGINT));
+    for (const int signal : {SIGINT, SIGTERM, SIGUSR1})
+        EXPECT_EQ(sigismember(&before, signal), sigismember(&after, signal));
+}
+
+/// What a runner prints on a terminal of this size; `seen` is asked after each piece of it.
+std::string on_terminal(const ScriptedMatrix& matrix, unsigned short rows, unsigned short columns,
+                        const std::function<void(const std::string&)>& seen) {
+    struct winsize size {
+        .ws_row = rows, .ws_col = columns, .ws_xpixel = 0, .ws_ypixel = 0
+    };
+    int master = -1;
+    const pid_t child = ::forkpty(&master, nullptr, nullptr, &size);
+    if (child == 0) {
+        ::setenv("TERM", "xterm", 1);
+        ::_exit(run(matrix).status);
+    }
+    std::string text;
+    std::array<char, 4096> buffer;
+    for (ssize_t n = 0; (n = ::read(master, buffer.data(), buffer.size())) > 0;) {
+        text.append(buffer.data(), static_cast<size_t>(n));
+        seen(text);
+    }
+    end_of(child);
+    ::close(master);
+    return text;
+}
+
+TEST(Runner, OnATerminalShowsATableThatFits) {
+    KNLP_NEEDS_TERMINAL();
+    for (const char* no_color : {"", "1"}) {
+        const test::ScopedEnvironment color("NO_COLOR", no_color);
+        const ScriptedMatrix matrix(
+            "begin; echo '{\"event\":\"train\",\"step\":4,\"loss\":2.5,\"elapsed_s\":1}' > "
+            "$R/metrics.jsonl; until [ -e $M/go ]; do :; done; finish");
+        // Once it was drawn, and drawn again in its place, the cells may end.
+        const std::string text = on_terminal(matrix, 5, 40, [&](const std::string& so_far) {
+            if (so_far.find("step 5/20") != std::string::npos &&
+                so_far.find("\033[3A") != std::string::npos)
+                matrix.dir.write("go", "");
+        });
+        EXPECT_EQ(text.find("\033[1m") != std::string::npos, *no_color == '\0') << text;
+        for (size_t at = text.find("\033[K"); at != std::string::npos;
+             at = text.find("\033[K", at + 1)) {
+            const size_t begin = text.find_last_of("\r\nm", at - 1) + 1;
+            EXPECT_LT(at - begin, 40u) << text.substr(begin, at - begin);
+        }
+    }
 }
 
 TEST(MemoryBook, GoesByTheMeasuredPeakOfTheFirstFinishedCell) {

@@ -35,6 +35,7 @@ struct CellState {
     int64_t attempts = 0;      // run directories, the kept ones included
     int64_t failures = 0;      // of them failed
     int64_t step = 0;          // steps taken, as far as logged or saved
+    int64_t tokens = 0;        // seen before the step that was logged last
     double loss = kUnknown;    // validation loss of a done cell, else the last training loss
     double wall_s = kUnknown;  // of a done cell with its start, else as logged last
     double tokens_per_s = kUnknown;
@@ -54,5 +55,7 @@ std::vector<CellState> cell_states(const std::filesystem::path& matrix, const Pl
 
 /// Steps that a cell is to take, 0 where the budget does not tell.
 int64_t planned_steps(const Plan& plan);
+/// Share of its budget that a cell has used up, in [0, 1]; NaN where that cannot be told.
+double progress_of(const Plan& plan, const Cell& cell, const CellState& state);
 
 }  // namespace knlp::matrix

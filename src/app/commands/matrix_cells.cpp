@@ -2,6 +2,7 @@
 
 #include "src/app/commands/unfinished.h"
 
+#include "knlp/config/symbols.h"
 #include "knlp/core/error.h"
 #include "knlp/core/json.h"
 #include "knlp/core/log.h"
@@ -13,6 +14,7 @@
 #include <nlohmann/json.hpp>
 
 #include <cmath>
+#include <set>
 
 namespace knlp::app {
 namespace {
@@ -70,6 +72,23 @@ int run_cells(const Common& common, const fs::path& directory, const CellOptions
     put_text(common.json ? canonical_json(outcome_json(directory, outcome)) + "\n"
                          : outcome_text(directory, outcome));
     return outcome.status;
+}
+
+void refuse_overrides(const Common& common, bool made) {
+    // What make's JOBS= and TRACKER= set changes no result, and has its effect by other ways.
+    const std::set<std::string> harmless = {"OUTPUT_DIR", "LOG_LEVEL", "PARALLEL_JOBS",
+                                            "ENABLE_TENSORBOARD"};
+    for (const config::Symbols::Override& override : config::collect_overrides(common.set)) {
+        const bool asked = override.origin == config::Origin::kCommandLine ||
+                           (made && override.origin == config::Origin::kMake);
+        if (asked && !harmless.contains(override.name))
+            fail(kUsage,
+                 "{}={}: what cells run is fixed by their plan; leave it out, or make another with "
+                 "`knlp matrix plan`",
+                 override.name, override.value);
+    }
+    if (!common.seed.empty())
+        fail(kUsage, "--seed: seeds are fixed by the plan; `knlp matrix extend` adds some");
 }
 
 std::string progress_of(const fs::path& directory, const matrix::Plan& plan, int64_t jobs) {

@@ -24,8 +24,11 @@ std::filesystem::path newest_of_all(const Common& common) {
     std::string created;
     const std::filesystem::path matrix = matrix::newest_unfinished_matrix(output, created);
     if (run.path.empty() && matrix.empty())
-        fail(kUsage, "{}: neither an interrupted run nor a matrix with cells left to run",
-             output.string());
+        fail(
+            kUsage,
+            "{}: no interrupted run, and no matrix with cells left to run; name one: make continue "
+            "TARGET=DIR",
+            output.string());
     return created > run.started ? matrix : run.path;
 }
 
@@ -34,6 +37,7 @@ int go_on(const Common& common) {
         put_text(newest_of_all(common).string() + "\n");
         return 0;
     }
+    refuse_overrides(common, true);
     const std::filesystem::path directory = options.directory.empty()
                                                 ? newest_matrix(common)
                                                 : std::filesystem::path(options.directory);

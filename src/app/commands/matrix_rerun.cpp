@@ -17,6 +17,7 @@ struct Options {
 Options options;
 
 int rerun(const Common& common) {
+    refuse_overrides(common, true);
     const matrix::Plan plan = matrix::read_plan(options.directory);
     if (common.dry_run) {
         for (const size_t at : matrix::matching_cells(plan, options.cells.cells))

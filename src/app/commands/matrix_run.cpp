@@ -14,6 +14,7 @@ struct Options {
 Options options;
 
 int run(const Common& common) {
+    refuse_overrides(common, false);  // make's were the plan's
     return run_cells(common, options.directory, options.cells);
 }
 

@@ -1,3 +1,4 @@
+#include "src/app/commands/matrix_cells.h"
 #include "src/app/commands/matrix_verbs.h"
 #include "src/app/parser.h"
 
@@ -31,6 +32,7 @@ void wait_briefly_from_here() {
 }
 
 int run_cell(const Common& common) {
+    refuse_overrides(common, false);
     wait_briefly_from_here();
     install_stop_handlers();
     return matrix::run_cell({.matrix = options.directory,

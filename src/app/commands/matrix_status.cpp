@@ -1,3 +1,4 @@
+#include "src/app/commands/matrix_cells.h"
 #include "src/app/commands/matrix_verbs.h"
 #include "src/app/parser.h"
 
@@ -13,6 +14,7 @@ namespace {
 std::string directory;
 
 int status(const Common& common) {
+    if (directory.empty()) directory = newest_matrix(common).string();
     const matrix::Plan plan = matrix::read_plan(directory);
     const std::vector<matrix::CellState> states = matrix::cell_states(directory, plan);
     put_text(common.json ? canonical_json(matrix::status_json(plan, states)) + "\n"
@@ -25,7 +27,9 @@ int status(const Common& common) {
 MatrixVerb add_matrix_status(Parser matrix) {
     directory.clear();
     Parser sub = matrix.add_subcommand("status", "how far each cell of a matrix is");
-    sub.add_option("directory", directory, "of the matrix").required().type_name("DIR");
+    sub.add_option("directory", directory,
+                   "of the matrix (default: the newest with cells left to run)")
+        .type_name("DIR");
     return {.parser = sub, .run = status, .prints_result = true};
 }
 
