@@ -17,6 +17,7 @@
 #include "knlp/core/log.h"
 #include "knlp/core/rng.h"
 #include "knlp/core/signals.h"
+#include "knlp/data/documents.h"
 #include "knlp/model/device_peak.h"
 #include "knlp/model/model_files.h"
 #include "knlp/model/runtime.h"
@@ -57,11 +58,21 @@ void write_tokenizer(const track::RunDir& run, const Session& s) {
     s.tokenizer->save(run.file("tokenizer"));
 }
 
-void write_eval_windows(const track::RunDir& run, const EvalResult& result) {
-    AtomicFile file(run.file("eval_windows.f32"));
-    file.write(std::as_bytes(std::span(result.window_loss)));
+template <class T>
+void write_array(const track::RunDir& run, const char* name, const std::vector<T>& values) {
+    AtomicFile file(run.file(name));
+    file.write(std::as_bytes(std::span(values)));
     run.require_ours();
     file.commit();
+}
+
+/// The loss of each evaluation window, and where it is known the document that it begins in.
+void write_eval_windows(const track::RunDir& run, const Session& s, const EvalResult& result) {
+    write_array(run, "eval_windows.f32", result.window_loss);
+    const data::Dataset& dataset = s.dataset();
+    const std::vector<int64_t> documents =
+        data::window_documents(dataset.val, s.eval_starts, dataset.meta.eot);
+    if (!documents.empty()) write_array(run, "eval_documents.i64", documents);
 }
 
 /// The model with the weights it begins with.
@@ -126,7 +137,7 @@ TrainOutcome run_recorded(Session& s, RunState& state, Recorder& recorder,
         Loop loop(s, state, recorder, request, symbols.hash());
         outcome.status = loop.run();
         if (outcome.status == 0) {
-            write_eval_windows(recorder.run(), loop.final_eval());
+            write_eval_windows(recorder.run(), s, loop.final_eval());
             // Done is said last: a run that is killed before goes on and writes the rest.
             if (write_sample(s, recorder.run()))
                 recorder.finish(loop.final_event());

@@ -120,6 +120,7 @@ TEST(Training, RunDirectoryIsCompleteAndUsableAlone) {
     EXPECT_EQ(source.model.d_model, 16);
     EXPECT_EQ(fs::canonical(source.tokenizer), fs::canonical(runs.run("a") / "tokenizer"));
     EXPECT_EQ(fs::file_size(runs.run("a") / "eval_windows.f32"), 4 * 256 / 16);
+    EXPECT_FALSE(fs::exists(runs.run("a") / "eval_documents.i64"));  // a text without documents
     EXPECT_EQ(read_json(runs.run("a") / "status.json")["state"], "done");
 }
 
