@@ -62,27 +62,52 @@ const CellResult* find(const Cells& cells, const std::string& arm, uint64_t seed
     return found == cells.end() ? nullptr : found->second;
 }
 
+std::string value_of(const CellResult& cell, const std::string& condition) {
+    for (const Condition& c : cell.conditions)
+        if (c.name == condition) return c.value;
+    return "";
+}
+
+/// What of the further conditions differs, or is known of one side only; "" when nothing does.
+std::string other_condition(const CellResult& a, const CellResult& b) {
+    for (const auto& [one, other] : {std::pair{&a, &b}, std::pair{&b, &a}})
+        for (const Condition& c : one->conditions) {
+            const std::string value = value_of(*other, c.name);
+            if (value.empty()) return fmt::format("{} recorded on one side only", c.name);
+            if (value != c.value)
+                return fmt::format("other {}: {} against {}", c.name, value_of(a, c.name),
+                                   value_of(b, c.name));
+        }
+    return "";
+}
+
 /// Why two done cells do not compare, "" when they do.
 std::string difference_of_conditions(const CellResult& a, const CellResult& b) {
     if (a.data_sha256.empty() || b.data_sha256.empty()) return "hash of the data not recorded";
     if (a.data_sha256 != b.data_sha256) return "other data";
     if (a.windows_sha256.empty() || b.windows_sha256.empty())
         return "hash of the evaluation windows not recorded";
-    return a.windows_sha256 == b.windows_sha256 ? "" : "other evaluation windows";
+    if (a.windows_sha256 != b.windows_sha256) return "other evaluation windows";
+    return other_condition(a, b);
 }
 
+/// One side of a contrast: where its results are, under which arm, and what it is called.
+struct Side {
+    const Cells& cells;
+    std::string arm, name;
+};
+
 /// Why this seed gives no pair; an empty `why` when it does.
-Dropped judge_pair(const Contrast& contrast, const std::string& baseline, uint64_t seed,
-                   const Pair& pair) {
+Dropped judge_pair(const Side& arm, const Side& baseline, uint64_t seed, const Pair& pair) {
     using enum Dropped::Kind;
     Dropped dropped{.seed = seed, .kind = kMissing, .unpaired = false, .why = ""};
     int64_t usable = 0;
-    for (const auto& [cell, arm] :
-         {std::pair{pair.first, contrast.arm}, std::pair{pair.second, baseline}}) {
+    for (const auto& [cell, side] : {std::pair{pair.first, &arm}, {pair.second, &baseline}}) {
         const std::string failure = cell ? cell->failure() : "no result";
         if (cell && failure.empty()) ++usable;
         if (failure.empty()) continue;
-        dropped.why += fmt::format("{}{}: {}", dropped.why.empty() ? "" : "; ", arm, failure);
+        dropped.why +=
+            fmt::format("{}{}: {}", dropped.why.empty() ? "" : "; ", side->name, failure);
         if (cell) dropped.kind = kFailed;
     }
     dropped.unpaired = usable == 1;
@@ -151,13 +176,14 @@ void judge_differences(const AnalysisPlan& plan, const std::vector<Pair>& pairs,
     if (plan.nats) c.ratio_interval_percent = {percent(c.interval.low), percent(c.interval.high)};
 }
 
-Contrast contrast_of(const AnalysisPlan& plan, const Cells& cells, const std::string& arm) {
+Contrast contrast_of(const AnalysisPlan& plan, const Side& arm, const Side& baseline) {
     Contrast contrast;
-    contrast.arm = arm;
+    contrast.arm = arm.arm;
     std::vector<Pair> pairs;
     for (const uint64_t seed : plan.seeds) {
-        const Pair pair = {find(cells, arm, seed), find(cells, plan.baseline, seed)};
-        const Dropped dropped = judge_pair(contrast, plan.baseline, seed, pair);
+        const Pair pair = {find(arm.cells, arm.arm, seed),
+                           find(baseline.cells, baseline.arm, seed)};
+        const Dropped dropped = judge_pair(arm, baseline, seed, pair);
         if (!dropped.why.empty()) {
             contrast.dropped.push_back(dropped);
             continue;
@@ -168,6 +194,31 @@ Contrast contrast_of(const AnalysisPlan& plan, const Cells& cells, const std::st
     }
     judge_differences(plan, pairs, contrast);
     return contrast;
+}
+
+/// Adjusted p and verdict of each, which are one family.
+void judge_family(const AnalysisPlan& plan, std::vector<Contrast>& contrasts) {
+    std::vector<double> p;
+    for (const Contrast& c : contrasts) p.push_back(c.p);
+    const std::vector<double> adjusted = holm(p);
+    for (size_t i = 0; i < adjusted.size(); ++i) {
+        Contrast& c = contrasts[i];
+        c.adjusted_p = adjusted[i];
+        c.verdict = decide({.n = std::ssize(c.differences),
+                            .mean = c.mean,
+                            .adjusted_p = c.adjusted_p,
+                            .signs_agree = c.signs.agree(),
+                            .interval90 = c.interval90,
+                            .no_spread = c.no_spread},
+                           plan);
+    }
+}
+
+AnalysisPlan in_order(const AnalysisPlan& given) {
+    check_plan(given);
+    AnalysisPlan plan = given;
+    std::sort(plan.seeds.begin(), plan.seeds.end());
+    return plan;
 }
 
 std::vector<double> metrics_of(const AnalysisPlan& plan, const Cells& cells, ArmSummary& summary) {
@@ -219,12 +270,9 @@ std::string Contrast::verdict_text() const {
 }
 
 Analysis analyse(const AnalysisPlan& given, std::span<const CellResult> results) {
-    check_plan(given);
-    AnalysisPlan plan = given;
-    std::sort(plan.seeds.begin(), plan.seeds.end());
+    const AnalysisPlan plan = in_order(given);
     const Cells cells = index_cells(plan, results);
     Analysis analysis;
-    std::vector<double> p;
     for (const std::string& arm : plan.arms) {
         ArmSummary summary;
         summary.arm = arm;
@@ -234,26 +282,25 @@ Analysis analyse(const AnalysisPlan& given, std::span<const CellResult> results)
         summary.sd = stddev(metrics);
         summary.interval = mean_interval(metrics, 1 - plan.alpha);
         analysis.arms.push_back(summary);
-        if (arm == plan.baseline) {
+        if (arm == plan.baseline)
             analysis.seed_noise = seed_noise(metrics);
-            continue;
-        }
-        analysis.contrasts.push_back(contrast_of(plan, cells, arm));
-        p.push_back(analysis.contrasts.back().p);
+        else
+            analysis.contrasts.push_back(
+                contrast_of(plan, {cells, arm, arm}, {cells, plan.baseline, plan.baseline}));
     }
-    const std::vector<double> adjusted = holm(p);
-    for (size_t i = 0; i < adjusted.size(); ++i) {
-        Contrast& c = analysis.contrasts[i];
-        c.adjusted_p = adjusted[i];
-        c.verdict = decide({.n = std::ssize(c.differences),
-                            .mean = c.mean,
-                            .adjusted_p = c.adjusted_p,
-                            .signs_agree = c.signs.agree(),
-                            .interval90 = c.interval90,
-                            .no_spread = c.no_spread},
-                           plan);
-    }
+    judge_family(plan, analysis.contrasts);
     return analysis;
+}
+
+std::vector<Contrast> compare(const AnalysisPlan& given, std::span<const CellResult> before,
+                              std::span<const CellResult> after) {
+    const AnalysisPlan plan = in_order(given);
+    const Cells a = index_cells(plan, before), b = index_cells(plan, after);
+    std::vector<Contrast> contrasts;
+    for (const std::string& arm : plan.arms)
+        contrasts.push_back(contrast_of(plan, {b, arm, "B"}, {a, arm, "A"}));
+    judge_family(plan, contrasts);
+    return contrasts;
 }
 
 }  // namespace knlp::matrix

@@ -42,6 +42,14 @@ std::string data_hashes(const json& manifest) {
     return out.empty() || tokenizer.empty() ? "" : out + "tokenizer=" + tokenizer;
 }
 
+/// Equal initial values of equal parameters: one seed gives each tensor its values by name, unless
+/// the weights came from elsewhere.
+std::string first_weights(const json& manifest) {
+    for (const json& parent : manifest.value("parents", json::array()))
+        if (text_at(parent, "kind") == "init_from") return text_at(parent, "sha256");
+    return "from the seed";
+}
+
 uint64_t seed_of(const json& manifest, const fs::path& run) {
     const json seed = manifest.value(json::json_pointer("/seeds/seed"), json());
     if (!seed.is_number_unsigned())
@@ -57,15 +65,17 @@ double final_loss(const fs::path& run) {
     return loss;
 }
 
-std::vector<float> read_windows(const fs::path& file, int64_t expected) {
+/// One value for each evaluation window; none where the run did not record them.
+template <class T>
+std::vector<T> read_windows(const fs::path& file, int64_t expected) {
     if (!fs::exists(file)) return {};
     const std::string bytes = read_file(file, int64_t{1} << 30);
-    if (std::ssize(bytes) != expected * 4)
-        fail(kData, "{}: {} bytes, expected {} windows of 4 bytes as manifest.json says",
-             file.string(), bytes.size(), expected);
-    std::vector<float> losses(static_cast<size_t>(expected));
-    std::memcpy(losses.data(), bytes.data(), bytes.size());
-    return losses;
+    if (bytes.size() != static_cast<size_t>(expected) * sizeof(T))
+        fail(kData, "{}: {} bytes, expected {} windows of {} bytes as manifest.json says",
+             file.string(), bytes.size(), expected, sizeof(T));
+    std::vector<T> values(static_cast<size_t>(expected));
+    std::memcpy(values.data(), bytes.data(), bytes.size());
+    return values;
 }
 static_assert(std::endian::native == std::endian::little);
 
@@ -73,9 +83,15 @@ void read_done(const fs::path& run, CellResult& cell, const json& manifest) {
     cell.metric = final_loss(run);
     cell.data_sha256 = data_hashes(manifest);
     cell.windows_sha256 = text_at(manifest, "batches_sha256");
+    const json batch = manifest.value(json::json_pointer("/batch/effective"), json());
+    if (batch.is_number_integer())
+        cell.conditions.push_back({"effective batch", fmt::format("{} sequences", batch.dump())});
+    cell.conditions.push_back({"first weights", first_weights(manifest)});
     const json windows = manifest.value("eval_windows", json());
-    if (windows.is_number_integer() && windows >= 0 && windows < (int64_t{1} << 28))
-        cell.window_losses = read_windows(run / "eval_windows.f32", windows.get<int64_t>());
+    if (!windows.is_number_integer() || windows < 0 || windows >= (int64_t{1} << 28)) return;
+    cell.window_losses = read_windows<float>(run / "eval_windows.f32", windows.get<int64_t>());
+    cell.window_documents =
+        read_windows<int64_t>(run / "eval_documents.i64", windows.get<int64_t>());
 }
 
 }  // namespace

@@ -298,6 +298,20 @@ TEST(Analysis, AMetricThatIsNoLossHasNoRatio) {
     EXPECT_FALSE(c.ratio_interval_percent.known());
 }
 
+TEST(Compare, TheSameArmsOfTwoExperimentsPairBySeed) {
+    AnalysisPlan plan = plan_of({"base", "arm"}, 3);
+    const std::vector<CellResult> before = cells_of({-0.1, -0.2, -0.3});
+    std::vector<CellResult> after = cells_of({-0.2, -0.3, -0.5});
+    after[4].done = false;
+    after[4].reason = "killed";
+    const std::vector<Contrast> contrasts = compare(plan, before, after);
+    ASSERT_EQ(contrasts.size(), 2u);
+    EXPECT_EQ(contrasts[0].arm, "base");
+    EXPECT_EQ(contrasts[0].differences.size(), 2u);
+    EXPECT_EQ(contrasts[0].dropped[0].why, "B: killed");
+    EXPECT_NEAR(contrasts[1].mean, -(0.1 + 0.1 + 0.2) / 3, 1e-12);
+}
+
 TEST(Analysis, PlansThatCannotBeJudgedAreRefused) {
     const auto refuses = [](const AnalysisPlan& plan, const std::string& part) {
         expect_error(kUsage, {part}, [&] { analyse(plan, {}); });

@@ -47,7 +47,7 @@ struct Dropped {
     enum class Kind {
         kFailed,        // a cell failed or diverged, on either side
         kMissing,       // a cell has no result yet, on either side
-        kIncomparable,  // both are done, on other data or evaluation windows
+        kIncomparable,  // both are done, on other data, evaluation windows or conditions
     };
     uint64_t seed = 0;
     Kind kind = Kind::kMissing;
@@ -98,5 +98,11 @@ struct Analysis {
 /// that is no arm, alpha or min_effect out of range); Error{kData} for a cell that is not of the
 /// plan or is there twice, or whose window losses do not fit window_documents.
 Analysis analyse(const AnalysisPlan& plan, std::span<const CellResult> cells);
+
+/// The same arms in two experiments: a contrast of each, `after` minus `before`, over the seeds
+/// that pair. Holm's family are these arms. plan.baseline is an arm like the others. Errors as
+/// those of analyse().
+std::vector<Contrast> compare(const AnalysisPlan& plan, std::span<const CellResult> before,
+                              std::span<const CellResult> after);
 
 }  // namespace knlp::matrix
