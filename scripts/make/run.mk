@@ -63,7 +63,7 @@ estimate: ## how long the newest unfinished matrix will take (TARGET=DIR for ano
 status: ## how far each cell of the newest unfinished matrix is (TARGET=DIR for another)
 	$(needs-knlp)
 	@$(knlp-here) $(KNLP) matrix status $(if $(TARGET),'$(TARGET)') $(EXTRA_ARGS)
-report: ## write the report of the newest run (TARGET=DIR for another)
+report: ## write the report of the newest run or matrix (TARGET=DIR for another)
 	@$(knlp-here) $(KNLP) report $(TARGET)
 
 quickstart: setup ## bare machine to a trained GPT with a report (TEXT=FILE for your own text)

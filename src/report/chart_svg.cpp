@@ -8,6 +8,7 @@
 #include <limits>
 
 #include "format.h"
+#include "svg_document.h"
 
 namespace knlp::report {
 namespace {
@@ -132,6 +133,10 @@ std::string band_of(const Series& series, const std::vector<size_t>& kept, const
     return upper.empty() ? "" : upper + lower + "Z";
 }
 
+std::string dash_rule(const Series& series) {
+    return series.dash.empty() ? "" : ";stroke-dasharray:" + series.dash;
+}
+
 void draw_curves(std::string& out, const Chart& chart, const Frame& frame) {
     auto to = std::back_inserter(out);
     out += "<svg viewBox=\"0 0 1000 1000\" preserveAspectRatio=\"none\" width=\"100%\" height=\"100%\" "
@@ -141,9 +146,10 @@ void draw_curves(std::string& out, const Chart& chart, const Frame& frame) {
         if (!series.half_width.empty())
             fmt::format_to(to, "<path class=\"band\" style=\"fill:var(--{})\" d=\"{}\"/>\n", series.colour,
                            band_of(series, kept, frame));
-        fmt::format_to(to, "<path class=\"curve\" style=\"stroke:var(--{});stroke-width:{:g}px;opacity:{:g}\" "
+        fmt::format_to(to, "<path class=\"curve\" style=\"stroke:var(--{});stroke-width:{:g}px;opacity:{:g}{}\" "
                        "vector-effect=\"non-scaling-stroke\" d=\"{}\"/>\n",
-                       series.colour, series.width, series.opacity, path_of(series, kept, frame));
+                       series.colour, series.width, series.opacity, dash_rule(series),
+                       path_of(series, kept, frame));
     }
     out += "</svg>\n";
 }
@@ -201,28 +207,21 @@ std::string key_of(const Chart& chart, const Frame& frame) {
         // A lone curve is named by the title of its chart.
         if (chart.series.size() == 1 && lost == 0) continue;
         out += fmt::format("<li><svg class=\"swatch\" width=\"22\" height=\"10\" aria-hidden=\"true\">"
-                           "<line x1=\"1\" x2=\"21\" y1=\"5\" y2=\"5\" style=\"stroke:var(--{0});stroke-width:{1:g}px\"/>"
+                           "<line x1=\"1\" x2=\"21\" y1=\"5\" y2=\"5\" style=\"stroke:var(--{0});stroke-width:{1:g}px{5}\"/>"
                            "{2}</svg>{3}{4}</li>",
                            series.colour, std::max(2.0, series.width),
                            series.markers ? fmt::format("<circle cx=\"11\" cy=\"5\" r=\"3.5\" "
                                                         "style=\"fill:var(--{})\"/>", series.colour)
                                           : "",
                            escape(series.label),
-                           lost == 0 ? "" : fmt::format(" (× {} not finite)", lost));
+                           lost == 0 ? "" : fmt::format(" (× {} not finite)", lost), dash_rule(series));
     }
     return out.empty() ? "" : "<ul class=\"key\">" + out + "</ul>";
 }
 
-}  // namespace
-
-std::string chart_html(const Chart& chart) {
-    const Frame frame = frame_of(chart);
-    std::string out = fmt::format("<figure class=\"chart\"><figcaption><h3>{}</h3>", escape(chart.title));
-    if (!chart.note.empty()) out += fmt::format("<p class=\"note\">{}</p>", escape(chart.note));
-    out += key_of(chart, frame);
-    out += fmt::format("</figcaption>\n<div class=\"plot\" style=\"height:{}px\">"
-                       "<svg role=\"img\" aria-label=\"{}\" width=\"100%\" height=\"100%\">\n",
-                       chart.height, escape(spoken(chart, frame)));
+/// Everything inside the plot area.
+std::string drawing_of(const Chart& chart, const Frame& frame) {
+    std::string out;
     draw_axes(out, chart, frame);
     draw_curves(out, chart, frame);
     draw_marks(out, chart, frame);
@@ -234,6 +233,29 @@ std::string chart_html(const Chart& chart) {
         // Low in the middle, where falling losses, decaying rates and curves from zero leave room.
         out += fmt::format("<text class=\"watermark\" x=\"50%\" y=\"100%\" dy=\"-12\" "
                            "text-anchor=\"middle\">{}</text>\n", escape(chart.watermark));
+    return out;
+}
+
+}  // namespace
+
+std::string chart_document(const Chart& chart) {
+    std::vector<DocumentKey> keys;
+    for (const Series& series : chart.series) keys.push_back({series.label, series.colour, series.dash});
+    const Frame frame = frame_of(chart);
+    return svg_document({.title = chart.title, .note = chart.note, .spoken = spoken(chart, frame),
+                         .keys = std::move(keys), .left = 60, .height = chart.height},
+                        drawing_of(chart, frame));
+}
+
+std::string chart_html(const Chart& chart) {
+    const Frame frame = frame_of(chart);
+    std::string out = fmt::format("<figure class=\"chart\"><figcaption><h3>{}</h3>", escape(chart.title));
+    if (!chart.note.empty()) out += fmt::format("<p class=\"note\">{}</p>", escape(chart.note));
+    out += key_of(chart, frame);
+    out += fmt::format("</figcaption>\n<div class=\"plot\" style=\"height:{}px\">"
+                       "<svg role=\"img\" aria-label=\"{}\" width=\"100%\" height=\"100%\">\n",
+                       chart.height, escape(spoken(chart, frame)));
+    out += drawing_of(chart, frame);
     return out + "</svg></div></figure>\n";
 }
 

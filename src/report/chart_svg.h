@@ -18,6 +18,7 @@ struct Series {
     bool markers = false;                // a dot with its value as tooltip at every point
     double width = 1.75;                 // of the line, pixels
     double opacity = 1;
+    std::string dash;                    // of the line, as stroke-dasharray; "" = drawn through
 };
 
 struct Axis {
@@ -42,6 +43,8 @@ struct Chart {
 
 /// Same chart, same text. Colours come from palette_css(), rules from chart_css().
 std::string chart_html(const Chart& chart);
+/// The chart as an SVG document of its own, in the light colours.
+std::string chart_document(const Chart& chart);
 std::string chart_css();
 
 }  // namespace knlp::report

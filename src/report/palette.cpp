@@ -40,6 +40,7 @@ constexpr ColourPair kPairs[] = {
     {"muted", "panel"},    {"muted", "code"},      {"accent", "page"},     {"accent", "panel"},
     {"accent", "code"},    {"good", "good-soft"},  {"warn", "warn-soft"},  {"bad", "bad-soft"},
     {"text", "warn-soft"}, {"text", "bad-soft"},   {"warn", "panel"},      {"bad", "panel"},
+    {"text", "good-soft"}, {"good", "panel"},
     {"series-1", "panel"}, {"series-2", "panel"},  {"series-3", "panel"},  {"series-4", "panel"},
     {"text", "flame-linear_forward"},
     {"text", "flame-linear_input"},
@@ -82,8 +83,18 @@ std::string palette_css() {
         fmt::format_to(std::back_inserter(light), "--{}:#{:06x};", c.name, c.light);
         fmt::format_to(std::back_inserter(dark), "--{}:#{:06x};", c.name, c.dark);
     }
+    // Paper is light, whatever the screen is.
     return fmt::format(":root{{color-scheme:light dark;{}}}\n"
-                       "@media (prefers-color-scheme:dark){{:root{{{}}}}}\n", light, dark);
+                       "@media screen and (prefers-color-scheme:dark){{:root{{{}}}}}\n", light, dark);
+}
+
+std::string with_light_colours(std::string text) {
+    for (const Colour& c : kPalette) {
+        const std::string variable = fmt::format("var(--{})", c.name);
+        for (size_t at = 0; (at = text.find(variable, at)) != std::string::npos;)
+            text.replace(at, variable.size(), fmt::format("#{:06x}", c.light));
+    }
+    return text;
 }
 
 }  // namespace knlp::report

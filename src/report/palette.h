@@ -33,4 +33,8 @@ double contrast(uint32_t a, uint32_t b);
 /// The palette as CSS custom properties: light on :root, dark below prefers-color-scheme.
 std::string palette_css();
 
+/// `text` with each var(--name) replaced by its light colour, for programs that draw SVG without CSS
+/// variables.
+std::string with_light_colours(std::string text);
+
 }  // namespace knlp::report

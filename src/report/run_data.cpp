@@ -78,7 +78,8 @@ void read_events(RunData& run) {
                                  field(event, "elapsed_s")});
         } else if (*kind == "eval") {
             run.evals.push_back({step_of(event), field(event, "tokens"), field(event, "train_loss"),
-                                 field(event, "val_loss"), field(event, "val_se")});
+                                 field(event, "val_loss"), field(event, "val_se"),
+                                 field(event, "elapsed_s")});
         } else if (*kind == "final") {
             run.final_event = event;
         }

@@ -26,6 +26,7 @@ struct TrainPoint {
 struct EvalPoint {
     int64_t step = 0;
     double tokens = kMissing, train_loss = kMissing, val_loss = kMissing, val_se = kMissing;
+    double elapsed_s = kMissing;         // training time of all attempts so far
 };
 
 /// A row of config.resolved.json.

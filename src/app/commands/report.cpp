@@ -5,6 +5,7 @@
 #include "knlp/config/general.h"
 #include "knlp/core/error.h"
 #include "knlp/core/json.h"
+#include "knlp/report/matrix_report.h"
 #include "knlp/report/report.h"
 #include "knlp/track/index.h"
 #include "knlp/track/run_dir.h"
@@ -15,6 +16,9 @@
 #include <cmath>
 #include <cstdio>
 #include <filesystem>
+#include <map>
+#include <string>
+#include <vector>
 
 namespace knlp::app {
 namespace {
@@ -28,6 +32,7 @@ std::vector<ReportVerb> verbs;
 struct Options {
     Parser list;
     std::string directory, check;
+    std::vector<std::string> compare;
     bool csv = false, reindex = false;
 };
 Options options;
@@ -90,14 +95,42 @@ int list_runs(const Common& common) {
     return 0;
 }
 
-fs::path wanted_run(const Common& common) {
+/// The newest run or the newest matrix, whichever began last.
+fs::path wanted_directory(const Common& common) {
     if (!options.directory.empty()) return options.directory;
     const fs::path output = output_dir(common);
-    const fs::path newest = track::newest_run(output);
-    if (newest.empty())
+    const fs::path run = track::newest_run(output), matrix = report::newest_matrix(output);
+    if (run.empty() && matrix.empty())
         fail(kUsage, "no run in {}: make quickstart makes one, or name a run directory: knlp report DIR",
              (output / "runs").string());
-    return newest;
+    if (run.empty() || matrix.empty()) return run.empty() ? matrix : run;
+    return report::made_at(matrix) >= report::made_at(run) ? matrix : run;
+}
+
+int report_matrix(const Common& common, const fs::path& directory) {
+    const std::map<std::string, std::string> files = report::derived_files(directory);
+    if (options.csv) {
+        put_text(files.at("results.csv"));
+        return 0;
+    }
+    const fs::path page =
+        common.dry_run ? directory / "report.html" : report::write_derived(directory, files);
+    if (common.json) {
+        json figures = parse_json(files.at("summary.json"), "summary.json");
+        figures["report"] = page.string();
+        put_text(canonical_json(figures) + "\n");
+    } else {
+        put_text(files.at("summary_report.txt") + fmt::format("\n{:<12}{}\n", "report", page.string()));
+    }
+    return 0;
+}
+
+int compare(const Common& common) {
+    if (!options.directory.empty())
+        fail(kUsage, "--compare names both directories; '{}' is one too many", options.directory);
+    const report::Comparison found = report::compare(options.compare[0], options.compare[1]);
+    put_text(options.csv ? found.csv : common.json ? found.json + "\n" : found.text);
+    return 0;
 }
 
 int run(const Common& common) {
@@ -107,9 +140,11 @@ int run(const Common& common) {
     if (options.list.parsed()) return list_runs(common);
     if (options.reindex) track::rebuild_index(output_dir(common));
     if (options.reindex && options.directory.empty()) return 0;
-    const fs::path directory = wanted_run(common);
+    if (options.csv && common.json) fail(kUsage, "--csv and --json exclude each other");
+    if (!options.compare.empty()) return compare(common);
+    const fs::path directory = wanted_directory(common);
+    if (report::is_matrix(directory)) return report_matrix(common, directory);
     if (options.csv) {
-        if (common.json) fail(kUsage, "--csv and --json exclude each other");
         put_text(report::run_curves(directory));
         return 0;
     }
@@ -123,9 +158,12 @@ int run(const Common& common) {
 
 std::function<int(const Common&)> add_options(Parser verb) {
     options = {};
-    verb.add_option("directory", options.directory, "run directory (default: the newest run)")
+    verb.add_option("directory", options.directory, "run or matrix directory (default: the newest)")
         .type_name("DIR");
-    verb.add_flag("--csv", options.csv, "the curves as CSV on stdout, nothing written");
+    verb.add_option("--compare", options.compare, "two runs or two matrices, the second against the first")
+        .values(2, 2)
+        .type_name("DIR");
+    verb.add_flag("--csv", options.csv, "curves of a run or rows of a matrix as CSV, nothing written");
     verb.add_flag("--reindex", options.reindex, "first rebuild the index from the run directories");
     verb.add_option("--check", options.check, "make every derived figure again and compare: a run, a matrix, or "
                     "an archive of `knlp matrix package`; nothing is written")
@@ -141,12 +179,14 @@ std::function<int(const Common&)> add_options(Parser verb) {
 extern const Command cmd_report;
 const Command cmd_report = {
     .name = "report",
-    .summary = "write the page of a run, print its figures, list runs",
+    .summary = "write the page of a run or matrix, print its figures, list runs",
     .needs = "",
     .add_options = add_options,
     .examples = "knlp report\n"
                 "knlp report results/runs/NAME --json\n"
                 "knlp report results/runs/NAME --csv\n"
+                "knlp report results/matrix/NAME\n"
+                "knlp report --compare results/matrix/A results/matrix/B\n"
                 "knlp report list --reindex\n"
                 "knlp report --check results/matrix/NAME\n"
                 "knlp report ledger add results/runs/NAME\n"
