@@ -7,6 +7,7 @@
 #include "knlp/core/hash.h"
 #include "knlp/core/json.h"
 #include "knlp/core/stats.h"
+#include "knlp/matrix/attempts.h"
 #include "knlp/track/manifest.h"
 #include "knlp/track/run_dir.h"
 
@@ -53,13 +54,6 @@ std::optional<int64_t> whole_at(const json& object, const char* name) {
 std::string text_at(const json& object, const char* name) {
     const auto found = object.find(name);
     return found != object.end() && found->is_string() ? found->get<std::string>() : "";
-}
-
-/// Attempts of the cell that were moved away.
-int64_t kept_attempts(const fs::path& matrix, const Cell& cell) {
-    int64_t n = 0;
-    while (fs::is_directory(matrix / "attempts" / cell.id / fmt::format("attempt.{}", n + 1))) ++n;
-    return n;
 }
 
 /// The files of one finished run, read once.
@@ -191,7 +185,7 @@ Row read_row(const fs::path& matrix, const Plan& plan, const Cell& cell,
              std::vector<CellResult>& cells) {
     Row row{.index = cell.index, .id = cell.id, .arm = cell.arm, .seed = cell.seed};
     const fs::path directory = cell_directory(matrix, cell);
-    row.attempt = kept_attempts(matrix, cell) + 1;
+    row.attempt = count_attempts(matrix, cell).all + 1;
     if (!fs::exists(directory / kStatus)) return row;
     const json status = read_json(directory / kStatus, 1 << 20);
     if (!status.is_object() || text_at(status, "state").empty())
@@ -354,9 +348,9 @@ std::vector<std::string> source_files(const fs::path& matrix, const Plan& plan) 
     for (const Cell& cell : plan.cells) {
         add(fs::path("cells") / cell.id, {kStatus, kManifest, kMetrics, kWindows, kDocuments,
                                           kSummary, "config", "config.resolved.json"});
-        for (int64_t n = 1; n <= kept_attempts(matrix, cell); ++n)
-            add(fs::path("attempts") / cell.id / fmt::format("attempt.{}", n),
-                {kStatus, kManifest, kMetrics});
+        const fs::path kept = attempts_directory(matrix, cell).lexically_relative(matrix);
+        for (int64_t n = 1; n <= count_attempts(matrix, cell).all; ++n)
+            add(kept / fmt::format("attempt.{}", n), {kStatus, kManifest, kMetrics});
     }
     std::sort(out.begin(), out.end());
     return out;

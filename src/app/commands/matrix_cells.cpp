@@ -10,6 +10,7 @@
 #include "knlp/matrix/estimate.h"
 #include "knlp/matrix/runner_local.h"
 #include "knlp/matrix/verify.h"
+#include "knlp/report/matrix_report.h"
 
 #include <nlohmann/json.hpp>
 
@@ -22,12 +23,14 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::json;
 
-json outcome_json(const fs::path& directory, const matrix::RunnerOutcome& outcome) {
+json outcome_json(const fs::path& directory, const matrix::RunnerOutcome& outcome,
+                  const fs::path& page) {
     json failures = json::array();
     for (const auto& failure : outcome.failures)
         failures.push_back({{"cell", failure.cell}, {"reason", failure.reason}});
     return {{"status", outcome.status},
             {"directory", directory.string()},
+            {"report", page.empty() ? json() : json(page.string())},
             {"cells", outcome.cells},
             {"failures", std::move(failures)},
             {"wall_s", outcome.wall_s},
@@ -35,7 +38,8 @@ json outcome_json(const fs::path& directory, const matrix::RunnerOutcome& outcom
             {"overhead", std::isfinite(outcome.overhead) ? json(outcome.overhead) : json()}};
 }
 
-std::string outcome_text(const fs::path& directory, const matrix::RunnerOutcome& outcome) {
+std::string outcome_text(const fs::path& directory, const matrix::RunnerOutcome& outcome,
+                         const fs::path& page) {
     std::string text = fmt::format("{:<12}{} in {}\n", "cells run", outcome.cells,
                                    matrix::duration_text(outcome.wall_s));
     for (const auto& failure : outcome.failures)
@@ -43,7 +47,8 @@ std::string outcome_text(const fs::path& directory, const matrix::RunnerOutcome&
     if (std::isfinite(outcome.overhead))
         text +=
             fmt::format("{:<12}{:.2f} % of the cells' time\n", "overhead", 100 * outcome.overhead);
-    return text + fmt::format("{:<12}{}\n", "matrix", directory.string());
+    text += fmt::format("{:<12}{}\n", "matrix", directory.string());
+    return page.empty() ? text : text + fmt::format("{:<12}{}\n", "report", page.string());
 }
 
 }  // namespace
@@ -69,8 +74,12 @@ int run_cells(const Common& common, const fs::path& directory, const CellOptions
                                                              .cells = options.cells,
                                                              .allow_drift = options.allow_drift,
                                                              .again = again});
-    put_text(common.json ? canonical_json(outcome_json(directory, outcome)) + "\n"
-                         : outcome_text(directory, outcome));
+    // Whoever stops a runner wants it to end at once; whoever goes on gets the report then.
+    const bool stopped = outcome.status == 75 || outcome.status == 130;
+    const fs::path page =
+        stopped ? fs::path() : report::write_derived(directory, report::derived_files(directory));
+    put_text(common.json ? canonical_json(outcome_json(directory, outcome, page)) + "\n"
+                         : outcome_text(directory, outcome, page));
     return outcome.status;
 }
 
