@@ -86,6 +86,34 @@ matrix::Build described(const fs::path& binary) {
     return build;
 }
 
+/// `make` for a goal of the tree, in a directory of its own; nothing of the make around it counts.
+void make(const fs::path& source, const fs::path& work, const fs::path& pch,
+          const std::string& goal) {
+    const Ended made =
+        run_program({"env", "-u", "MAKEFLAGS", "-u", "MFLAGS", "-u", "MAKELEVEL", "-u",
+                     "KNLP_MAKE_SET", "-u", "KCONFIG_CONFIG", "make", "-C", source.string(),
+                     "O=" + work.string(), "PCH_DIR=" + pch.string(), goal},
+                    false);
+    if (made.status != 0)
+        fail(kRun, "make O={} {}: status {}; its messages are above", work.string(), goal,
+             made.status);
+}
+
+/// The revision that a build in `work` would have, as make writes it down.
+matrix::Build revision_of(const fs::path& version_header) {
+    const std::string text = read_file(version_header);
+    const auto value = [&text](const std::string& name) {
+        const size_t at = text.find("#define " + name + " \"");
+        if (at == std::string::npos) return std::string();
+        const size_t begin = text.find('"', at) + 1;
+        return text.substr(begin, text.find('"', begin) - begin);
+    };
+    matrix::Build build;
+    build.git_commit = value("KNLP_GIT_COMMIT");
+    build.git_diff_sha256 = value("KNLP_GIT_DIFF_SHA256");
+    return build;
+}
+
 }  // namespace
 
 matrix::Build build_for(const config::Symbols& arm, const BuildPlace& place,
@@ -93,26 +121,21 @@ matrix::Build build_for(const config::Symbols& arm, const BuildPlace& place,
     const fs::path source = fs::absolute(place.source).lexically_normal();
     if (!fs::exists(source / "scripts/kconfig/buildtime.list"))
         fail(kNotAvailable,
-             "{}: no source tree of knlp, and an arm needs another build; run from the tree that "
-             "this "
-             "binary was made in, or give --source DIR",
+             "{}: no source tree of knlp, and an arm needs another build; run from the tree of "
+             "this binary, or give --source DIR",
              source.string());
     const std::string text = arm.dot_config();
     const fs::path work = fs::absolute(matrix) / "bin" / ("work-" + sha256_hex(text).substr(0, 12));
     fs::create_directories(work);
     write_file_atomic(work / ".config", text);
     const fs::path pch = place.pch.empty() ? source / "build/pch" : fs::absolute(place.pch);
+    const fs::path version = work / "include/generated/version.h";
+    make(source, work, pch, version.string());
+    require_revision(source, revision_of(version));
     log::info("building knlp for an arm in {}", work.string());
-    const Ended made =
-        run_program({"env", "-u", "MAKEFLAGS", "-u", "MFLAGS", "-u", "MAKELEVEL", "-u",
-                     "KNLP_MAKE_SET", "-u", "KCONFIG_CONFIG", "make", "-C", source.string(),
-                     "O=" + work.string(), "PCH_DIR=" + pch.string(), "build"},
-                    false);
-    if (made.status != 0)
-        fail(kRun, "make O={} build: status {}; its messages are above", work.string(),
-             made.status);
+    make(source, work, pch, "build");
     matrix::Build build = described(work / "knlp");
-    require_revision(source, build);
+    require_revision(source, build);  // again: it may have been edited meanwhile
     build.sha256 = matrix::keep_binary(matrix, work / "knlp");
     build.path = matrix::kept_path(build.sha256);
     fs::remove_all(work);
