@@ -12,6 +12,7 @@
 #include "knlp/core/json.h"
 #include "knlp/matrix/plan.h"
 #include "knlp/report/ledger.h"
+#include "knlp/report/matrix_report.h"
 #include "knlp/report/report.h"
 #include "knlp/track/ledger.h"
 
@@ -104,12 +105,11 @@ std::string rows_problem(const std::vector<json>& rows, const fs::path& director
 }
 
 std::vector<ArchiveFile> derived_of(const fs::path& directory) {
-    // A plan that was edited is no plan, whatever else is derived from it.
-    if (fs::exists(directory / matrix::kPlanFile)) {
-        matrix::read_plan(directory);
-        return {};
-    }
-    return derived_files_of_run(directory);
+    if (!is_matrix(directory)) return derived_files_of_run(directory);
+    std::vector<ArchiveFile> files;
+    for (auto& [name, content] : derived_files(directory))
+        files.push_back({.name = name, .content = std::move(content)});
+    return files;
 }
 
 std::string directory_problem(const fs::path& directory, const std::vector<json>& rows,
@@ -169,7 +169,7 @@ std::string check(const fs::path& path, const fs::path& ledger) {
             return problem_of(path, ledger);
         } catch (const Error& error) {
             // A file that was changed until it cannot be read is an answer, not a failure.
-            if (error.kind() != kData) throw;
+            if (error.kind() != kData && error.kind() != kCheckFailed) throw;
             return error.what();
         }
     }

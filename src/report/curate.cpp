@@ -18,8 +18,10 @@ using nlohmann::json;
 
 constexpr int64_t kSmall = 1 << 20;
 
-bool is_derived_page(const std::string& name) {
-    return name == "report.html" || name == "config.resolved.json";
+/// Pages can be made again, and config.resolved.json says what config says.
+bool is_left_out(const std::string& name) {
+    return name == "report.html" || name.starts_with("graphs/") ||
+           name.ends_with("config.resolved.json");
 }
 
 /// Figures of a run without where it lay.
@@ -34,7 +36,7 @@ std::vector<ArchiveFile> wanted_files(const fs::path& directory) {
     const bool matrix = fs::exists(directory / matrix::kPlanFile);
     std::vector<ArchiveFile> files;
     for (const std::string& name : shared_files(directory)) {
-        if (is_derived_page(fs::path(name).filename().string())) continue;
+        if (is_left_out(name)) continue;
         if (fs::file_size(directory / name) > kSmall)
             fail(kData, "{}: {} bytes; of a curated result each file has at most {}",
                  (directory / name).string(), fs::file_size(directory / name), kSmall);

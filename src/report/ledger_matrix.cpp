@@ -8,11 +8,9 @@
 #include "knlp/core/error.h"
 #include "knlp/core/json.h"
 #include "knlp/matrix/analysis.h"
-#include "knlp/matrix/cell_result.h"
 #include "knlp/matrix/plan.h"
+#include "knlp/matrix/results.h"
 #include "knlp/track/ledger.h"
-#include "knlp/track/manifest.h"
-#include "knlp/track/run_dir.h"
 
 namespace knlp::report {
 namespace {
@@ -25,45 +23,25 @@ struct Matrix {
     fs::path directory, results;
     std::string id;  // its path below the results
     matrix::Plan plan;
-    std::vector<matrix::CellResult> cells;
-    std::vector<json> cell_rows;
-    bool drift = false;  // a cell ran another binary than the plan's
+    matrix::Results found;
+    std::vector<json> cell_rows;  // of cells that are done
 };
 
-/// Of the experiment that the plan wants, or nothing.
-bool is_planned(const json& manifest, const matrix::Cell& cell) {
-    return manifest.value("experiment_sha256", json()) == cell.config_sha256;
+/// One that ran as planned but on another binary, data or evaluation windows.
+bool has_drift(const Matrix& m, const std::string& arm) {
+    return std::any_of(m.found.rows.begin(), m.found.rows.end(), [&](const matrix::Row& row) {
+        return row.done() && !row.drift.empty() && (row.arm == arm || row.arm == m.plan.baseline);
+    });
 }
 
-void read_cells(Matrix& m) {
-    for (const matrix::Cell& cell : m.plan.cells) {
-        const fs::path directory = matrix::cell_directory(m.directory, cell);
-        if (!fs::exists(directory / "manifest.json"))
-            continue;  // the analysis counts it as missing
-        const json manifest = track::read_manifest(directory);
-        if (!is_planned(manifest, cell))
-            fail(kData, "{}: ran another configuration than the plan's; run the cell again",
-                 directory.string());
-        m.cells.push_back(matrix::read_cell(directory, cell.arm));
-        if (!m.cells.back().failure().empty()) continue;
-        json row = row_of_run(directory, "cell", m.results);
-        row["facts"]["matrix"] = m.id;
-        row["facts"]["plan_sha256"] = m.plan.sha256;
-        row["facts"]["arm"] = cell.arm;
-        row["metrics"][m.plan.metric] = m.cells.back().metric;  // the one that is compared
-        m.drift |= row["binary_sha256"] != m.plan.arm(cell.arm).build;
-        m.cell_rows.push_back(std::move(row));
-    }
-}
-
-matrix::AnalysisPlan analysis_plan(const matrix::Plan& plan) {
-    matrix::AnalysisPlan out;
-    for (const matrix::Arm& arm : plan.arms) out.arms.push_back(arm.id);
-    out.baseline = plan.baseline;
-    out.seeds = plan.seeds;
-    out.alpha = plan.alpha;
-    out.min_effect = plan.min_effect;
-    return out;
+json row_of_cell(const Matrix& m, const matrix::Row& cell) {
+    json row = row_of_run(m.directory / "cells" / cell.id, "cell", m.results);
+    row["facts"]["matrix"] = m.id;
+    row["facts"]["plan_sha256"] = m.plan.sha256;
+    row["facts"]["arm"] = cell.arm;
+    row["facts"]["drift"] = cell.drift;
+    row["metrics"][m.plan.metric] = cell.metric;  // the one that is compared
+    return row;
 }
 
 void add_number(json& metrics, const std::string& name, double value) {
@@ -140,7 +118,7 @@ json row_of_contrast(const Matrix& m, const matrix::Contrast& contrast,
                     {"plan_sha256", m.plan.sha256},
                     {"seeds", contrast.seeds},
                     {"extended", !m.plan.extensions.empty()},
-                    {"drift", m.drift}};
+                    {"drift", has_drift(m, contrast.arm)}};
     row["metrics"] = metrics_of(contrast, analysis, m.plan);
     row["config_sha256"] = m.plan.arm(contrast.arm).config_sha256;
     row["binary_sha256"] = m.plan.arm(contrast.arm).build;
@@ -158,10 +136,14 @@ std::vector<json> rows_of_matrix(const fs::path& directory, const fs::path& resu
              .results = results,
              .id = below(directory, results),
              .plan = matrix::read_plan(directory),
-             .cells = {},
+             .found = {},
              .cell_rows = {}};
-    read_cells(m);
-    const matrix::Analysis analysis = matrix::analyse(analysis_plan(m.plan), m.cells);
+    m.found = matrix::read_results(directory, m.plan);
+    matrix::check_recorded(directory, m.plan, m.found);
+    for (const matrix::Row& cell : m.found.rows)
+        if (cell.done()) m.cell_rows.push_back(row_of_cell(m, cell));
+    const matrix::Analysis analysis =
+        matrix::analyse(matrix::analysis_plan(m.plan, m.found), m.found.cells);
     std::vector<json> rows = m.cell_rows;
     for (const matrix::Contrast& contrast : analysis.contrasts)
         rows.push_back(row_of_contrast(m, contrast, analysis));

@@ -1,33 +1,33 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
-#include <set>
+#include <span>
 #include <string_view>
 
 #include "ledger_parts.h"
 
-#include "knlp/core/error.h"
 #include "knlp/core/host.h"
 #include "knlp/matrix/plan.h"
+#include "knlp/matrix/results.h"
 
 namespace knlp::report {
 namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kOfRun[] = {"config",        "config.resolved.json", "eval_windows.f32",
-                                  "manifest.json", "metrics.jsonl",        "samples.txt",
-                                  "status.json",   "summary.json"};
-constexpr const char* kOfMatrix[] = {"config.txt",   "results.json",      "results.csv",
-                                     "report.html",  "report.md",         "report.tex",
-                                     "summary.json", "summary_report.txt"};
+constexpr const char* kOfRun[] = {"config",           "config.resolved.json", "eval_documents.i64",
+                                  "eval_windows.f32", "manifest.json",        "metrics.jsonl",
+                                  "samples.txt",      "status.json",          "summary.json"};
+constexpr const char* kOfMatrix[] = {"results.json",      "results.csv", "report.html",
+                                     "report.md",         "report.tex",  "summary.json",
+                                     "summary_report.txt"};
 constexpr const char* kGraphs = "graphs";
 /// Text of a model, which writes paths of its own.
 constexpr const char* kWritten = "samples.txt";
 
-void add_existing(const fs::path& directory, const std::string& prefix,
-                  std::span<const char* const> names, std::vector<std::string>& out) {
+void add_existing(const fs::path& directory, std::span<const char* const> names,
+                  std::vector<std::string>& out) {
     for (const char* name : names)
-        if (fs::is_regular_file(directory / (prefix + name))) out.push_back(prefix + name);
+        if (fs::is_regular_file(directory / name)) out.emplace_back(name);
 }
 
 bool is_path_character(char c) {
@@ -45,20 +45,15 @@ bool may_precede(char c) {
 std::vector<std::string> shared_files(const fs::path& directory) {
     std::vector<std::string> out;
     if (!fs::exists(directory / matrix::kPlanFile)) {
-        add_existing(directory, "", kOfRun, out);
+        add_existing(directory, kOfRun, out);
         return out;
     }
-    const matrix::Plan plan = matrix::read_plan(directory);
-    out.emplace_back(matrix::kPlanFile);
-    for (size_t n = 1; n <= plan.extensions.size(); ++n)
-        out.push_back(fmt::format("extension-{}.json", n));
-    add_existing(directory, "", kOfMatrix, out);
+    out = matrix::source_files(directory, matrix::read_plan(directory));
+    add_existing(directory, kOfMatrix, out);
     if (fs::is_directory(directory / kGraphs))
         for (const fs::directory_entry& entry : fs::directory_iterator(directory / kGraphs))
             if (entry.is_regular_file())
                 out.push_back(std::string(kGraphs) + "/" + entry.path().filename().string());
-    for (const matrix::Cell& cell : plan.cells)
-        add_existing(directory, "cells/" + cell.id + "/", kOfRun, out);
     std::sort(out.begin(), out.end());
     return out;
 }

@@ -17,6 +17,7 @@ namespace knlp::test {
 /// The sample plan with a seed for each difference.
 inline matrix::Plan plan_of_seeds(size_t n) {
     matrix::Plan plan = sample_plan();
+    plan.windows_sha256 = std::string(64, 'b');
     plan.seeds.clear();
     plan.cells.clear();
     for (uint64_t seed = 1; seed <= n; ++seed) {
@@ -43,7 +44,7 @@ inline void change_small_manifest(const std::filesystem::path& run, const nlohma
 
 /// <results>/matrix/lr, all cells done: the baseline at loss 3, the other arm at 3 + d.
 inline std::filesystem::path write_small_matrix(const std::filesystem::path& results,
-                                               const std::vector<double>& d) {
+                                                const std::vector<double>& d) {
     const std::filesystem::path directory = results / "matrix" / "lr";
     std::filesystem::create_directories(directory / "cells");
     matrix::Plan plan = plan_of_seeds(d.size());
@@ -55,9 +56,9 @@ inline std::filesystem::path write_small_matrix(const std::filesystem::path& res
             write_fake_cell(matrix::cell_directory(directory, cell),
                             {.seed = cell.seed, .loss = baseline ? 3.0 : 3.0 + d[cell.seed - 1]});
         change_small_manifest(run, {{"experiment_sha256", cell.config_sha256},
-                              {"binary_sha256", std::string(64, 'b')},
-                              {"git_commit", "0123456789ab"},
-                              {"git_dirty", false}});
+                                    {"binary_sha256", std::string(64, 'b')},
+                                    {"git_commit", "0123456789ab"},
+                                    {"git_dirty", false}});
     }
     return directory;
 }

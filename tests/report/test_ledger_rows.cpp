@@ -134,12 +134,14 @@ TEST_F(LedgerRows, OneWeakCellLimitsTheVerdict) {
     EXPECT_EQ(with({{"data", {{"substitute", "another text"}}}}), "SUPPORTED_BUT_LIMITED");
 }
 
-TEST_F(LedgerRows, ACellOfAnotherConfigurationIsRefused) {
+TEST_F(LedgerRows, ACellOfAnotherConfigurationIsNoResult) {
     const fs::path matrix = write_small_matrix(results, kBetterBy);
     change_small_manifest(matrix / "cells/gpt2_adamw_learning_rate-1e-3_s3",
-                    {{"experiment_sha256", std::string(64, 'f')}});
-    expect_error(kData, {"rate-1e-3_s3", "another configuration"},
-                 [&] { ledger_rows(matrix, results); });
+                          {{"experiment_sha256", std::string(64, 'f')}});
+    const std::vector<json> rows = ledger_rows(matrix, results);
+    EXPECT_EQ(rows.size(), 10u);
+    EXPECT_EQ(rows.back()["metrics"]["dropped"], 1);
+    EXPECT_EQ(class_of(rows.back()), "SUPPORTED_BUT_LIMITED");
 }
 
 TEST_F(LedgerRows, EachRowOfARecordIsARow) {

@@ -9,6 +9,7 @@
 #include "knlp/core/hash.h"
 #include "knlp/core/json.h"
 #include "knlp/report/ledger.h"
+#include "knlp/report/matrix_report.h"
 #include "knlp/report/report.h"
 #include "knlp/track/ledger.h"
 #include "tests/report/small_matrix.h"
@@ -96,7 +97,8 @@ TEST_F(Package, WithoutRowsInTheLedgerIsRefusedWithWhatToDo) {
 }
 
 TEST_F(Package, APlaceOfThisMachineIsNotPassedOn) {
-    test::change_small_manifest(matrix / kCell, {{"command_line", "knlp train --out /home/me/runs"}});
+    test::change_small_manifest(matrix / kCell,
+                                {{"command_line", "knlp train --out /home/me/runs"}});
     expect_error(kData, {"rate-1e-3_s3/manifest.json", "/home/me/runs"},
                  [&] { package(matrix, results); });
 }
@@ -137,6 +139,23 @@ TEST_F(Package, AFigureOfTheLedgerThatItsFilesDoNotMakeIsFound) {
     EXPECT_THAT(check(root, ledger),
                 testing::ContainsRegex("row 11 matrix/lr/.*1e-3 says mean_difference -0.75, its "
                                        "files make it -0.5"));
+}
+
+TEST_F(Package, ADerivedFileThatItsCellsDoNotMakeIsFound) {
+    write_derived(matrix, derived_files(matrix));
+    EXPECT_EQ(check(matrix, ledger), "");
+    unpack();
+    EXPECT_EQ(check(archive, ledger), "");
+    replace(root / "matrix/lr/summary.json", "better", "worse");
+    EXPECT_THAT(check(root, ledger),
+                testing::ContainsRegex("lr/summary.json:[0-9]+: is not what its results make it"));
+}
+
+TEST_F(Package, HoldsWhatWasDerived) {
+    write_derived(matrix, derived_files(matrix));
+    unpack();
+    for (const auto& [name, content] : derived_files(matrix))
+        EXPECT_EQ(read_file(root / "matrix/lr" / name), content) << name;
 }
 
 TEST_F(Package, AnEditedPlanIsFound) {
