@@ -157,6 +157,8 @@ std::string rows_document(const RowChart& chart) {
 
 std::string rows_css() {
     return ".rows .plot{margin-left:.2rem;margin-right:.2rem;margin-top:.6rem}\n"
+           ".plot .label,.plot .figure{paint-order:stroke;stroke:var(--panel);stroke-width:4px;"
+           "stroke-linejoin:round}\n"
            ".plot .label{fill:var(--text);font-weight:600}\n"
            ".plot .figure{fill:var(--text)}\n"
            ".plot .effect{fill:var(--good-soft)}\n"

@@ -52,6 +52,7 @@ TEST(RunMatrix, DoesAllCellsAndTellsWhatTheyCameTo) {
     const RealMatrix matrix;
     ASSERT_EQ(run(matrix), 0) << matrix.output();
     expect_all_done(matrix);
+    EXPECT_TRUE(fs::exists(matrix.path() / "report.html"));
     const test::Finished status =
         test::run_knlp({"matrix", "status", "m", "--json"}, matrix.runs.path());
     ASSERT_EQ(status.status, 0) << status.err;
