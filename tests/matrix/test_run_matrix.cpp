@@ -203,22 +203,21 @@ TEST(RunMatrixSlow, KilledAtAnyInstantEndsWithTheSameBits) {
     NEEDS_KNLP();
     const RealMatrix straight(kLonger), matrix(kLonger);
     ASSERT_EQ(run(straight), 0) << straight.output();
-    const Stream random(std::random_device{}(), "kill");
-    RecordProperty("seed", "of std::random_device");
+    const uint64_t seed = std::random_device{}();
+    SCOPED_TRACE(fmt::format("seed {}", seed));
+    const Stream random(seed, "kill");
     int kills = 0;
     for (uint64_t round = 0; round < 200; ++round) {
         const pid_t runner = matrix.start({"run", "m", "--jobs", "2"});
-        ::usleep(static_cast<useconds_t>(random.below(1'500'000, round)));
+        ::usleep(static_cast<useconds_t>(random.below(900'000, round)));
         // The runner alone, whose cells go on as orphans, or everything, or a cell.
         std::vector<pid_t> victims = processes_of(matrix);
         const uint64_t kind = random.below(3, round, 1);
-        if (kind == 0) victims = {runner};
         if (kind == 1) std::erase_if(victims, [&](pid_t pid) { return pid == runner; });
+        if (kind == 0 || victims.empty()) victims = {runner};
         for (const pid_t pid : victims) kills += ::kill(pid, SIGKILL) == 0;
         const int status = RealMatrix::end_of(runner);
-        if (kind == 1) {
-            ASSERT_TRUE(status == 0 || status == 4) << matrix.output();
-        }
+        ASSERT_TRUE(status == 0 || status == 4 || status == 128 + SIGKILL) << matrix.output();
         if (status == 0) break;
     }
     ASSERT_EQ(run(matrix), 0) << matrix.output();
