@@ -74,9 +74,10 @@ TEST(MisspeltGoal, IsNamedWithTheNearestBeforeAConfigurationIsAskedFor) {
 
 TEST(AbsentGoal, SaysWhatIsHereInstead) {
     const Output output;
-    for (const auto& [goal, text] : {std::pair{"xconfig", "make menuconfig or make nconfig"},
-                                     {"coverage", "there is no coverage build"},
-                                     {"test-rerun", "test matrices are not in this version"}}) {
+    for (const auto& [goal, text] :
+         {std::pair{"xconfig", "make menuconfig or make nconfig"},
+          {"coverage", "there is no coverage build"},
+          {"paper-smoke", "the KV bandwidth study is not in this version"}}) {
         const Finished result = output.make({goal});
         EXPECT_EQ(result.status, 2);
         EXPECT_THAT(result.err, HasSubstr(std::string("*** ") + goal + ": "));
