@@ -45,4 +45,21 @@ std::optional<std::string> visible_gpus() {
     return text ? std::optional<std::string>(text) : std::nullopt;
 }
 
+std::optional<BatchJob> batch_job() {
+    const auto value = [](const char* name) -> std::string_view {
+        const char* text = std::getenv(name);
+        return text ? text : "";
+    };
+    if (value("SLURM_JOB_ID").empty()) return std::nullopt;
+    BatchJob job{.id = std::string(value("SLURM_JOB_ID")), .restarts = 0, .end_s = {}};
+    job.task = !value("SLURM_ARRAY_TASK_ID").empty();
+    if (job.task)
+        job.id = std::string(value("SLURM_ARRAY_JOB_ID")) + "_" +
+                 std::string(value("SLURM_ARRAY_TASK_ID"));
+    job.restarts = parse_int(value("SLURM_RESTART_COUNT")).value_or(0);
+    if (const std::optional<int64_t> end = parse_int(value("SLURM_JOB_END_TIME")); end && *end > 0)
+        job.end_s = static_cast<double>(*end);
+    return job;
+}
+
 }  // namespace knlp::config

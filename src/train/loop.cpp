@@ -1,5 +1,6 @@
 #include "loop.h"
 
+#include "knlp/config/environment.h"
 #include "knlp/core/error.h"
 #include "knlp/core/host.h"
 #include "knlp/core/log.h"
@@ -33,7 +34,9 @@ Loop::Loop(Session& session, RunState& state, Recorder& recorder, const TrainReq
       recorder_(recorder),
       request_(request),
       config_sha256_(std::move(config_sha256)),
-      start_step_(state.step) {
+      start_step_(state.step),
+      start_train_s_(state.train_s) {
+    if (const std::optional<config::BatchJob> job = config::batch_job()) job_end_s_ = job->end_s;
     if (session.optimizer->queued() == nullptr) return;
     queue_ = std::make_unique<DeviceSteps>(*session.gpt2, *session.optimizer,
                                            DeviceStepOptions{
@@ -96,10 +99,9 @@ int Loop::run() {
         if (evaluation_due() && !evaluate()) return stop();
         const bool new_best = state_.best.step != best_before;
         const bool due = state_.step > 0 && state_.step % train.checkpoint_interval == 0;
-        if (train.save_checkpoint && (due || new_best) && last_saved_ != state_.step)
-            save_scheduled();
+        if (train.save_checkpoint && (due || new_best)) schedule_save();
         if (const std::string reason = reached(); !reason.empty()) return finish(reason);
-        if (stop_signal() != 0) return stop();
+        if (stop_wanted()) return stop();
         switch (queue_ ? enqueue_step(loader) : take_step(loader)) {
             case StepEnd::kDone:
                 break;
@@ -114,7 +116,7 @@ int Loop::run() {
 std::optional<data::Batch> Loop::next_batch(data::BatchLoader& loader, int64_t micro,
                                             StepEnd& why) {
     if (request_.on_micro_batch) request_.on_micro_batch(state_.step, micro);
-    if (stop_signal() != 0 || out_of_time()) {
+    if (stop_wanted() || out_of_time()) {
         why = stop_signal() != 0 ? StepEnd::kSignal : StepEnd::kTimeUp;
         return std::nullopt;
     }

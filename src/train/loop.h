@@ -59,6 +59,9 @@ private:
     void record_eval(EvalResult result);
     bool evaluate();  // false: a signal came first
 
+    /// save_scheduled(), unless the attempt before was stopped here and saved: then only the event
+    /// is due, where it would have come.
+    void schedule_save();
     /// Writes a checkpoint from copies while training goes on, or where these do not fit, at once.
     void save_scheduled();
     /// Writes a checkpoint before it returns; going on with it starts from `resume`.
@@ -75,6 +78,9 @@ private:
     Cost cost() const;
     int finish(const std::string& reason);
     bool out_of_time() const;
+    /// A signal came, or the batch job ends so soon that saving must begin, which then acts as one.
+    bool stop_wanted();
+    bool job_ends() const;
     int64_t planned_steps() const;
 
     Session& session_;
@@ -87,6 +93,9 @@ private:
     double start_s_ = 0;    // steady clock at elapsed 0
     double startup_s_ = 0;  // process start to the first step, evaluation before it not counted
     int64_t start_step_ = 0;
+    double start_train_s_ = 0;         // spent in steps by earlier attempts
+    std::optional<double> job_end_s_;  // wall clock
+    double longest_save_s_ = 0;
     int64_t last_saved_ = -1, save_failures_ = 0;
     PeakMemory peak_;
     Saver saver_;

@@ -12,16 +12,46 @@
 #include "tensors.h"
 #include "text.h"
 
+#include <algorithm>
 #include <cmath>
+#include <csignal>
 #include <numbers>
 
 namespace knlp::train {
+
+namespace {
+
+// Bytes a second that a checkpoint is taken to be written with until one was: slow for a disk.
+constexpr double kSlowWrite = 50e6;
+
+}  // namespace
+
+bool Loop::job_ends() const {
+    const int64_t steps = state_.step - start_step_;
+    // Without a step there would be nothing more to save than there is.
+    if (!job_end_s_ || !session_.train.save_checkpoint || steps == 0) return false;
+    const double step = (state_.train_s - start_train_s_) / static_cast<double>(steps),
+                 save = longest_save_s_ > 0
+                            ? longest_save_s_
+                            : static_cast<double>(session_.checkpoint_bytes) / kSlowWrite;
+    // Twice: another save may be under way.
+    return *job_end_s_ - wall_seconds() < 2 * save + step;
+}
+
+bool Loop::stop_wanted() {
+    if (stop_signal() == 0 && job_ends()) {
+        log::info("the batch job ends in {:.0f} s: stopping while there is time to save",
+                  std::max(0.0, *job_end_s_ - wall_seconds()));
+        request_stop(SIGUSR1);
+    }
+    return stop_signal() != 0;
+}
 
 EvalResult Loop::measure_eval() {
     return evaluate_windows(*session_.gpt2, session_.dataset().val, session_.eval_starts,
                             session_.batch.micro, session_.train.eval_precision, [this] {
                                 recorder_.heartbeat();
-                                return stop_signal() != 0;
+                                return stop_wanted();
                             });
 }
 

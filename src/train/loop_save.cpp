@@ -63,6 +63,15 @@ StateFile Loop::state_file(const RunState& resume) {
     return file;
 }
 
+void Loop::schedule_save() {
+    if (last_saved_ != state_.step) {
+        save_scheduled();
+    } else if (state_.unrecorded_save != state_.step) {
+        record_saved();
+        state_.unrecorded_save = state_.step;
+    }
+}
+
 void Loop::save_scheduled() {
     settle_steps();
     const double begin = steady_seconds();
@@ -96,7 +105,7 @@ void Loop::save_now(const RunState& resume) {
     const double begin = steady_seconds();
     const Save save{recorder_, state_.step, state_text(state_file(resume)),
                     session_.train.checkpoint_keep, state_.best.step};
-    Saver::Outcome outcome{.step = state_.step, .error = nullptr};
+    Saver::Outcome outcome{.step = state_.step, .error = nullptr, .seconds = 0};
     peak_.save_begins();
     try {
         save.write([&](const std::filesystem::path& into) {
@@ -106,6 +115,7 @@ void Loop::save_now(const RunState& resume) {
     } catch (...) {
         outcome.error = std::current_exception();
     }
+    outcome.seconds = steady_seconds() - begin;
     saved(outcome);
     state_.save_s += steady_seconds() - begin;
 }
@@ -119,6 +129,7 @@ void Loop::saved(const Saver::Outcome& outcome) {
     if (!outcome.error) {
         save_failures_ = 0;
         last_saved_ = outcome.step;
+        longest_save_s_ = std::max(longest_save_s_, outcome.seconds);
         return;
     }
     if (state_.unrecorded_save == outcome.step) state_.unrecorded_save = -1;

@@ -1,6 +1,7 @@
 #include "saver.h"
 
 #include "knlp/core/error.h"
+#include "knlp/core/host.h"
 #include "knlp/core/parallel.h"
 
 #include <atomic>
@@ -27,15 +28,17 @@ bool Saver::busy() const {
 void Saver::start(int64_t step, std::function<void()> work) {
     KNLP_CHECK(!busy());
     State& state = *state_;
-    state.outcome = {.step = step, .error = nullptr};
+    state.outcome = {.step = step, .error = nullptr, .seconds = 0};
     state.done = false;
     state.thread = std::thread([&state, work = std::move(work)]() mutable {
         block_signals();  // they are for the thread that trains
+        const double begin = steady_seconds();
         try {
             work();
         } catch (...) {
             state.outcome.error = std::current_exception();
         }
+        state.outcome.seconds = steady_seconds() - begin;
         work = nullptr;  // the copies go before the outcome is known
         state.done = true;
     });

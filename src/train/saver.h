@@ -19,6 +19,7 @@ public:
     struct Outcome {
         int64_t step = 0;
         std::exception_ptr error;  // null: the checkpoint is on the disk
+        double seconds = 0;        // that writing it took
     };
     /// Begins `work`, which saves step `step`. The one before must have been collected.
     void start(int64_t step, std::function<void()> work);

@@ -7,6 +7,7 @@
 #include "knlp/track/recorded.h"
 #include "knlp/train/evaluator.h"
 #include "tests/support/expect_error.h"
+#include "tests/support/scoped_environment.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -304,6 +305,44 @@ TEST(Resume, AFineTunedRunKeepsItsParent) {
     EXPECT_EQ(parents.at(0)["path"], track::recorded_path(runs.run("base")));
     EXPECT_EQ(runs.resume("a").status, 0);
     EXPECT_EQ(read_json(runs.run("a") / "manifest.json")["parents"], parents);
+}
+
+TEST(Resume, ARunStopsWhileItsBatchJobHasTimeToSave) {
+    TinyRuns runs;
+    EXPECT_EQ(runs.train("whole").status, 0);
+    const ScopedEnvironment id("SLURM_JOB_ID", "7");
+    {
+        const ScopedEnvironment past("SLURM_JOB_END_TIME", "1");
+        EXPECT_EQ(runs.train("a").status, 75);
+        clear_stop();
+        // One step is taken whatever the clock says: a job that is queued again gets on.
+        EXPECT_EQ(track::last_saved(runs.run("a")).step, 1);
+        EXPECT_EQ(runs.resume("a").status, 75);
+        clear_stop();
+        EXPECT_EQ(track::last_saved(runs.run("a")).step, 2);
+    }
+    const ScopedEnvironment later("SLURM_JOB_END_TIME", "99999999999");
+    EXPECT_EQ(runs.resume("a").status, 0);
+    expect_same_run(runs.run("a"), runs.run("whole"));
+}
+
+TEST(Resume, AStopInAnEvaluationLosesNoRecordOfTheCheckpointThatWasDue) {
+    TinyRuns runs;
+    const Values every = {{"CHECKPOINT_INTERVAL", "1"}, {"GPT2_EVAL_INTERVAL", "1"}};
+    EXPECT_EQ(runs.train("whole", every).status, 0);
+    {
+        const ScopedEnvironment id("SLURM_JOB_ID", "7"), past("SLURM_JOB_END_TIME", "1");
+        EXPECT_EQ(runs.train("a", every).status, 75);
+        clear_stop();
+    }
+    EXPECT_EQ(runs.resume("a").status, 0);
+    expect_same_run(runs.run("whole"), runs.run("a"));
+}
+
+TEST(Resume, ARunThatSavesNothingStaysToTheEndOfItsBatchJob) {
+    TinyRuns runs;
+    const ScopedEnvironment id("SLURM_JOB_ID", "7"), past("SLURM_JOB_END_TIME", "1");
+    EXPECT_EQ(runs.train("a", {{"SAVE_CHECKPOINT", "n"}, {"CHECKPOINT_INTERVAL", ""}}).status, 0);
 }
 
 TEST(Resume, ADryRunChangesNothing) {

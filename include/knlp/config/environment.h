@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 
@@ -20,5 +21,16 @@ std::string find_program(const std::string& name);
 
 /// $CUDA_VISIBLE_DEVICES, where it is set.
 std::optional<std::string> visible_gpus();
+
+/// The batch job that this process is part of, as its scheduler's variables tell.
+struct BatchJob {
+    std::string id;               // "123", of a task of an array "123_4"
+    bool task = false;            // of an array
+    int64_t restarts = 0;         // times it was queued again
+    std::optional<double> end_s;  // when it will be ended, in wall_seconds()
+};
+/// SLURM_JOB_ID, SLURM_ARRAY_JOB_ID and _TASK_ID, SLURM_RESTART_COUNT, SLURM_JOB_END_TIME; nothing
+/// outside of a job.
+std::optional<BatchJob> batch_job();
 
 }  // namespace knlp::config
