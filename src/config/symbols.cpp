@@ -66,8 +66,9 @@ Symbols Symbols::load(const std::filesystem::path& path, const std::vector<Overr
     return read(path, overrides, true);
 }
 
-Symbols Symbols::load_for_any_build(const std::filesystem::path& path) {
-    return read(path, {}, false);
+Symbols Symbols::load_for_any_build(const std::filesystem::path& path,
+                                    const std::vector<Override>& overrides) {
+    return read(path, overrides, false);
 }
 
 Symbols Symbols::read(const std::filesystem::path& path, const std::vector<Override>& overrides,

@@ -2,6 +2,7 @@
 
 #include "cell_config.h"
 
+#include "knlp/config/environment.h"
 #include "knlp/core/error.h"
 #include "knlp/core/hash.h"
 #include "knlp/core/host.h"
@@ -15,10 +16,13 @@
 #include "knlp/track/run_dir.h"
 #include "knlp/train/trainer.h"
 
+#include <unistd.h>
+
 #include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
+#include <optional>
 
 namespace knlp::matrix {
 namespace {
@@ -137,6 +141,39 @@ int train_cell(const CellRequest& request, const Plan& plan, const Cell& cell, C
     }
 }
 
+/// Notes the beginning and the end of a cell that no runner watches over: a task of a batch system.
+class TaskNotes {
+public:
+    TaskNotes(const fs::path& matrix, const Cell& cell, const CellState& before)
+        : matrix_(matrix), cell_(cell), job_(config::batch_job()), begin_s_(steady_seconds()) {
+        if (!job_ || !job_->task) return;
+        note_event(matrix_, before.attempts > 0 ? "retry" : "start",
+                   {{"cell", cell_.id},
+                    {"pid", ::getpid()},
+                    {"host", host().hostname},
+                    {"job", job_->id},
+                    {"restarts", job_->restarts}});
+    }
+    void end(int status) const {
+        if (!job_ || !job_->task) return;
+        const CellState after = claimed_cell_state(matrix_, cell_);
+        note_event(matrix_, "end",
+                   {{"cell", cell_.id},
+                    {"attempt", after.attempts},
+                    {"status", status},
+                    {"wall_s", steady_seconds() - begin_s_},
+                    {"state", name_of(after.stage)},
+                    {"job", job_->id},
+                    {"restarts", job_->restarts}});
+    }
+
+private:
+    const fs::path& matrix_;
+    const Cell& cell_;
+    std::optional<config::BatchJob> job_;
+    double begin_s_;
+};
+
 }  // namespace
 
 int run_cell(const CellRequest& request) {
@@ -152,7 +189,16 @@ int run_cell(const CellRequest& request) {
     CellState state = claimed_cell_state(request.matrix, cell);
     if (is_done(state)) return 0;
     state.from_silent = claim.taken_from_silent();
-    return train_cell(request, plan, cell, claim, make_ready(request.matrix, cell, state));
+    const TaskNotes notes(request.matrix, cell, state);
+    try {
+        const int status =
+            train_cell(request, plan, cell, claim, make_ready(request.matrix, cell, state));
+        notes.end(status);
+        return status;
+    } catch (const Error& error) {
+        notes.end(exit_status(error.kind()));
+        throw;
+    }
 }
 
 }  // namespace knlp::matrix

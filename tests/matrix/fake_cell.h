@@ -20,6 +20,8 @@ struct FakeCell {
     std::string state = "done", reason;
     std::string train_sha256 = std::string(64, '1'), windows_sha256 = std::string(64, 'b');
     std::vector<float> windows;
+    std::string experiment_sha256;
+    std::string code;  // of a failure
 };
 
 inline std::filesystem::path write_fake_cell(const std::filesystem::path& directory,
@@ -32,6 +34,7 @@ inline std::filesystem::path write_fake_cell(const std::filesystem::path& direct
                     {"val", "data/val.bin", std::string(64, '2'), 100}};
     m.tokenizer = {"byte", std::string(64, 't'), 257};
     m.batches_sha256 = cell.windows_sha256;
+    m.experiment_sha256 = cell.experiment_sha256;
     m.eval_windows = static_cast<int64_t>(cell.windows.size());
     track::write_manifest(run, m);
     {
@@ -43,7 +46,7 @@ inline std::filesystem::path write_fake_cell(const std::filesystem::path& direct
         std::ofstream(run.file("eval_windows.f32"), std::ios::binary)
             .write(reinterpret_cast<const char*>(cell.windows.data()),
                    static_cast<std::streamsize>(cell.windows.size() * sizeof(float)));
-    track::write_status(run, cell.state, 0, 0, cell.reason);
+    track::write_status(run, cell.state, 0, 0, cell.reason, cell.code);
     return directory;
 }
 

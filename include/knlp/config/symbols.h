@@ -40,7 +40,8 @@ public:
     static Symbols load(const std::filesystem::path& path, const std::vector<Override>& overrides);
 
     /// As load(), without asking whether this binary was built for it: for showing and comparing.
-    static Symbols load_for_any_build(const std::filesystem::path& path);
+    static Symbols load_for_any_build(const std::filesystem::path& path,
+                                      const std::vector<Override>& overrides = {});
 
     /// The same from values only (tests; the schema's defaults where a name is absent).
     static Symbols from_values(const std::map<std::string, std::string>& values,

@@ -9,9 +9,9 @@ namespace knlp::app {
 namespace {
 
 constexpr MatrixVerb (*kVerbs[])(Parser) = {
-    add_matrix_plan,     add_matrix_extend,   add_matrix_run,   add_matrix_status,
-    add_matrix_continue, add_matrix_estimate, add_matrix_rerun, add_matrix_power,
-    add_matrix_package,  add_matrix_run_cell};
+    add_matrix_plan,     add_matrix_extend,   add_matrix_run,     add_matrix_status,
+    add_matrix_continue, add_matrix_estimate, add_matrix_rerun,   add_matrix_power,
+    add_matrix_package,  add_matrix_submit,   add_matrix_run_cell};
 
 std::vector<MatrixVerb> verbs;
 
@@ -44,6 +44,7 @@ const Command cmd_matrix = {
         "knlp matrix continue\n"
         "knlp matrix rerun results/matrix/rates --cells '*_s3'\n"
         "knlp matrix extend results/matrix/rates --seeds 4,5\n"
+        "knlp matrix submit results/matrix/rates --set SLURM_PARTITION=gpu\n"
         "knlp matrix power --differences pilot.txt --effect 0.01\n"
         "knlp matrix power --baseline runs/a1 --baseline runs/a2 --arm runs/b1 --arm runs/b2 "
         "--effect 0.01 --power 0.9"};

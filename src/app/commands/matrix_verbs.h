@@ -26,5 +26,6 @@ MatrixVerb add_matrix_status(Parser matrix);
 MatrixVerb add_matrix_continue(Parser matrix);
 MatrixVerb add_matrix_rerun(Parser matrix);
 MatrixVerb add_matrix_estimate(Parser matrix);
+MatrixVerb add_matrix_submit(Parser matrix);
 
 }  // namespace knlp::app
