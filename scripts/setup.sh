@@ -22,7 +22,7 @@ for argument; do
     case $argument in
         --dry-run) dry=y ;;
         --no-doc) documentation= ;;
-        --tests) packages="$packages binutils groff-base strace zsh" ;;
+        --tests) packages="$packages binutils groff-base strace zsh iproute2 procps slurmctld slurmd slurm-client" ;;
         -h|--help) sed -n '2,8s/^# \{0,1\}//p' "$0"; exit 0 ;;
         *) echo "setup: unknown argument '$argument' (--dry-run, --no-doc, --tests, --help)" >&2; exit 2 ;;
     esac

@@ -19,7 +19,10 @@ matrix-plan = $(KNLP) matrix plan --config $(O)/.config $(call preset-flag,$(O))
 	$(EXTRA_ARGS)
 matrix-run = $(if $(filter-out 0 n,$(DRY_RUN)),exec $(matrix-plan) --dry-run,$(call need-clients,$(configured-mirrors))\
 	mkdir -p $(B) && place=$(B)/matrix.$$$$ && $(matrix-plan) --place "$$place" && matrix=$$(cat "$$place") && \
-	rm -f "$$place" || exit $$?; $(call start-mirror,$(configured-mirrors),"$$matrix")exec $(KNLP) matrix run "$$matrix")
+	rm -f "$$place" || exit $$?; $(call start-mirror,$(configured-mirrors),"$$matrix")exec $(KNLP) matrix $(matrix-engine) "$$matrix")
+# A Slurm cluster gets the cells that are left, this machine runs them.
+matrix-engine = $(if $(filter slurm,$(or $(ENGINE),$(if $(CONFIG_MATRIX_ENGINE_SLURM),slurm))),submit,run)
+$(if $(filter-out local slurm,$(ENGINE)),$(error ENGINE=$(ENGINE) is neither local nor slurm))
 # What takes OUTPUT_DIR and the like from the configuration takes them from that of O=.
 knlp-config = $(if $(wildcard $(O)/.config),KCONFIG_CONFIG='$(O)/.config')
 knlp-here = $(knlp-config) exec

@@ -55,7 +55,7 @@ san-environment = $(if $(CONFIG_SANITIZE_ADDRESS),LSAN_OPTIONS=suppressions=$(CU
 	ASAN_OPTIONS=detect_container_overflow=0:alloc_dealloc_mismatch=0:detect_odr_violation=0:protect_shadow_gap=0)
 
 ##@ Quality
-.PHONY: check check-slow check-reliability check-docs ledger-verify test test-slow test-reliability check-tree check-torch-versions check-slow-builds check-random-build check-cuda
+.PHONY: check check-slow check-reliability check-docs ledger-verify test test-slow test-reliability check-tree check-torch-versions check-slow-builds check-random-build check-cuda check-slurm slurm-local
 check: setup ## bare machine to tested: installs what is missing, builds, runs the tests
 	$(check-make) defconfig-gpt2-nano-cpu
 	$(san-config)
@@ -68,6 +68,7 @@ check-slow: setup ## the tests that take longer, and one random configuration bu
 	$(check-make) test-slow
 	@scripts/check-rebuild $(check-o)
 	+@scripts/check-bundle $(check-o)
+	@scripts/check-slurm $(check-o)
 	+@$(MAKE) check-random-build
 check-reliability: setup ## what kills, full disks, damage and signals may not do to a run, item by item
 	$(check-make) defconfig-gpt2-nano-cpu
@@ -100,3 +101,9 @@ check-torch-versions: ## build and test with the oldest and the newest LibTorch
 	  $(MAKE) TORCH_VERSION=$$version TORCH_DIR= CHECK_DIR=$(B)/torch-$$version check || exit 1; done
 check-cuda: setup ## build with USE_CUDA=y where nvcc is, and start it without a driver
 	+@scripts/check-cuda
+check-slurm: setup ## a matrix on a real Slurm: preemption, requeue, time limit, a killed cell (as root, with its packages)
+	$(check-make) defconfig-gpt2-nano-cpu
+	$(check-make) build
+	@scripts/check-slurm $(check-o)
+slurm-local: ## start a Slurm of one node (TARGET=DIR for its files; EXTRA_ARGS=stop ends it, status shows it)
+	@scripts/slurm-local $(or $(EXTRA_ARGS),start) '$(or $(TARGET),$(B)/slurm)'
