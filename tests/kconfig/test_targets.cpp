@@ -136,15 +136,16 @@ TEST(Variables, OneThatWouldDoNothingIsRefused) {
 TEST(Variables, DeviceThreadsAndTrackerReachTheRun) {
     const Output output;
     // "continue" builds nothing, so that a program of the test's own can stand in.
-    write_text(output.file("knlp"), "#!/bin/sh\necho \"$KNLP_MAKE_SET|$@\"\n");
+    write_text(output.file("knlp"),
+               "#!/bin/sh\ncase $* in *--which) echo run;; *) echo \"$KNLP_MAKE_SET|$@\";; esac\n");
     std::filesystem::permissions(output.file("knlp"), std::filesystem::perms::owner_all);
     const Finished result = output.make({"continue", "DEVICE=cuda", "THREADS=3", "TRACKER=none"});
     EXPECT_EQ(result.status, 0) << result.err;
     EXPECT_EQ(result.out,
               "NUM_THREADS=3 ENABLE_TENSORBOARD=n ENABLE_TRACKIO=n ENABLE_WANDB=n|"
-              "train --resume --device cuda\n");
+              "train --resume run --device cuda\n");
     EXPECT_EQ(output.make({"continue", "TRACKER=tensorboard"}).out,
-              "ENABLE_TENSORBOARD=y ENABLE_TRACKIO=n ENABLE_WANDB=n|train --resume\n");
+              "ENABLE_TENSORBOARD=y ENABLE_TRACKIO=n ENABLE_WANDB=n|train --resume run\n");
 }
 
 TEST(Variables, TrackersWithoutTheirClientsStopBeforeTheRun) {
