@@ -53,6 +53,9 @@ std::string package(const fs::path& matrix, const fs::path& results) {
         if (const std::string text = private_text(file.name, file.content); !text.empty())
             fail(kData, "{}: says {}, which is of this machine alone and is not passed on",
                  file.name, text);
+    // Whoever gets it would find the same.
+    if (const std::string problem = check(matrix, ledger); !problem.empty())
+        fail(kCheckFailed, "{}", problem);
     return tar_gz(std::move(files));
 }
 

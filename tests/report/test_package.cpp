@@ -151,6 +151,13 @@ TEST_F(Package, ADerivedFileThatItsCellsDoNotMakeIsFound) {
                 testing::ContainsRegex("lr/summary.json:[0-9]+: is not what its results make it"));
 }
 
+TEST_F(Package, WhoseCheckWouldFailIsNotMade) {
+    write_derived(matrix, derived_files(matrix));
+    replace(matrix / "summary.json", "better", "worse");
+    expect_error(kCheckFailed, {"summary.json", "is not what its results make it", "knlp report"},
+                 [&] { package(matrix, results); });
+}
+
 TEST_F(Package, HoldsWhatWasDerived) {
     write_derived(matrix, derived_files(matrix));
     unpack();
@@ -173,8 +180,11 @@ TEST_F(Package, ARowThatWasEditedIsFound) {
 }
 
 TEST_F(Package, OfAnArchiveTheFindingNamesTheArchive) {
-    replace(matrix / kCell / "metrics.jsonl", "\"val_loss\":2.51", "\"val_loss\":2.41");
     write_file_atomic(archive, package(matrix, results));
+    std::vector<ArchiveFile> files = read_tar_gz(archive);
+    for (ArchiveFile& file : files)
+        if (file.name.ends_with(std::string(kCell) + "/metrics.jsonl")) file.content += " ";
+    write_file_atomic(archive, tar_gz(std::move(files)));
     EXPECT_THAT(check(archive, ledger),
                 testing::StartsWith(archive.string() + ":ledger.jsonl: row"));
 }

@@ -27,7 +27,7 @@ std::vector<std::filesystem::path> curate(const std::filesystem::path& directory
 
 /// A matrix as one archive: plan, configurations, results of its cells, derived files, and its rows
 /// of the ledger in `results`. The same files give the same bytes. Error{kUsage} when the ledger
-/// has no rows of it.
+/// has no rows of it, Error{kCheckFailed} with what check() says of it.
 std::string package(const std::filesystem::path& matrix, const std::filesystem::path& results);
 
 /// The first file that is not what the others make it, and why; "" when all is as it should be.
