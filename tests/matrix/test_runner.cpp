@@ -158,7 +158,7 @@ TEST(Runner, AForeignClaimIsNamedBeforeAnythingIsStarted) {
 
 TEST(Runner, EachCellIsAProcessGroupWithItsOwnLog) {
     const ScriptedMatrix matrix(
-        "begin; echo hello; ps -o pgid= -p $$ | tr -d ' ' > $R/pgid; "
+        "begin; echo hello; read -r _ _ _ _ group _ < /proc/$$/stat; echo $group > $R/pgid; "
         "echo $$ > $R/pid; finish");
     EXPECT_EQ(run(matrix).status, 0);
     const Cell& cell = matrix.plan.cells[0];
