@@ -1,5 +1,7 @@
 #include "knlp/matrix/cell_result.h"
 
+#include "members.h"
+
 #include "knlp/core/error.h"
 #include "knlp/core/file.h"
 #include "knlp/track/manifest.h"
@@ -22,11 +24,6 @@ double number_of(const json& value) {
     if (value.is_number()) return value.get<double>();
     if (value == "inf" || value == "-inf") return std::numeric_limits<double>::infinity();
     return kUnknown;
-}
-
-std::string text_at(const json& object, const char* name) {
-    const auto found = object.find(name);
-    return found != object.end() && found->is_string() ? found->get<std::string>() : "";
 }
 
 /// "" where a hash is not recorded: such runs compare with none.

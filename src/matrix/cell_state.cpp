@@ -1,5 +1,7 @@
 #include "knlp/matrix/cell_state.h"
 
+#include "members.h"
+
 #include "knlp/core/error.h"
 #include "knlp/core/json.h"
 #include "knlp/matrix/attempts.h"
@@ -21,22 +23,6 @@ namespace fs = std::filesystem;
 using nlohmann::json;
 
 constexpr std::streamoff kTail = 1 << 16;  // of metrics.jsonl: more than the events after a step
-
-std::string text_at(const json& object, const char* name) {
-    const auto found = object.find(name);
-    return found != object.end() && found->is_string() ? found->get<std::string>() : "";
-}
-
-double number_at(const json& object, const char* name) {
-    const auto found = object.find(name);
-    return found != object.end() && found->is_number() ? found->get<double>() : kUnknown;
-}
-
-std::optional<int64_t> whole_at(const json& object, const char* name) {
-    const auto found = object.find(name);
-    if (found == object.end() || !found->is_number_integer()) return std::nullopt;
-    return found->get<int64_t>();
-}
 
 /// {} where it cannot be read.
 json object_in(const fs::path& file) {
@@ -68,13 +54,13 @@ json read_progress(const fs::path& run, CellState& state) {
     for (const json& event : last_events(run)) {
         const std::string kind = text_at(event, "event");
         if (kind == "final") final = event;
-        if (const double elapsed = number_at(event, "elapsed_s"); std::isfinite(elapsed))
+        if (const double elapsed = real_at(event, "elapsed_s"); std::isfinite(elapsed))
             state.wall_s = elapsed;
         if (kind != "train") continue;
         state.step = whole_at(event, "step").value_or(-1) + 1;
         state.tokens = whole_at(event, "tokens").value_or(0);
-        state.loss = number_at(event, "loss");
-        state.tokens_per_s = number_at(event, "tokens_per_s");
+        state.loss = real_at(event, "loss");
+        state.tokens_per_s = real_at(event, "tokens_per_s");
     }
     const track::Saved saved = track::last_saved(run);
     state.checkpoint = saved.step > 0;
@@ -95,10 +81,10 @@ void judge_done(const fs::path& run, const Cell& cell, const json& final, CellSt
                                          hash.empty() ? "none is recorded" : hash.substr(0, 12),
                                          cell.config_sha256.substr(0, 12)));
     if (!final.is_object()) return failed(state, "done without a final event in metrics.jsonl");
-    state.loss = number_at(final, "val_loss");
+    state.loss = real_at(final, "val_loss");
     state.step = whole_at(final, "step").value_or(state.step);
-    state.wall_s = number_at(final, "wall_s") + number_at(manifest, "startup_s");
-    state.tokens_per_s = number_at(final, "tokens_per_s");
+    state.wall_s = real_at(final, "wall_s") + real_at(manifest, "startup_s");
+    state.tokens_per_s = real_at(final, "tokens_per_s");
     state.peak_rss_bytes = whole_at(manifest, "peak_rss_bytes");
     state.stage = std::isfinite(state.loss) ? Stage::kDone : Stage::kDiverged;
     if (state.stage == Stage::kDiverged) state.reason = "its metric is not finite";

@@ -1,5 +1,7 @@
 #include "history.h"
 
+#include "members.h"
+
 #include "knlp/core/error.h"
 #include "knlp/core/host.h"
 #include "knlp/core/stats.h"
@@ -40,16 +42,11 @@ json finished_manifest(const fs::path& run) {
     return nullptr;
 }
 
-std::string text(const json& object, const char* name) {
-    const auto found = object.find(name);
-    return found != object.end() && found->is_string() ? found->get<std::string>() : "";
-}
-
 /// Records do not name machines: of one like this, which takes as long.
 bool of_such_a_machine(const json& manifest) {
     const auto found = manifest.find("host");
     return found != manifest.end() && found->is_object() &&
-           text(*found, "cpu_model") == host().cpu_model &&
+           text_at(*found, "cpu_model") == host().cpu_model &&
            found->value("cores", json()) == host().cores &&
            found->value("memory_bytes", json()) == host().memory_bytes;
 }
@@ -57,8 +54,8 @@ bool of_such_a_machine(const json& manifest) {
 /// Whether the run is the cell's: what the manifest says, not what was planned.
 bool is_finished(const fs::path& run, const Plan& plan, const Cell& cell) {
     const json manifest = finished_manifest(run);
-    if (!manifest.is_object() || text(manifest, "binary_sha256") != plan.arm(cell.arm).build ||
-        text(manifest, "experiment_sha256") != cell.config_sha256)
+    if (!manifest.is_object() || text_at(manifest, "binary_sha256") != plan.arm(cell.arm).build ||
+        text_at(manifest, "experiment_sha256") != cell.config_sha256)
         return false;
     try {
         const CellResult result = read_cell(run, cell.arm);
@@ -95,7 +92,8 @@ Estimate History::estimate(const Arm& arm) const {
             if (other.config_sha256 != arm.config_sha256 || !equal(other.choices, arm.choices))
                 continue;
             const json manifest = finished_manifest(cell_directory(past.directory, cell));
-            if (manifest.is_object() && of_such_a_machine(manifest) && manifest["wall_s"].is_number())
+            if (manifest.is_object() && of_such_a_machine(manifest) &&
+                manifest["wall_s"].is_number())
                 seconds.push_back(manifest["wall_s"].get<double>());
         }
         if (seconds.size() > before) where.push_back(past.plan.name);

@@ -2,6 +2,8 @@
 
 #include "knlp/matrix/results.h"
 
+#include "members.h"
+
 #include "knlp/core/error.h"
 #include "knlp/core/file.h"
 #include "knlp/core/hash.h"
@@ -37,23 +39,6 @@ json known(double value) {
 
 json known(const std::optional<int64_t>& value) {
     return value ? json(*value) : json();
-}
-
-double real_at(const json& object, const char* name) {
-    const auto found = object.find(name);
-    return found != object.end() && found->is_number() ? found->get<double>() : kUnknown;
-}
-
-std::optional<int64_t> whole_at(const json& object, const char* name) {
-    const auto found = object.find(name);
-    return found != object.end() && found->is_number_integer()
-               ? std::optional(found->get<int64_t>())
-               : std::nullopt;
-}
-
-std::string text_at(const json& object, const char* name) {
-    const auto found = object.find(name);
-    return found != object.end() && found->is_string() ? found->get<std::string>() : "";
 }
 
 /// The files of one finished run, read once.

@@ -1,8 +1,7 @@
 #include "knlp/core/error.h"
 #include "knlp/core/parse.h"
+#include "knlp/core/program.h"
 #include "knlp/matrix/slurm.h"
-
-#include "program.h"
 
 #include <unistd.h>
 

@@ -2,10 +2,9 @@
 #include "knlp/core/file.h"
 #include "knlp/core/host.h"
 #include "knlp/core/json.h"
+#include "knlp/core/program.h"
 #include "knlp/matrix/plan.h"
 #include "knlp/matrix/slurm.h"
-
-#include "program.h"
 
 #include <nlohmann/json.hpp>
 

@@ -5,59 +5,18 @@
 #include "knlp/core/file.h"
 #include "knlp/core/hash.h"
 #include "knlp/core/log.h"
+#include "knlp/core/program.h"
 #include "knlp/matrix/planner.h"
 
 #include <nlohmann/json.hpp>
 
-#include <fcntl.h>
-#include <spawn.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
 #include <string>
 #include <vector>
-
-extern char** environ;  // NOLINT: POSIX declares it nowhere
 
 namespace knlp::app {
 namespace {
 
 namespace fs = std::filesystem;
-
-struct Ended {
-    int status = 0;  // of the program; 127 when it could not be started
-    std::string output;
-};
-
-/// Runs a program to its end; what it prints is `output`, or goes to stderr.
-Ended run_program(const std::vector<std::string>& words, bool capture) {
-    std::vector<char*> argv;
-    for (const std::string& word : words) argv.push_back(const_cast<char*>(word.c_str()));
-    argv.push_back(nullptr);
-    int ends[2] = {-1, -1};
-    if (capture && ::pipe2(ends, O_CLOEXEC) != 0) fail(kRun, "pipe: errno {}", errno);
-    posix_spawn_file_actions_t actions;
-    KNLP_CHECK(posix_spawn_file_actions_init(&actions) == 0);
-    KNLP_CHECK(posix_spawn_file_actions_adddup2(&actions, capture ? ends[1] : STDERR_FILENO,
-                                                STDOUT_FILENO) == 0);
-    pid_t pid = 0;
-    const int failed = ::posix_spawnp(&pid, argv[0], &actions, nullptr, argv.data(), environ);
-    posix_spawn_file_actions_destroy(&actions);
-    Ended ended{.status = failed == 0 ? 0 : 127, .output = ""};
-    if (capture) {
-        ::close(ends[1]);
-        char piece[4096];
-        for (ssize_t n = 0; failed == 0 && (n = ::read(ends[0], piece, sizeof piece)) > 0;)
-            ended.output.append(piece, static_cast<size_t>(n));
-        ::close(ends[0]);
-    }
-    if (failed != 0) return ended;
-    int status = 0;
-    while (::waitpid(pid, &status, 0) < 0 && errno == EINTR) {
-    }
-    ended.status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-    return ended;
-}
 
 void require_revision(const fs::path& source, const matrix::Build& build) {
     const config::BuildInfo& here = config::build_info();
@@ -72,8 +31,8 @@ void require_revision(const fs::path& source, const matrix::Build& build) {
 
 /// What a binary says of itself.
 matrix::Build described(const fs::path& binary) {
-    const Ended version = run_program({binary.string(), "--version", "--json"}, true);
-    const nlohmann::json said = nlohmann::json::parse(version.output, nullptr, false);
+    const Ran version = run_program({binary.string(), "--version", "--json"});
+    const nlohmann::json said = nlohmann::json::parse(version.out, nullptr, false);
     if (version.status != 0 || !said.is_object())
         fail(kRun, "{}: the binary that was built does not run", binary.string());
     const auto text = [&said](const char* name) {
@@ -89,14 +48,12 @@ matrix::Build described(const fs::path& binary) {
 /// `make` for a goal of the tree, in a directory of its own; nothing of the make around it counts.
 void make(const fs::path& source, const fs::path& work, const fs::path& pch,
           const std::string& goal) {
-    const Ended made =
-        run_program({"env", "-u", "MAKEFLAGS", "-u", "MFLAGS", "-u", "MAKELEVEL", "-u",
-                     "KNLP_MAKE_SET", "-u", "KCONFIG_CONFIG", "make", "-C", source.string(),
-                     "O=" + work.string(), "PCH_DIR=" + pch.string(), goal},
-                    false);
-    if (made.status != 0)
-        fail(kRun, "make O={} {}: status {}; its messages are above", work.string(), goal,
-             made.status);
+    const int status =
+        run_program_aloud({"env", "-u", "MAKEFLAGS", "-u", "MFLAGS", "-u", "MAKELEVEL", "-u",
+                           "KNLP_MAKE_SET", "-u", "KCONFIG_CONFIG", "make", "-C", source.string(),
+                           "O=" + work.string(), "PCH_DIR=" + pch.string(), goal});
+    if (status != 0)
+        fail(kRun, "make O={} {}: status {}; its messages are above", work.string(), goal, status);
 }
 
 /// The revision that a build in `work` would have, as make writes it down.

@@ -1,4 +1,4 @@
-#include "program.h"
+#include "knlp/core/program.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -10,7 +10,7 @@
 #include <cerrno>
 #include <cstring>
 
-namespace knlp::matrix {
+namespace knlp {
 namespace {
 
 class Pipe {
@@ -54,6 +54,34 @@ void drain(Pipe& out, Pipe& err, Ran& ran) {
     }
 }
 
+class Actions {
+public:
+    Actions() { ::posix_spawn_file_actions_init(&actions_); }
+    ~Actions() { ::posix_spawn_file_actions_destroy(&actions_); }
+    Actions(const Actions&) = delete;
+    Actions& operator=(const Actions&) = delete;
+    posix_spawn_file_actions_t* get() { return &actions_; }
+
+private:
+    posix_spawn_file_actions_t actions_;
+};
+
+/// errno, or 0 and the process.
+int spawn(std::vector<std::string> words, Actions& actions, pid_t& child) {
+    std::vector<char*> pointers;
+    for (std::string& word : words) pointers.push_back(word.data());
+    pointers.push_back(nullptr);
+    return ::posix_spawnp(&child, pointers[0], actions.get(), nullptr, pointers.data(), environ);
+}
+
+/// Waits for it.
+int status_of(pid_t child) {
+    int status = 0;
+    while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
+    }
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
 }  // namespace
 
 std::string said(const Ran& ran) {
@@ -65,30 +93,28 @@ std::string said(const Ran& ran) {
 Ran run_program(const std::vector<std::string>& arguments, const std::filesystem::path& directory) {
     Pipe out, err;
     if (!out.made() || !err.made()) return {127, "", std::strerror(errno)};
-    posix_spawn_file_actions_t actions;
-    ::posix_spawn_file_actions_init(&actions);
-    ::posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
-    ::posix_spawn_file_actions_adddup2(&actions, out.write_end(), 1);
-    ::posix_spawn_file_actions_adddup2(&actions, err.write_end(), 2);
-    if (!directory.empty()) ::posix_spawn_file_actions_addchdir_np(&actions, directory.c_str());
-    std::vector<std::string> words = arguments;
-    std::vector<char*> pointers;
-    for (std::string& word : words) pointers.push_back(word.data());
-    pointers.push_back(nullptr);
+    Actions actions;
+    ::posix_spawn_file_actions_addopen(actions.get(), 0, "/dev/null", O_RDONLY, 0);
+    ::posix_spawn_file_actions_adddup2(actions.get(), out.write_end(), 1);
+    ::posix_spawn_file_actions_adddup2(actions.get(), err.write_end(), 2);
+    if (!directory.empty())
+        ::posix_spawn_file_actions_addchdir_np(actions.get(), directory.c_str());
     pid_t child = 0;
-    const int error =
-        ::posix_spawnp(&child, pointers[0], &actions, nullptr, pointers.data(), environ);
-    ::posix_spawn_file_actions_destroy(&actions);
+    const int error = spawn(arguments, actions, child);
     out.close_write();
     err.close_write();
     if (error != 0) return {127, "", std::strerror(error)};
     Ran ran;
     drain(out, err, ran);
-    int status = 0;
-    while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
-    }
-    ran.status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+    ran.status = status_of(child);
     return ran;
 }
 
-}  // namespace knlp::matrix
+int run_program_aloud(const std::vector<std::string>& arguments) {
+    Actions actions;
+    ::posix_spawn_file_actions_adddup2(actions.get(), 2, 1);
+    pid_t child = 0;
+    return spawn(arguments, actions, child) == 0 ? status_of(child) : 127;
+}
+
+}  // namespace knlp

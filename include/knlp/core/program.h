@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-namespace knlp::matrix {
+namespace knlp {
 
 /// How a program ended: its exit status, or 128 + the signal.
 struct Ran {
@@ -19,4 +19,8 @@ std::string said(const Ran& ran);
 Ran run_program(const std::vector<std::string>& arguments,
                 const std::filesystem::path& directory = {});
 
-}  // namespace knlp::matrix
+/// The same for one whose messages the user is to see: all that it prints goes to stderr. Its exit
+/// status, as Ran has it.
+int run_program_aloud(const std::vector<std::string>& arguments);
+
+}  // namespace knlp
