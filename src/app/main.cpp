@@ -8,6 +8,7 @@
 #include "knlp/core/json.h"
 #include "knlp/core/log.h"
 #include "knlp/core/signals.h"
+#include "knlp/core/text.h"
 #include "knlp/core/wait_policy.h"
 
 #include <nlohmann/json.hpp>
@@ -90,13 +91,8 @@ void require_built(const Command& command) {
 
 bool obeys(const Command& command, std::string_view symbol) {
     if (command.obeys == "*") return true;
-    std::string_view rest = command.obeys;
-    while (!rest.empty()) {
-        const size_t end = std::min(rest.find(' '), rest.size());
-        if (rest.substr(0, end) == symbol) return true;
-        rest.remove_prefix(std::min(end + 1, rest.size()));
-    }
-    return false;
+    const std::vector<std::string> symbols = split(command.obeys, ' ');
+    return std::find(symbols.begin(), symbols.end(), symbol) != symbols.end();
 }
 
 /// No override is passed over in silence, whether or not the verb reads a configuration.

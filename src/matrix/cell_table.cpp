@@ -1,5 +1,7 @@
 #include "knlp/matrix/cell_table.h"
 
+#include "knlp/core/text.h"
+
 #include <fmt/format.h>
 
 #include <nlohmann/json.hpp>

@@ -1,6 +1,7 @@
 #include "knlp/matrix/estimate.h"
 
 #include "knlp/core/stats.h"
+#include "knlp/core/text.h"
 
 #include <fmt/ranges.h>
 
@@ -82,17 +83,6 @@ TimeLeft time_left(const Plan& plan, std::span<const CellState> states, int64_t 
     left.seconds = left.unknown.empty() ? std::max(sum / lanes, longest) : kUnknown;
     left.sd_s = std::sqrt(variance) / lanes;
     return left;
-}
-
-std::string duration_text(double s) {
-    if (!std::isfinite(s)) return "unknown";
-    if (s < 10) return fmt::format("{:.1f} s", s);
-    const auto whole = static_cast<int64_t>(std::llround(s));
-    if (whole < 60) return fmt::format("{} s", whole);
-    const int64_t minutes = whole / 60, hours = minutes / 60;
-    if (hours == 0) return fmt::format("{} min {:02} s", minutes, whole % 60);
-    if (hours < 24) return fmt::format("{} h {:02} min", hours, minutes % 60);
-    return fmt::format("{} d {:02} h", hours / 24, hours % 24);
 }
 
 std::string time_left_text(const TimeLeft& left) {

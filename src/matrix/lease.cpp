@@ -4,6 +4,7 @@
 #include "knlp/core/error.h"
 #include "knlp/core/file.h"
 #include "knlp/core/host.h"
+#include "knlp/core/text.h"
 
 #include <fcntl.h>
 #include <sched.h>
@@ -100,15 +101,9 @@ std::vector<int> own_cores() {
 
 std::vector<std::string> own_gpus(const std::string& device) {
     if (!device.starts_with("cuda")) return {};
+    if (const std::optional<std::string> visible = config::visible_gpus())
+        return split(*visible, ',');
     std::vector<std::string> gpus;
-    if (const std::optional<std::string> visible = config::visible_gpus()) {
-        for (size_t at = 0; at <= visible->size();) {
-            const size_t end = std::min(visible->find(',', at), visible->size());
-            if (end > at) gpus.push_back(visible->substr(at, end - at));
-            at = end + 1;
-        }
-        return gpus;
-    }
     for (size_t i = 0; i < host().gpus.size(); ++i) gpus.push_back(std::to_string(i));
     return gpus;
 }

@@ -6,6 +6,7 @@
 #include "knlp/core/host.h"
 #include "knlp/core/log.h"
 #include "knlp/core/signals.h"
+#include "knlp/core/text.h"
 #include "knlp/matrix/cell_table.h"
 #include "knlp/matrix/estimate.h"
 #include "knlp/matrix/journal.h"

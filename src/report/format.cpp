@@ -43,17 +43,6 @@ std::string compact(double value) {
     return significant(scaled, 3) + prefixes[step];
 }
 
-std::string duration(double seconds) {
-    if (!std::isfinite(seconds) || seconds < 0) return "unknown";
-    if (seconds < 9.995) return fmt::format("{:.2f} s", seconds);
-    if (seconds < 59.95) return fmt::format("{:.1f} s", seconds);
-    const auto whole = static_cast<int64_t>(std::min(std::round(seconds), 9e15));
-    const int64_t minutes = whole / 60, hours = minutes / 60, days = hours / 24;
-    if (hours == 0) return fmt::format("{} min {:02} s", minutes, whole % 60);
-    if (days == 0) return fmt::format("{} h {:02} min", hours, minutes % 60);
-    return fmt::format("{} d {:02} h", days, hours % 24);
-}
-
 std::string bytes_text(double bytes) {
     if (!std::isfinite(bytes)) return "unknown";
     constexpr std::array<const char*, 5> units = {"B", "KiB", "MiB", "GiB", "TiB"};

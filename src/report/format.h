@@ -16,9 +16,6 @@ std::string grouped(int64_t value);
 /// Three digits and a decimal prefix: "950", "1.23 k", "45.6 M", "7.00 G".
 std::string compact(double value);
 
-/// Seconds for people: "0.42 s", "3 min 42 s", "2 h 05 min", "3 d 04 h".
-std::string duration(double seconds);
-
 /// Binary prefixes: "640 KiB", "1.21 GiB".
 std::string bytes_text(double bytes);
 

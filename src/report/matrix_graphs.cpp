@@ -5,6 +5,7 @@
 #include "palette.h"
 #include "text_table.h"
 
+#include "knlp/core/text.h"
 #include "knlp/core/json.h"
 #include "knlp/core/stats.h"
 
@@ -259,7 +260,7 @@ RowChart memory_chart(const MatrixData& data) {
 }
 
 RowChart time_chart(const MatrixData& data) {
-    RowChart chart = cost_chart(data, &ArmData::wall_s, 1, duration);
+    RowChart chart = cost_chart(data, &ArmData::wall_s, 1, duration_text);
     chart.title = "Time of a cell";
     chart.axis = "wall time, seconds";
     return chart;

@@ -2,6 +2,7 @@
 
 #include "format.h"
 
+#include "knlp/core/text.h"
 #include "knlp/core/stats.h"
 
 #include <fmt/format.h>
@@ -94,7 +95,7 @@ void add_difference(TextTable& table, const std::string& name,
 }
 
 std::string budget_text(const matrix::Budget& budget) {
-    if (budget.kind == "time") return duration(budget.amount) + " a cell";
+    if (budget.kind == "time") return duration_text(budget.amount) + " a cell";
     if (budget.kind == "flops") return fmt::format("{:g} FLOPs a cell", budget.amount);
     return fmt::format("{} {} a cell", grouped(static_cast<int64_t>(budget.amount)), budget.kind);
 }
@@ -135,7 +136,7 @@ ArmWords words_of(const ArmData& arm, const MatrixData& data) {
     words.n = std::to_string(arm.summary.n);
     words.mean = with_interval(arm.summary.mean, arm.summary.interval);
     words.memory = spread_text(arm.peak_bytes, bytes_text);
-    words.time = spread_text(arm.wall_s, duration);
+    words.time = spread_text(arm.wall_s, duration_text);
     words.speed = spread_text(arm.tokens_per_s, compact);
     const int64_t planned = std::ssize(data.plan.seeds);
     words.status = fmt::format("{}/{} done", arm.summary.n, planned);

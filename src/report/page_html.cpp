@@ -12,6 +12,8 @@
 #include "page_parts.h"
 #include "palette.h"
 
+#include "knlp/core/text.h"
+
 namespace knlp::report {
 namespace {
 
@@ -44,7 +46,7 @@ std::string key_cards(const KeyFigures& key) {
     else
         out += card("Perplexity", or_dash(key.perplexity, digits(4)), "exp(validation loss)");
     out += card("Tokens", or_dash(key.tokens, compact), fmt::format("in {} steps", grouped(key.steps)));
-    out += card("Time", or_dash(key.wall_s, duration), "wall clock, all attempts");
+    out += card("Time", or_dash(key.wall_s, duration_text), "wall clock, all attempts");
     out += card("Speed", or_dash(key.tokens_per_s, compact), "tokens/s, median");
     out += card("Parameters", or_dash(key.parameters, compact),
                 std::isfinite(key.parameters) ? grouped(static_cast<int64_t>(key.parameters)) : "not recorded");

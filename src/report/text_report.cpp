@@ -7,6 +7,8 @@
 #include "format.h"
 #include "key_figures.h"
 
+#include "knlp/core/text.h"
+
 namespace knlp::report {
 
 std::string text_of_run(const RunData& run) {
@@ -33,7 +35,7 @@ std::string text_of_run(const RunData& run) {
     if (std::isfinite(key.bits_per_byte)) row("bits/byte", significant(key.bits_per_byte, 4));
     row("steps", grouped(key.steps));
     if (std::isfinite(key.tokens)) row("tokens", grouped(static_cast<int64_t>(key.tokens)));
-    if (std::isfinite(key.wall_s)) row("time", duration(key.wall_s));
+    if (std::isfinite(key.wall_s)) row("time", duration_text(key.wall_s));
     if (std::isfinite(key.tokens_per_s)) row("speed", compact(key.tokens_per_s) + " tokens/s");
     if (std::isfinite(key.peak_rss_bytes)) row("memory", bytes_text(key.peak_rss_bytes) + " peak");
     row("failed", failure(run));

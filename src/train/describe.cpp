@@ -4,6 +4,7 @@
 #include "knlp/core/hash.h"
 #include "knlp/core/host.h"
 #include "knlp/core/log.h"
+#include "knlp/core/text.h"
 #include "knlp/model/model_files.h"
 #include "knlp/model/runtime.h"
 #include "knlp/model/weights.h"

@@ -3,6 +3,7 @@
 #include "knlp/core/error.h"
 #include "knlp/core/host.h"
 #include "knlp/core/log.h"
+#include "knlp/core/text.h"
 #include "text.h"
 
 #include <algorithm>

@@ -1,6 +1,7 @@
 #include "progress.h"
 
 #include "knlp/core/host.h"
+#include "knlp/core/text.h"
 #include "text.h"
 
 #include <algorithm>

@@ -33,15 +33,6 @@ TEST(Compact, NeverPrintsFourDigits) {
     EXPECT_EQ(compact(999999), "1.00 M");
 }
 
-TEST(Duration, CarriesIntoTheNextUnit) {
-    EXPECT_EQ(duration(0.42), "0.42 s");
-    EXPECT_EQ(duration(59.97), "1 min 00 s");
-    EXPECT_EQ(duration(222.4), "3 min 42 s");
-    EXPECT_EQ(duration(7500), "2 h 05 min");
-    EXPECT_EQ(duration(273600), "3 d 04 h");
-    EXPECT_EQ(duration(-1), "unknown");
-}
-
 TEST(BytesText, UsesBinaryPrefixes) {
     EXPECT_EQ(bytes_text(640), "640 B");
     EXPECT_EQ(bytes_text(1023.9), "1.00 KiB");

@@ -8,15 +8,6 @@ namespace {
 
 using namespace knlp::train;
 
-TEST(TrainText, DurationsUseTheUnitsPeopleUse) {
-    EXPECT_EQ(duration_text(0.85), "850 ms");
-    EXPECT_EQ(duration_text(3.24), "3.2 s");
-    EXPECT_EQ(duration_text(250), "4 min 10 s");
-    EXPECT_EQ(duration_text(3900), "1 h 05 min");
-    EXPECT_EQ(duration_text(2 * 86400 + 3 * 3600), "2 d 03 h");
-    EXPECT_EQ(duration_text(1e300), "unknown");
-}
-
 TEST(TrainText, CountsAreGroupedOrShortened) {
     EXPECT_EQ(count_text(7), "7");
     EXPECT_EQ(count_text(842624), "842,624");

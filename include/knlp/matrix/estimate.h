@@ -34,9 +34,6 @@ TimeLeft time_left(const Plan& plan, std::span<const CellState> states, int64_t 
 
 /// Whether a runner would still work on it: all but done, diverged and failed for good.
 bool is_left(const Plan& plan, const CellState& state);
-
-/// "2 d 03 h", "1 h 05 min", "4 min 10 s", "3.2 s"; "unknown" for NaN.
-std::string duration_text(double seconds);
 /// "about 12 min ± 40 s", or "unknown" with the arms it is unknown of.
 std::string time_left_text(const TimeLeft& left);
 

@@ -6,6 +6,7 @@
 #include "knlp/core/error.h"
 #include "knlp/core/json.h"
 #include "knlp/core/log.h"
+#include "knlp/core/text.h"
 #include "knlp/matrix/cell_table.h"
 #include "knlp/matrix/estimate.h"
 #include "knlp/matrix/runner_local.h"
@@ -41,7 +42,7 @@ json outcome_json(const fs::path& directory, const matrix::RunnerOutcome& outcom
 std::string outcome_text(const fs::path& directory, const matrix::RunnerOutcome& outcome,
                          const fs::path& page) {
     std::string text = fmt::format("{:<12}{} in {}\n", "cells run", outcome.cells,
-                                   matrix::duration_text(outcome.wall_s));
+                                   duration_text(outcome.wall_s));
     for (const auto& failure : outcome.failures)
         text += fmt::format("{:<12}{}: {}\n", "failed", failure.cell, failure.reason);
     if (std::isfinite(outcome.overhead))

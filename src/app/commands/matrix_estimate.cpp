@@ -4,6 +4,7 @@
 
 #include "knlp/app/command.h"
 #include "knlp/core/json.h"
+#include "knlp/core/text.h"
 #include "knlp/matrix/estimate.h"
 #include "knlp/matrix/runner_local.h"
 
@@ -46,8 +47,8 @@ std::string left_text(const matrix::TimeLeft& left, int64_t slots) {
     std::string text;
     for (const matrix::ArmTime& arm : left.arms)
         text += fmt::format("{}: {} of {} cells left, {} each{}{}\n", arm.arm, arm.left,
-                            arm.left + arm.done, matrix::duration_text(arm.mean_s),
-                            std::isfinite(arm.sd_s) ? " ± " + matrix::duration_text(arm.sd_s) : "",
+                            arm.left + arm.done, duration_text(arm.mean_s),
+                            std::isfinite(arm.sd_s) ? " ± " + duration_text(arm.sd_s) : "",
                             arm.source.empty() ? "" : " (" + arm.source + ")");
     return text +
            fmt::format("{:<12}{}, {} at once\n", "left", matrix::time_left_text(left), slots);

@@ -6,6 +6,7 @@
 #include "knlp/core/error.h"
 #include "knlp/core/json.h"
 #include "knlp/core/parse.h"
+#include "knlp/core/text.h"
 #include "knlp/matrix/planner.h"
 
 #include <nlohmann/json.hpp>
@@ -25,13 +26,10 @@ Options options;
 std::vector<uint64_t> seeds_of(const std::vector<std::string>& texts) {
     std::vector<int64_t> numbers;
     for (const std::string& text : texts)
-        for (size_t begin = 0; begin <= text.size();) {
-            const size_t end = std::min(text.find(',', begin), text.size());
-            const std::string word = text.substr(begin, end - begin);
+        for (const std::string& word : split(text, ',')) {
             const auto number = parse_int(word);
             if (!number) fail(kUsage, "--seeds {}: '{}' is no whole number", text, word);
             numbers.push_back(*number);
-            begin = end + 1;
         }
     return config::read_seeds(numbers, "--seeds");
 }

@@ -1,6 +1,7 @@
 #include "src/app/commands/matrix_text.h"
 
 #include "knlp/core/memory_estimate.h"
+#include "knlp/core/text.h"
 
 #include <fmt/ranges.h>
 
@@ -9,13 +10,6 @@
 
 namespace knlp::app {
 namespace {
-
-std::string seconds_text(double seconds) {
-    const auto whole = static_cast<int64_t>(std::llround(seconds));
-    if (whole < 120) return fmt::format("{} s", whole);
-    if (whole < 7200) return fmt::format("{} min", (whole + 30) / 60);
-    return fmt::format("{} h {} min", whole / 3600, whole % 3600 / 60);
-}
 
 std::string budget_text(const matrix::Budget& budget) {
     if (budget.kind == "flops") return fmt::format("{:.4g} operations", budget.amount);
@@ -31,7 +25,7 @@ std::string settings_text(const matrix::Arm& arm) {
 
 std::string time_text(const matrix::Estimate& estimate) {
     if (!estimate.wall_s) return "time unknown";
-    return fmt::format("{} ({})", seconds_text(*estimate.wall_s), estimate.wall_source);
+    return fmt::format("{} ({})", duration_text(*estimate.wall_s), estimate.wall_source);
 }
 
 std::string arm_text(const matrix::Plan& plan, const matrix::Arm& arm) {
@@ -63,7 +57,7 @@ std::string total_time_text(const matrix::Plan& plan) {
     }
     const double slots =
         static_cast<double>(std::clamp<int64_t>(left, 1, std::max<int64_t>(1, plan.jobs)));
-    return "about " + seconds_text(seconds / slots);
+    return "about " + duration_text(seconds / slots);
 }
 
 std::string plan_summary(const matrix::Plan& plan) {
