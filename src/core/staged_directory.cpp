@@ -3,7 +3,10 @@
 #include "knlp/core/error.h"
 #include "knlp/core/file.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
+#include <sys/file.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cstdio>
@@ -16,6 +19,28 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr int kAttempts = 5;
+constexpr const char* kHold = ".being-made";  // in a directory that is not finished; its maker has locked it
+
+/// -1 where there is no such file or somebody else has it.
+int lock_file(const fs::path& file, int flags) {
+    const int fd = ::open(file.c_str(), O_RDWR | O_CLOEXEC | flags, 0666);
+    if (fd < 0 || ::flock(fd, LOCK_EX | LOCK_NB) == 0) return fd;
+    ::close(fd);
+    return -1;
+}
+
+/// Removes unfinished directories below `parent` whose makers are gone.
+void remove_abandoned(const fs::path& parent) {
+    std::error_code ignored;
+    for (const fs::directory_entry& entry : fs::directory_iterator(parent, ignored)) {
+        const std::string name = entry.path().filename().string();
+        if (!name.starts_with(".") || name.find(".tmp.") == std::string::npos) continue;
+        const int fd = lock_file(entry.path() / kHold, 0);
+        if (fd < 0) continue;
+        fs::remove_all(entry.path(), ignored);
+        ::close(fd);
+    }
+}
 
 /// A fresh directory ".<name>.<what>.XXXXXX" beside `target`, with the directories above it.
 fs::path make_beside(const fs::path& target, const std::string& what) {
@@ -48,19 +73,39 @@ StagedDirectory::StagedDirectory(fs::path target, bool replace) : replace_(repla
              target.string());
     for (fs::path above = target_.parent_path(); !fs::exists(above); above = above.parent_path())
         made_.push_back(above);
-    staged_ = make_beside(target_, ".tmp.");
+    remove_abandoned(target_.parent_path());
+    // Between the two calls another maker may take it for abandoned: then it is made again.
+    for (int attempt = 1; hold_ < 0; ++attempt) {
+        staged_ = make_beside(target_, ".tmp.");
+        hold_ = lock_file(staged_ / kHold, O_CREAT | O_EXCL);
+        const int reason = errno;
+        if (hold_ >= 0 && fs::exists(staged_ / kHold)) return;
+        discard();
+        if (attempt == kAttempts) fail_io(target_.parent_path(), "make a directory in it", reason);
+    }
 }
 
-StagedDirectory::~StagedDirectory() {
+void StagedDirectory::let_go() {
+    if (hold_ >= 0) ::close(hold_);
+    hold_ = -1;
+}
+
+void StagedDirectory::discard() {
     std::error_code ignored;
-    if (staged_.empty()) return;
     fs::remove_all(staged_, ignored);
+    let_go();
     // Where somebody else has put something meanwhile, remove fails, as it should.
     for (const fs::path& above : made_)
         if (!fs::remove(above, ignored)) return;
 }
 
+StagedDirectory::~StagedDirectory() {
+    if (!staged_.empty()) discard();
+}
+
 bool StagedDirectory::publish() {
+    std::error_code gone;
+    fs::remove(staged_ / kHold, gone);
     sync_directory(staged_);
     if (::rename(staged_.c_str(), target_.c_str()) != 0) {
         if (errno != ENOTEMPTY && errno != EEXIST) fail_io(target_, "rename to it", errno);
@@ -76,6 +121,7 @@ bool StagedDirectory::publish() {
         fs::remove_all(old, ignored);
     }
     staged_.clear();
+    let_go();
     sync_directory(target_.parent_path());
     return true;
 }

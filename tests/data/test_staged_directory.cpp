@@ -7,6 +7,9 @@
 
 #include <gtest/gtest.h>
 
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include <thread>
 
 namespace knlp {
@@ -52,6 +55,22 @@ TEST(StagedDirectory, FirstOfTwoMakersWins) {
     EXPECT_TRUE(first.publish());
     EXPECT_FALSE(second.publish());
     EXPECT_EQ(read_file(dir.file("b/x")), "first");
+}
+
+TEST(StagedDirectory, WhatAKilledMakerLeftGoesWhenTheNextBegins) {
+    const test::TempDir dir;
+    const pid_t child = ::fork();
+    if (child == 0) {
+        new StagedDirectory(dir.file("killed"), false);
+        ::_exit(0);
+    }
+    ::waitpid(child, nullptr, 0);
+    EXPECT_EQ(test::hidden_names(dir.path()).size(), 1u);
+    test::write_text(dir.file(".notes.tmp.mine/text"), "no maker's");
+    StagedDirectory living(dir.file("living"), false), next(dir.file("next"), false);
+    EXPECT_EQ(test::hidden_names(dir.path()).size(), 3u);
+    EXPECT_TRUE(fs::exists(living.path()));
+    EXPECT_TRUE(fs::exists(dir.file(".notes.tmp.mine/text")));
 }
 
 TEST(StagedDirectory, PathMayEndInASlash) {

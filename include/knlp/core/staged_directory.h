@@ -6,7 +6,8 @@
 namespace knlp {
 
 /// A directory being made under a temporary name beside `target`. Destroyed without publish:
-/// removed, with the directories made above it.
+/// removed, with the directories made above it. What a maker that was killed has left beside
+/// `target`, for this target or another, goes when the next one begins.
 class StagedDirectory {
 public:
     /// Makes it, and the directories above `target`. Error{kUsage} when target is there and not
@@ -22,7 +23,10 @@ public:
     bool publish();
 
 private:
+    void let_go();
+    void discard();
     std::filesystem::path target_, staged_;
+    int hold_ = -1;  // lock that lives as long as this maker
     std::vector<std::filesystem::path>
         made_;  // directories above the target that were not there, inner first
     bool replace_;
