@@ -41,7 +41,7 @@ std::string data_hashes(const json& manifest) {
 
 /// Equal initial values of equal parameters: one seed gives each tensor its values by name, unless
 /// the weights came from elsewhere.
-std::string first_weights(const json& manifest) {
+std::string source_of_weights(const json& manifest) {
     for (const json& parent : manifest.value("parents", json::array()))
         if (text_at(parent, "kind") == "init_from") return text_at(parent, "sha256");
     return "from the seed";
@@ -52,14 +52,6 @@ uint64_t seed_of(const json& manifest, const fs::path& run) {
     if (!seed.is_number_unsigned())
         fail(kData, "{}: /seeds/seed is no whole number", (run / "manifest.json").string());
     return seed.get<uint64_t>();
-}
-
-double final_loss(const fs::path& run) {
-    double loss = kUnknown;
-    for (const json& event : track::read_metrics(run))
-        if (event.value("event", json()) == "final")
-            loss = number_of(event.value("val_loss", json()));
-    return loss;
 }
 
 /// One value for each evaluation window; none where the run did not record them.
@@ -83,7 +75,10 @@ void read_done(const fs::path& run, CellResult& cell, const json& manifest) {
     const json batch = manifest.value(json::json_pointer("/batch/effective"), json());
     if (batch.is_number_integer())
         cell.conditions.push_back({"effective batch", fmt::format("{} sequences", batch.dump())});
-    cell.conditions.push_back({"first weights", first_weights(manifest)});
+    cell.conditions.push_back({"first weights", source_of_weights(manifest)});
+    if (const json digests = manifest.value("first_weights", json()); digests.is_object())
+        for (const auto& [name, digest] : digests.items())
+            if (digest.is_string()) cell.first_weights[name] = digest.get<std::string>();
     const json windows = manifest.value("eval_windows", json());
     if (!windows.is_number_integer() || windows < 0 || windows >= (int64_t{1} << 28)) return;
     cell.window_losses = read_windows<float>(run / "eval_windows.f32", windows.get<int64_t>());
@@ -115,6 +110,22 @@ CellResult read_cell(const fs::path& run_directory, const std::string& arm) {
     } catch (const json::exception& error) {
         fail(kData, "{}: a run's manifest has another form: {}", run_directory.string(),
              error.what());
+    }
+}
+
+double final_loss(const fs::path& run_directory) {
+    double loss = kUnknown;
+    for (const json& event : track::read_metrics(run_directory))
+        if (event.value("event", json()) == "final")
+            loss = number_of(event.value("val_loss", json()));
+    return loss;
+}
+
+bool is_done(const fs::path& run_directory) {
+    try {
+        return text_at(track::read_status(track::RunDir::open(run_directory)), "state") == "done";
+    } catch (const std::exception&) {
+        return false;
     }
 }
 

@@ -1,6 +1,7 @@
 // What a planned matrix is on the disk.
 
 #include "cell_config.h"
+#include "knlp/matrix/cell_result.h"
 #include "knlp/matrix/planner.h"
 
 #include "knlp/config/matrix.h"
@@ -9,7 +10,6 @@
 #include "knlp/core/hash.h"
 #include "knlp/core/host.h"
 #include "knlp/track/recorded.h"
-#include "knlp/track/run_dir.h"
 
 #include <nlohmann/json.hpp>
 
@@ -37,14 +37,6 @@ void take_over(const fs::path& from, const fs::path& to) {
         }
     }
     sync_directory(to);
-}
-
-bool is_done(const fs::path& run) {
-    try {
-        return track::read_status(track::RunDir::open(run)).value("state", "") == "done";
-    } catch (const std::exception&) {
-        return false;
-    }
 }
 
 }  // namespace

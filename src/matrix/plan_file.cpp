@@ -359,10 +359,6 @@ void check_references(const Plan& plan, const std::string& where) {
     if (plan.cells.empty()) bad("there is no cell in it");
 }
 
-fs::path extension_file(const fs::path& directory, size_t n) {
-    return directory / fmt::format("extension-{}.json", n);
-}
-
 void read_extension(const fs::path& file, Plan& plan) {
     json object = read_json(file);
     const std::string where = file.string();
@@ -418,8 +414,12 @@ std::string extension_text(const Plan& plan, Extension& extension, std::span<con
     return pretty_json(object);
 }
 
+std::string extension_file(size_t n) {
+    return fmt::format("extension-{}.json", n);
+}
+
 fs::path next_extension_file(const fs::path& directory, const Plan& plan) {
-    return extension_file(directory, plan.extensions.size() + 1);
+    return directory / extension_file(plan.extensions.size() + 1);
 }
 
 Plan read_plan(const fs::path& directory) {
@@ -431,8 +431,8 @@ Plan read_plan(const fs::path& directory) {
     const std::string hash = checked_hash(object, file.string());
     Plan plan = read_members({object, file.string()});
     plan.sha256 = hash;
-    for (size_t n = 1; fs::exists(extension_file(directory, n)); ++n)
-        read_extension(extension_file(directory, n), plan);
+    for (size_t n = 1; fs::exists(directory / extension_file(n)); ++n)
+        read_extension(directory / extension_file(n), plan);
     check_references(plan, file.string());
     return plan;
 }

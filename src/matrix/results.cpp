@@ -192,6 +192,20 @@ Row read_row(const fs::path& matrix, const Plan& plan, const Cell& cell,
     return row;
 }
 
+/// Adds what earlier finished attempts at a finished cell came to, against the newest.
+void add_repeats(const fs::path& matrix, const Cell& cell, const Row& row,
+                 std::vector<double>& repeats) {
+    if (!row.done()) return;
+    for (int64_t n = 1; n < row.attempt; ++n) {
+        const fs::path earlier = attempts_directory(matrix, cell) / fmt::format("attempt.{}", n);
+        if (!is_done(earlier) ||
+            text_at(track::read_manifest(earlier), "experiment_sha256") != row.config_sha256)
+            continue;
+        const double e = row.metric - final_loss(earlier);
+        if (std::isfinite(e)) repeats.push_back(e);
+    }
+}
+
 /// Empty where cells have other windows, or one does not know its documents.
 std::vector<int64_t> common_documents(const Results& results) {
     const std::vector<int64_t>* common = nullptr;
@@ -246,8 +260,10 @@ double Row::perplexity() const {
 
 Results read_results(const fs::path& matrix, const Plan& plan) {
     Results results;
-    for (const Cell& cell : plan.cells)
+    for (const Cell& cell : plan.cells) {
         results.rows.push_back(read_row(matrix, plan, cell, results.cells));
+        add_repeats(matrix, cell, results.rows.back(), results.repeats);
+    }
     return results;
 }
 
@@ -325,7 +341,7 @@ AnalysisPlan analysis_plan(const Plan& plan, const Results& results) {
 std::vector<std::string> source_files(const fs::path& matrix, const Plan& plan) {
     std::vector<std::string> out = {kPlanFile, kBaseConfigFile};
     for (size_t n = 1; n <= plan.extensions.size(); ++n)
-        out.push_back(fmt::format("extension-{}.json", n));
+        out.push_back(extension_file(n));
     const auto add = [&](const fs::path& directory, std::initializer_list<const char*> names) {
         for (const char* name : names)
             if (fs::exists(matrix / directory / name)) out.push_back((directory / name).string());

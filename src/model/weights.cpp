@@ -2,6 +2,7 @@
 #include "knlp/model/weights.h"
 
 #include "knlp/core/error.h"
+#include "knlp/core/hash.h"
 #include "knlp/core/json.h"
 #include "knlp/core/memory.h"
 #include "knlp/core/safetensors.h"
@@ -79,6 +80,20 @@ int64_t save_weights(const fs::path& path, Gpt2& model, const std::string& prefi
                            .bytes = std::move(bytes)});
     }
     return write_safetensors(path, std::move(tensors), stored_metadata(metadata), xxh3);
+}
+
+std::map<std::string, std::string> weight_digests(Gpt2& model) {
+    std::map<std::string, std::string> digests;
+    for (const Parameter& p : model.parameters()) {
+        std::vector<int64_t> shape = p.spec.shape;
+        if (has_vocabulary_rows(p.spec)) shape[0] = model.config().vocab_size;
+        const at::Tensor value =
+            p.value.detach().narrow(0, 0, shape[0]).to(at::kCPU).contiguous();
+        const std::span bytes(static_cast<const std::byte*>(value.const_data_ptr()),
+                              value.nbytes());
+        digests[p.spec.name] = fmt::format("{} {:016x}", fmt::join(shape, "x"), xxh3(bytes));
+    }
+    return digests;
 }
 
 namespace {

@@ -125,7 +125,7 @@ json row_of_contrast(const Matrix& m, const matrix::Contrast& contrast,
     describe_cells(m, contrast.arm, row);
     add_files(m.directory, {matrix::kPlanFile}, m.results, row);
     for (size_t n = 1; n <= m.plan.extensions.size(); ++n)
-        add_files(m.directory, {fmt::format("extension-{}.json", n)}, m.results, row);
+        add_files(m.directory, {matrix::extension_file(n)}, m.results, row);
     return row;
 }
 

@@ -147,6 +147,8 @@ void add_plan_caveats(MatrixData& data) {
     }
     for (const std::string& text : plan.differences)
         data.caveats.push_back("Difference between arms: " + text);
+    for (const std::string& text : data.first_weights.differing)
+        data.caveats.push_back("Difference between arms: " + text);
     if (plan.seeds.size() == 1) data.caveats.emplace_back("one seed: not a comparison");
 }
 
@@ -195,6 +197,7 @@ MatrixData read_matrix(const fs::path& directory) {
     data.plan = matrix::read_plan(directory);
     data.results = matrix::read_results(directory, data.plan);
     matrix::check_recorded(directory, data.plan, data.results);
+    data.first_weights = matrix::compare_first_weights(data.plan, data.results);
     const matrix::AnalysisPlan judged = matrix::analysis_plan(data.plan, data.results);
     data.analysis = matrix::analyse(judged, data.results.cells);
     const std::vector<std::string> labels = labels_of(data.plan);

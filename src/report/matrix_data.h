@@ -43,6 +43,7 @@ struct MatrixData {
     matrix::Plan plan;
     matrix::Results results;
     matrix::Analysis analysis;
+    matrix::FirstWeights first_weights;
     std::vector<ArmData> arms;  // by mean, the better first; without results last
     std::string loss_unit = "nats/token", watermark;
     std::vector<std::string> caveats;  // one line each, first a word and a colon

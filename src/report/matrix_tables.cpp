@@ -154,6 +154,8 @@ std::string matrix_json(const MatrixData& data) {
                         {"arms", std::move(arms)},
                         {"cells", states_json(data)},
                         {"seed_noise", known(data.analysis.seed_noise)},
+                        {"repeats", data.results.repeats.size()},
+                        {"repeat_noise", known(matrix::repeat_noise(data.results.repeats))},
                         {"excluded", std::move(excluded)},
                         {"extensions", std::move(extensions)},
                         {"caveats", data.caveats},

@@ -2,8 +2,8 @@
 
 #include "format.h"
 
-#include "knlp/core/text.h"
 #include "knlp/core/stats.h"
+#include "knlp/core/text.h"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -281,6 +281,11 @@ std::vector<Fact> facts_of(const MatrixData& data) {
     }
     for (const matrix::PlannedFile& file : plan.data) add(file.role + " SHA-256", file.sha256);
     add("Evaluation windows", plan.windows_sha256);
+    if (data.first_weights.compared > 0 && data.first_weights.differing.empty())
+        add("Initial values",
+            fmt::format("equal for each seed: {} tensors of other arms compared with the "
+                        "baseline's of the same name and shape",
+                        grouped(data.first_weights.compared)));
     add("Device", plan.device);
     for (const std::string& machine : data.machines) add("Machine", machine);
     return out;
@@ -311,6 +316,12 @@ std::vector<std::string> reading_notes(const MatrixData& data) {
             fmt::format("Noise floor: the standard deviation between the seeds of the "
                         "baseline is {} {}.",
                         significant(data.analysis.seed_noise, 3), data.loss_unit));
+    if (const size_t n = data.results.repeats.size(); n > 0)
+        out.push_back(fmt::format(
+            "Noise floor of repeats: of {} cell{} run again with the same seed the standard "
+            "deviation of one run is {} {}.",
+            n, n == 1 ? "" : "s", significant(matrix::repeat_noise(data.results.repeats), 3),
+            data.loss_unit));
     return out;
 }
 

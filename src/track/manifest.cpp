@@ -165,6 +165,7 @@ json manifest_json(const RunDir& run, const Manifest& m) {
              {{"max_iters", known(m.budgets.max_iters)},
               {"max_tokens", known(m.budgets.max_tokens)},
               {"max_time_s", known(m.budgets.max_time_s)}}},
+            {"first_weights", m.first_weights.empty() ? json(nullptr) : json(m.first_weights)},
             {"parents", parents},
             {"warnings", all_warnings(json(), m.warnings)},
             {"started", known(m.started)},
@@ -233,6 +234,8 @@ void write_manifest(const RunDir& run, const Manifest& manifest) {
         if (before.contains("attempts") && before["attempts"].is_array())
             attempts = before["attempts"];
         whole["warnings"] = all_warnings(before.value("warnings", json()), manifest.warnings);
+        if (manifest.first_weights.empty())
+            whole["first_weights"] = before.value("first_weights", json());
     }
     add_attempt(attempts, whole, manifest);
     whole["attempts"] = std::move(attempts);

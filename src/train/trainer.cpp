@@ -195,6 +195,7 @@ TrainOutcome start_run(config::Symbols& symbols, const TrainRequest& request) {
     if (request.dry_run) return dry_run(s);
 
     track::Manifest manifest = describe(s, request, symbols);
+    manifest.first_weights = model::weight_digests(*s.gpt2);
     track::RunDir run = track::RunDir::create(output, run_name(s), request.out);
     run.lock();
     if (request.still_ours) run.also_require(request.still_ours);

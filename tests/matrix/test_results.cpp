@@ -1,5 +1,6 @@
 #include "knlp/matrix/results.h"
 
+#include "knlp/matrix/attempts.h"
 #include "tests/matrix/fake_matrix.h"
 #include "tests/support/expect_error.h"
 #include "tests/support/temp_dir.h"
@@ -71,6 +72,39 @@ TEST_F(ResultsTest, ARowHoldsTheFiguresOfItsCell) {
     EXPECT_THAT(row.drift, IsEmpty());
     EXPECT_THAT(row.files, SizeIs(4));
     EXPECT_THAT(results.cells, SizeIs(4));
+}
+
+TEST_F(ResultsTest, FirstWeightsOfEqualNameAndShapeAreComparedWithTheBaselines) {
+    const auto set = [&](size_t i, const json& digests) {
+        change_json(file(i, "manifest.json"), "/first_weights", digests);
+    };
+    EXPECT_EQ(compare_first_weights(plan_, read()).compared, 0);  // no digests recorded
+    set(0, {{"wte", "8x4 11"}, {"h.0", "4x4 22"}, {"own", "2 33"}});
+    set(1, {{"wte", "8x4 11"}, {"h.0", "4x4 22"}});
+    set(2, {{"wte", "9x4 99"}, {"h.0", "4x4 22"}});  // another shape: nothing to compare
+    const FirstWeights equal = compare_first_weights(plan_, read());
+    EXPECT_EQ(equal.compared, 3);
+    EXPECT_THAT(equal.differing, IsEmpty());
+    set(3, {{"wte", "8x4 11"}, {"h.0", "4x4 44"}});
+    EXPECT_THAT(compare_first_weights(plan_, read()).differing,
+                ElementsAre(testing::AllOf(HasSubstr("1 of 2 parameters that '" + plan_.arms[3].id),
+                                           HasSubstr("(h.0)"))));
+}
+
+TEST_F(ResultsTest, FinishedAttemptsBeforeTheNewestAreRepeats) {
+    EXPECT_THAT(read().repeats, IsEmpty());
+    const double loss = FakeMatrix().loss(1, 1);
+    for (const double next : {loss + 0.5, loss + 0.25}) {
+        keep_attempt(dir_.path(), cell(1));
+        test::write_matrix_cell(dir_.path(), plan_, cell(1), next);
+    }
+    EXPECT_THAT(read().repeats, ElementsAre(testing::DoubleNear(0.25, 1e-12),
+                                            testing::DoubleNear(-0.25, 1e-12)));
+    const fs::path first = attempts_directory(dir_.path(), cell(1)) / "attempt.1";
+    change_json(first / "manifest.json", "/experiment_sha256", "other");
+    EXPECT_THAT(read().repeats, SizeIs(1));
+    change_json(first.parent_path() / "attempt.2/status.json", "/state", "failed");
+    EXPECT_THAT(read().repeats, IsEmpty());
 }
 
 TEST_F(ResultsTest, CellsThatDidNotFinishAreRowsAndNoResults) {

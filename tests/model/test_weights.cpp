@@ -37,6 +37,25 @@ bool same_weights(Gpt2& a, Gpt2& b) {
     return true;
 }
 
+TEST(WeightDigests, AreOfShapeAndValuesWithoutPaddingRows) {
+    config::Model m = small_model();
+    m.pad_vocab = 64;
+    Gpt2 model(m), same(m), other(m);
+    for (Gpt2* one : {&model, &same}) one->initialize(1);
+    other.initialize(2);
+    const auto digests = weight_digests(model);
+    EXPECT_EQ(digests.size(), model.parameters().size());
+    EXPECT_EQ(digests, weight_digests(same));
+    EXPECT_NE(digests.at("wte.weight"), weight_digests(other).at("wte.weight"));
+    EXPECT_EQ(digests.at("ln_f.weight"), weight_digests(other).at("ln_f.weight"));
+
+    const at::Tensor rows = model.find("wte.weight")->value.detach().narrow(0, 0, m.vocab_size);
+    ASSERT_TRUE(rows.is_contiguous());
+    const std::span bytes(static_cast<const std::byte*>(rows.const_data_ptr()), rows.nbytes());
+    EXPECT_EQ(digests.at("wte.weight"),
+              fmt::format("{}x{} {:016x}", m.vocab_size, m.d_model, xxh3(bytes)));
+}
+
 /// A tensor to be written from plain values.
 struct Plain {
     std::string name;

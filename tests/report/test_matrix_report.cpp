@@ -211,6 +211,18 @@ TEST_F(MatrixReport, NamesWhatDiffersBetweenArmsAndNothingElse) {
     EXPECT_THAT(markdown, HasSubstr("| R9 | sgd · 1e-3 | sgd \\<needs> another rate & schedule |"));
 }
 
+TEST_F(MatrixReport, SaysWhetherEqualParametersBeganEqual) {
+    const auto set = [&](const matrix::Cell& of, const char* digest) {
+        change_json(file(of, "manifest.json"), "/first_weights", {{"wte.weight", digest}});
+    };
+    for (const matrix::Cell& of : plan_.cells) set(of, "8x4 0123456789abcdef");
+    EXPECT_TRUE(has(page(), "equal for each seed: 15 tensors"));
+    set(plan_.cells[1], "8x4 fedcba9876543210");
+    const std::string other = page();
+    EXPECT_TRUE(has(other, "initial values: 1 of 1 parameters"));
+    EXPECT_FALSE(has(other, "equal for each seed:"));
+}
+
 TEST_F(MatrixReport, TellsHowToRepeatEachCell) {
     const std::string html = page();
     for (const matrix::Cell& one : plan_.cells)

@@ -74,6 +74,20 @@ TEST(Resume, AutomaticMicroBatchIsKept) {
         EXPECT_EQ(before[name], after[name]);
 }
 
+TEST(Resume, ManifestKeepsTheDigestsOfTheFirstWeights) {
+    TinyRuns runs;
+    runs.train_until("stopped", 5, 0);
+    const auto digests = [&] {
+        return read_json(runs.run("stopped") / "manifest.json")["first_weights"];
+    };
+    const auto before = digests();
+    ASSERT_TRUE(before.is_object() && before.contains("h.0.attn.c_attn.weight"));
+    EXPECT_EQ(runs.resume("stopped").status, 0);
+    EXPECT_EQ(digests(), before);
+    runs.train("again", {{"GPT2_MAX_ITERS", "1"}});
+    EXPECT_EQ(read_json(runs.run("again") / "manifest.json")["first_weights"], before);
+}
+
 TEST(Resume, ThreeTimesStillEqualsOnceAndStepsIncrease) {
     TinyRuns runs;
     runs.train("straight");

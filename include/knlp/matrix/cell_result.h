@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -25,6 +26,8 @@ struct CellResult {
     std::string windows_sha256;        // of the evaluation windows
     std::vector<float> window_losses;  // mean loss of each, empty where not recorded
     std::vector<Condition> conditions;      // besides data and windows
+    /// Name of each parameter -> shape and digest of its first values, empty where not recorded.
+    std::map<std::string, std::string> first_weights;
     std::vector<int64_t> window_documents;  // that each window is from, empty where not recorded
 
     /// Why it is no result, "" when it is one. A metric that is not finite is a failure too.
@@ -36,5 +39,11 @@ struct CellResult {
 /// eval_windows.f32, their documents from eval_documents.i64. A run that is not done is a
 /// CellResult all the same; Error{kData} naming the file where one of them is absent or damaged.
 CellResult read_cell(const std::filesystem::path& run_directory, const std::string& arm);
+
+/// The metric of a run: validation loss of its final event; NaN where there is none.
+double final_loss(const std::filesystem::path& run_directory);
+
+/// Whether a run ended with a result, by its status.json; false where there is none or it is damaged.
+bool is_done(const std::filesystem::path& run_directory);
 
 }  // namespace knlp::matrix

@@ -138,6 +138,7 @@ constexpr int64_t kMaxCells = 100'000;
 /// Files of a matrix directory.
 inline constexpr const char* kPlanFile = "plan.json";
 inline constexpr const char* kBaseConfigFile = "config.txt";
+std::string extension_file(size_t n);  // "extension-1.json" for the first
 std::filesystem::path cell_directory(const std::filesystem::path& matrix, const Cell& cell);
 
 }  // namespace knlp::matrix

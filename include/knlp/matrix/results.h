@@ -39,6 +39,9 @@ struct Row {
 struct Results {
     std::vector<Row> rows;          // all cells, by index
     std::vector<CellResult> cells;  // those that are done or failed: what analyse() judges
+    /// Of cells that were run again: their metric less that of each earlier attempt that had
+    /// finished with the same experiment. Zero is the rule: runs repeat bit by bit.
+    std::vector<double> repeats;
 };
 
 /// Reads all cells from their run directories, and from nothing else. A cell that never began, or
@@ -56,6 +59,14 @@ inline constexpr const char* kResultsFile = "results.json";
 /// stands until `knlp matrix rerun` moves that attempt away: Error{kCheckFailed} naming file and
 /// row when it differs in anything, Error{kData} when the file is damaged or of another plan.
 void check_recorded(const std::filesystem::path& matrix, const Plan& plan, const Results& results);
+
+/// Whether equal parameters began with equal values: parameters of the baseline that another arm
+/// has with the same name and shape, cell by cell of one seed.
+struct FirstWeights {
+    int64_t compared = 0;           // values of parameters, over all pairs of cells
+    std::vector<std::string> differing;  // a line for each arm that has some
+};
+FirstWeights compare_first_weights(const Plan& plan, const Results& results);
 
 /// How the plan says that its results are to be judged. Documents of the windows are taken from the
 /// cells where all recorded the same.

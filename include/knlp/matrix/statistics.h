@@ -59,9 +59,9 @@ SignFlip sign_flip(std::span<const double> d);
 /// < 2.
 double seed_noise(std::span<const double> baseline);
 
-/// Noise floor between two runs that differ in nothing but chance, as two forks of a baseline with
-/// different data keys: the standard deviation of one run, sqrt(sum e² / 2k) from the differences e
-/// of k such pairs (Dahlberg 1940; Bland and Altman 1996, BMJ 313:744). NaN for k = 0.
+/// Noise floor between two runs that differ in nothing but chance, as a cell that was run again:
+/// the standard deviation of one run, sqrt(sum e² / 2k) from the differences e of k such pairs
+/// (Dahlberg 1940; Bland and Altman 1996, BMJ 313:744). NaN for k = 0.
 double repeat_noise(std::span<const double> e);
 
 /// Noise of the evaluation text alone: what the mean difference would do on other documents, with

@@ -33,6 +33,10 @@ int64_t save_weights(const std::filesystem::path& path, Gpt2& model, const std::
                      const std::map<std::string, std::string>& metadata, uint64_t* xxh3 = nullptr,
                      const std::function<void()>& before_each = {});
 
+/// Name of each parameter -> its shape as computed with and the XXH3-64 of its values, such as
+/// "128x64 0123456789abcdef"; padded vocabulary rows do not count.
+std::map<std::string, std::string> weight_digests(Gpt2& model);
+
 /// Loads weights from a safetensors file or a directory (model.safetensors, or shards by
 /// model.safetensors.index.json): F32, F16, BF16; names with or without "transformer."; mask
 /// buffers ignored; a head that differs from wte refused unless untie. Error{kData}: at most five

@@ -77,6 +77,9 @@ struct Manifest {
     Parameters parameters;
     Batch batch;
     Budgets budgets;
+    /// Of a new run: name of each parameter -> its shape and the XXH3-64 of its first values. Empty
+    /// on resume, when the file's are kept.
+    std::map<std::string, std::string> first_weights;
     std::vector<Parent> parents;
     std::vector<std::string> warnings;
     Attempt attempt;
