@@ -31,6 +31,7 @@ goals-of-ENGINE := all run matrix test-matrix parallel parallel-%
 goals-of-ALLOW_DRIFT := $(cell-goals)
 goals-of-CELLS := test-rerun
 goals-of-RANGE_CONFIG := $(plan-goals)
+goals-of-BASELINE := $(plan-goals)
 goals-of-TIME := $(run-goals) $(plan-goals)
 goals-of-MAX_ITERS := $(run-goals) $(plan-goals)
 goals-of-MAX_TOKENS := $(run-goals) $(plan-goals)

@@ -15,7 +15,8 @@ train-flags = $(if $(OUT),--out '$(OUT)') $(device-flag) $(if $(filter-out 0 n,$
 preset-flag = $$(sed -n "s/^$$(sha256sum < $(1)/.config | cut -c1-64) /--preset /p" $(1)/include/config/preset 2>/dev/null)
 # What a matrix is asked besides its configuration, and where arms that need a build of their own get it.
 matrix-plan = $(KNLP) matrix plan --config $(O)/.config $(call preset-flag,$(O)) $(if $(OUT),--out '$(OUT)') \
-	$(if $(RANGE_CONFIG),--range '$(RANGE_CONFIG)') $(if $(filter-out 0 n,$(STRICT)),--strict) --source . --pch '$(PCH_DIR)' \
+	$(if $(RANGE_CONFIG),--range '$(RANGE_CONFIG)') \
+	$(foreach b,$(BASELINE),$(foreach run,$(or $(wildcard $(b)),$(b)),--baseline-from '$(run)')) $(if $(filter-out 0 n,$(STRICT)),--strict) --source . --pch '$(PCH_DIR)' \
 	$(EXTRA_ARGS)
 matrix-run = $(if $(filter-out 0 n,$(DRY_RUN)),exec $(matrix-plan) --dry-run,$(call need-clients,$(configured-mirrors))\
 	mkdir -p $(B) && place=$(B)/matrix.$$$$ && $(matrix-plan) --place "$$place" && matrix=$$(cat "$$place") && \

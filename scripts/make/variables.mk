@@ -9,6 +9,7 @@ known-variables += SEEDS        ## seeds of a test matrix, such as 1,2,3
 known-variables += JOBS         ## cells of a test matrix at once; 0 takes as many as fit
 known-variables += ENGINE       ## local or slurm: what runs the cells of a test matrix, whatever .config says
 known-variables += RANGE_CONFIG ## a sweep file with axes of a test matrix: a line SYMBOL=a|b or SYMBOL=lo:step:hi each
+known-variables += BASELINE     ## finished runs that a test matrix compares with: runs, a matrix, rows of the ledger; patterns too
 known-variables += SET          ## "SYMBOL=value …" for this run; .config stays as it is
 known-variables += STRICT       ## 1 refuses substitutes and schedules that cannot complete
 known-variables += TEXT         ## a text file or directory to learn from

@@ -25,13 +25,6 @@ bool equal(const train::Choices& a, const train::Choices& b) {
            a.accumulation == b.accumulation;
 }
 
-/// As CellResult::data_sha256.
-std::string data_sha256(const std::vector<PlannedFile>& files) {
-    std::vector<std::string> parts;
-    for (const PlannedFile& file : files) parts.push_back(file.role + "=" + file.sha256);
-    return fmt::format("{}", fmt::join(parts, " "));
-}
-
 /// The manifest of a finished run; null where there is none.
 json finished_manifest(const fs::path& run) {
     try {
@@ -67,6 +60,12 @@ bool is_finished(const fs::path& run, const Plan& plan, const Cell& cell) {
 }
 
 }  // namespace
+
+std::string data_sha256(const std::vector<PlannedFile>& files) {
+    std::vector<std::string> parts;
+    for (const PlannedFile& file : files) parts.push_back(file.role + "=" + file.sha256);
+    return fmt::format("{}", fmt::join(parts, " "));
+}
 
 History::History(const fs::path& output_dir) : output_dir_(output_dir) {
     std::error_code error;

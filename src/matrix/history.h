@@ -9,6 +9,9 @@
 
 namespace knlp::matrix {
 
+/// "role=hash …", as CellResult::data_sha256.
+std::string data_sha256(const std::vector<PlannedFile>& files);
+
 /// The matrices below an output directory whose plans can be read: what was run before.
 class History {
 public:

@@ -1,10 +1,12 @@
 #include "knlp/matrix/planner.h"
 
 #include "axes.h"
+#include "baseline.h"
 #include "cell_config.h"
 #include "expand.h"
 #include "fairness.h"
 #include "history.h"
+#include "rules.h"
 
 #include "knlp/config/build_info.h"
 #include "knlp/config/general.h"
@@ -19,8 +21,11 @@
 #include "knlp/track/recorded.h"
 #include "knlp/train/outlook.h"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <map>
+#include <optional>
 
 namespace knlp::matrix {
 namespace {
@@ -96,15 +101,55 @@ private:
         plan_.arms = std::move(expansion.arms);
         plan_.excluded = std::move(expansion.excluded);
         plan_.baseline = plan_.arms.front().id;
+        if (!request_.baseline_from.empty()) adopt_baseline();
         if (!matrix_.baseline_arm.empty()) {
             std::vector<std::string> ids;
             for (const Arm& arm : plan_.arms) ids.push_back(arm.id);
             if (std::find(ids.begin(), ids.end(), matrix_.baseline_arm) == ids.end())
                 fail_code(kConfig, "E_RANGE", "MATRIX_BASELINE_ARM={} is no arm of this matrix{}",
                           matrix_.baseline_arm, did_you_mean(matrix_.baseline_arm, ids));
+            if (baseline_ && plan_.baseline != matrix_.baseline_arm)
+                fail(kUsage,
+                     "MATRIX_BASELINE_ARM={}, and --baseline-from gives runs of '{}'; leave one out",
+                     matrix_.baseline_arm, plan_.baseline);
             plan_.baseline = matrix_.baseline_arm;
         }
         if (request_.pilot_seeds > 0) keep_pilot();
+    }
+
+    /// The arm that earlier runs are of becomes the baseline; where there is none it is added.
+    void adopt_baseline() {
+        baseline_.emplace(request_.baseline_from, general_.output_dir);
+        const std::string sha256 = baseline_->symbols().experiment_hash({});
+        auto arm = std::find_if(plan_.arms.begin(), plan_.arms.end(),
+                                [&](const Arm& one) { return one.config_sha256 == sha256; });
+        if (arm == plan_.arms.end()) arm = plan_.arms.insert(plan_.arms.begin(), arm_of_baseline());
+        plan_.baseline = arm->id;
+    }
+
+    Arm arm_of_baseline() {
+        Arm arm;
+        arm.settings = baseline_->settings_over(base_);
+        const Evaluated evaluated = evaluate(arm.settings);
+        arm.config_sha256 = baseline_->symbols().experiment_hash({});
+        if (!evaluated.refused.empty())
+            fail(kConfig, "--baseline-from: its configuration is none here: {}", evaluated.refused);
+        if (evaluated.sha256 != arm.config_sha256)
+            fail(kConfig, "--baseline-from: no settings over this configuration make it: {}",
+                 fmt::join(symbols_.at(evaluated.sha256).differences(baseline_->symbols()), ", "));
+        arm.labels.assign(plan_.axes.size(), std::string(kIdle));
+        arm.id = fmt::format("{}_{}_baseline", evaluated.model, evaluated.optimizer);
+        return arm;
+    }
+
+    /// What was chosen for the runs of the baseline is what its cells have.
+    void hold_to_baseline() {
+        if (!baseline_) return;
+        const size_t own = baseline_index();
+        const size_t other = own == 0 && plan_.arms.size() > 1 ? 1 : 0;
+        baseline_->require_comparable(outlooks_[other], matrix_.budget, plan_.seeds);
+        const BaselineRun& run = baseline_->runs().front();
+        outlooks_[own].choices = plan_.arms[own].choices = run.choices;
     }
 
     /// The baseline and the first other arm, with the first seeds; where there are too few, the
@@ -156,6 +201,7 @@ private:
             arm.estimate.memory_source = "formula of the trainer";
             outlooks_.push_back(outlook);
         }
+        hold_to_baseline();
         require_same_conditions(plan_.arms, outlooks_);
         plan_.differences = unavoidable_differences(plan_.arms, outlooks_);
         std::vector<const Symbols*> symbols;
@@ -213,7 +259,10 @@ private:
         own.path = kept_path(own.sha256);
         std::map<std::string, std::string> made;  // binary of each set of build symbols
         for (Arm& arm : plan_.arms) {
-            const std::vector<Setting> wanted = build_settings(arm);
+            // Nothing is built for cells that have run.
+            const bool has_run = baseline_ && arm.id == plan_.baseline;
+            const std::vector<Setting> wanted =
+                has_run ? std::vector<Setting>() : build_settings(arm);
             std::string key;
             for (const Setting& setting : wanted) key += setting.name + "=" + setting.value + "\n";
             if (!made.contains(key)) {
@@ -223,6 +272,15 @@ private:
             }
             arm.build = made.at(key);
         }
+        if (!baseline_) return;
+        for (const BaselineRun& run : baseline_->runs())
+            if (run.binary_sha256 != own.sha256) {
+                plan_.differences.push_back(
+                    fmt::format("binary: {} of revision {} ({}), {} of revision {} (the others)",
+                                run.binary_sha256.substr(0, 12), run.git_commit, plan_.baseline,
+                                own.sha256.substr(0, 12), own.git_commit));
+                break;
+            }
     }
 
     Build other_build(const Arm& arm, const std::vector<Setting>& wanted) {
@@ -271,14 +329,19 @@ private:
                 arm.estimate.wall_source = "the time budget";
             }
         }
-        if (request_.dry_run) return;
-        for (Cell& cell : plan_.cells) cell.imported_from = history.finished(plan_, cell);
+        for (Cell& cell : plan_.cells) {
+            if (baseline_ && cell.arm == plan_.baseline)
+                cell.imported_from = baseline_->of_seed(cell.seed)->place;
+            else if (!request_.dry_run)
+                cell.imported_from = history.finished(plan_, cell);
+        }
     }
 
     const Symbols& base_;
     const PlanRequest& request_;
     config::Matrix matrix_;
     config::General general_;
+    std::optional<Baseline> baseline_;
     Plan plan_;
     std::map<std::string, Symbols> symbols_;  // of arms, by config_sha256
     std::vector<Outlook> outlooks_;           // of arms

@@ -1,12 +1,8 @@
-#include "knlp/matrix/planner.h"
-
-#include "src/matrix/cell_config.h"
-
 #include "knlp/core/file.h"
 #include "knlp/core/hash.h"
 #include "knlp/core/json.h"
+#include "tests/matrix/planning.h"
 #include "tests/support/expect_error.h"
-#include "tests/train/tiny_run.h"
 
 #include <gmock/gmock.h>
 
@@ -14,45 +10,9 @@ namespace knlp::matrix {
 namespace {
 
 namespace fs = std::filesystem;
-using config::Symbols;
 using test::expect_error;
-using test::TinyRuns;
+using test::Planning;
 using test::Values;
-
-/// Plans of one-layer models on a small text, and their directories.
-class Planning : public testing::Test {
-protected:
-    Symbols base(const Values& changes) const {
-        Values all = {{"MATRIX_SEEDS", "1,2"}};
-        for (const auto& [name, value] : changes) all[name] = value;
-        return Symbols::from_values(runs_.values(all));
-    }
-    Plan plan(const Values& changes, PlanRequest request = {}) const {
-        if (request.name.empty()) request.name = "test";
-        return make_plan(base(changes), request);
-    }
-    fs::path directory(const std::string& name) const {
-        return runs_.run("results") / "matrix" / name;
-    }
-
-    Plan written(const std::string& name, const Values& changes) const {
-        const Symbols symbols = base(changes);
-        Plan made = make_plan(symbols, {.name = name});
-        fs::create_directories(directory(name));
-        write_plan(directory(name), runs_.run("results"), made, symbols, "/proc/self/exe");
-        return made;
-    }
-    void run(const std::string& name, const Plan& planned, const Cell& cell) const {
-        Symbols symbols = cell_symbols(directory(name), planned, cell);
-        train::TrainRequest request;
-        request.out = cell_directory(directory(name), cell);
-        request.choices = planned.arm(cell.arm).choices;
-        request.device_kind = planned.device;
-        EXPECT_EQ(train::run_training(symbols, request).status, 0);
-    }
-
-    TinyRuns runs_;
-};
 
 const Values kRates = {{"MATRIX_AXES", "LEARNING_RATE=1e-2|3e-2"}};
 
@@ -219,7 +179,7 @@ TEST_F(Planning, ArmsThatNeedAnotherBuildAreBuiltOnceForEachSetOfBuildSymbols) {
     if (base({}).on("LTO")) GTEST_SKIP() << "this binary has what the arm wants";
     int built = 0;
     PlanRequest request{.name = "test"};
-    request.make_build = [&](const Symbols& arm) {
+    request.make_build = [&](const config::Symbols& arm) {
         EXPECT_TRUE(arm.on("LTO"));
         ++built;
         return Build{.sha256 = std::string(64, 'b'), .path = "bin/bbbbbbbbbbbb/knlp"};

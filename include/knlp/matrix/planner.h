@@ -14,8 +14,12 @@ namespace knlp::matrix {
 struct PlanRequest {
     std::string name, preset;
     std::filesystem::path sweep_file;  // with axes beyond those of the configuration
+    /// Finished runs that are the baseline: directories of runs or matrices, or rows of the ledger,
+    /// below the output directory. They become the cells of the arm that is their experiment, or of
+    /// one more arm.
+    std::vector<std::string> baseline_from;
     int64_t pilot_seeds = 0;  // above 0: only so many seeds of the baseline and of one other arm
-    bool dry_run = false;     // data is not looked at, nothing is timed, built or imported
+    bool dry_run = false;     // data is not looked at, nothing is timed, built or written
     bool strict = false;      // no substitute for missing data
     std::filesystem::path binary = "/proc/self/exe";  // that runs the cells
     /// Makes the binary of an arm that sets build symbols; asked once for each set of them. Its

@@ -29,6 +29,7 @@ constexpr double kPilotPower = 0.8;
 
 struct Options {
     std::string name, preset, range, pilot_results, place, source = ".", pch;
+    std::vector<std::string> baseline_from;
     int64_t pilot = 0;
     bool strict = false;
 };
@@ -123,6 +124,7 @@ int plan(const Common& common) {
     request.dry_run = common.dry_run;
     request.strict = options.strict;
     request.sweep_file = options.range;
+    request.baseline_from = options.baseline_from;
     const fs::path directory = directory_of_plan(common, base, request.name);
     if (!common.out.empty())
         request.name = fs::absolute(directory / ".").parent_path().filename().string();
@@ -159,6 +161,11 @@ MatrixVerb add_matrix_plan(Parser matrix) {
     sub.add_option("--range", options.range,
                    "a sweep file: a line CONFIG_SYM=a|b or SYM=lo:step:hi an axis")
         .type_name("FILE");
+    sub.add_option("--baseline-from", options.baseline_from,
+                   "finished runs to compare with, below OUTPUT_DIR: a run, a matrix (its "
+                   "baseline), or the number of a row of the ledger (repeatable)")
+        .one_at_a_time()
+        .type_name("DIR|ROW");
     sub.add_option("--pilot", options.pilot,
                    "only so many seeds of the baseline and the first other arm")
         .in_range(2, 1000)
