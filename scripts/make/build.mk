@@ -79,10 +79,10 @@ $(B)/src/model/device_graph_cuda.o: private torch-flags += -isystem $(cuda-inclu
 write_if_changed = @mkdir -p $(@D); $(1) > $@.$$$$ && \
 	if cmp -s $@.$$$$ $@; then rm $@.$$$$; else mv $@.$$$$ $@; fi
 
-# A stamp per kind of compilation holds its command.
+# A stamp per kind of compilation holds its command; not where O= is, or objects could not be shared.
 define flags_stamp
 $(B)/.flags-$(1): FORCE
-	$$(call write_if_changed,printf '%s\n' '$$(CXX) $$($(1)-flags)')
+	$$(call write_if_changed,printf '%s\n' '$$(CXX) $$(subst -I$$(O)/,-IO/,$$($(1)-flags))')
 endef
 $(foreach k,plain cold test torch testtorch kernel cuda,$(eval $(call flags_stamp,$(k))))
 

@@ -86,6 +86,9 @@ matrix::Build build_for(const config::Symbols& arm, const BuildPlace& place,
     fs::create_directories(work);
     write_file_atomic(work / ".config", text);
     const fs::path pch = place.pch.empty() ? source / "build/pch" : fs::absolute(place.pch);
+    // What this binary was linked from serves the other one too, but for what the arm changes.
+    run_program({(source / "scripts/share-objects").string(),
+                 fs::read_symlink("/proc/self/exe").parent_path().string(), work.string()});
     const fs::path version = work / "include/generated/version.h";
     make(source, work, pch, version.string());
     require_revision(source, revision_of(version));
