@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 #include <time.h>
 
+#include <cstdlib>
 #include <nlohmann/json.hpp>
 
 #include "knlp/core/archive.h"
@@ -54,6 +55,20 @@ void replace(const fs::path& file, const std::string& before, const std::string&
     ASSERT_NE(text.find(before), std::string::npos) << file << " has no " << before;
     text.replace(text.find(before), before.size(), now);
     write_file_atomic(file, text);
+}
+
+TEST(CuratedResults, AreWhatTheirFilesMakeThem) {
+    const char* source = std::getenv("KNLP_SRC");
+    const fs::path results = fs::path(source != nullptr ? source : ".") / "results";
+    if (!fs::exists(results / "ledger.jsonl")) GTEST_SKIP() << "no source tree (KNLP_SRC)";
+    int matrices = 0;
+    for (const fs::directory_entry& entry : fs::directory_iterator(results)) {
+        if (!fs::exists(entry.path() / "plan.json")) continue;
+        ++matrices;
+        EXPECT_EQ(check(entry.path(), results / "ledger.jsonl"), "")
+            << "after a change of the report: knlp report DIR makes the tables again";
+    }
+    EXPECT_GT(matrices, 0);
 }
 
 }  // namespace
