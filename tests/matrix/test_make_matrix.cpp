@@ -45,6 +45,17 @@ TEST_F(MakeMatrix, DryRunShowsThePlanWithTheVariablesOfTheCommandLine) {
     EXPECT_FALSE(fs::exists(runs_.run("results")));
 }
 
+TEST_F(MakeMatrix, RunsOfAPatternAreTheBaseline) {
+    for (const char* seed : {"1", "2"})
+        EXPECT_EQ(runs_.train(std::string("results/runs/base-") + seed, {{"SEED", seed}}).status, 0);
+    const Finished done = make("matrix-dry-run SEEDS=1,2 SET=LEARNING_RATE=2e-2 BASELINE='" +
+                               runs_.run("results/runs").string() + "/base-*'");
+    EXPECT_EQ(done.status, 0) << done.err;
+    EXPECT_THAT(done.out, HasSubstr("gpt2_adamw_baseline  (baseline)"));
+    EXPECT_THAT(done.out, HasSubstr("gpt2_adamw_baseline_s2  (from runs/base-2)"));
+    EXPECT_EQ(make("train BASELINE=1").status, 2);
+}
+
 TEST_F(MakeMatrix, VariablesOfAMatrixDoNothingForOneRun) {
     const Finished done = make("train SEEDS=1,2");
     EXPECT_EQ(done.status, 2);
