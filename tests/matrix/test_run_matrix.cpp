@@ -156,6 +156,18 @@ TEST(ContinueMatrix, TakesNoOtherSettingsThanThePlans) {
     EXPECT_FALSE(fs::exists(matrix.path() / "cells"));
 }
 
+TEST(MatrixVerbs, OfAPlanTakeNoSettings) {
+    RealMatrix m;
+    for (const std::vector<std::string>& words : std::vector<std::vector<std::string>>{
+             {"status", "m"}, {"estimate", "m"}, {"extend", "m", "--seeds", "9"}, {"package", "m"}}) {
+        std::vector<std::string> all = words;
+        all.insert(all.end(), {"--set", "LEARNING_RATE=1"});
+        EXPECT_EQ(RealMatrix::end_of(m.start(all)), 2) << words[0];
+    }
+    EXPECT_THAT(m.output(), HasSubstr("fixed by their plan"));
+    EXPECT_FALSE(std::filesystem::exists(m.path() / matrix::extension_file(1)));
+}
+
 TEST(ContinueMatrix, AnEditedPlanAndADirectoryWithoutOneAreRefused) {
     NEEDS_KNLP();
     RealMatrix matrix;

@@ -55,6 +55,7 @@ std::string left_text(const matrix::TimeLeft& left, int64_t slots) {
 }
 
 int estimate(const Common& common) {
+    refuse_overrides(common, false);
     const std::filesystem::path directory = options.directory.empty()
                                                 ? newest_matrix(common)
                                                 : std::filesystem::path(options.directory);

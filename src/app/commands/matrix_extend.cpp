@@ -1,3 +1,4 @@
+#include "src/app/commands/matrix_cells.h"
 #include "src/app/commands/matrix_verbs.h"
 #include "src/app/parser.h"
 
@@ -35,6 +36,7 @@ std::vector<uint64_t> seeds_of(const std::vector<std::string>& texts) {
 }
 
 int extend(const Common& common) {
+    refuse_overrides(common, false);
     const std::vector<uint64_t> seeds = seeds_of(options.seeds);
     if (common.dry_run) {
         matrix::read_plan(options.directory);

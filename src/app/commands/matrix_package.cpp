@@ -1,3 +1,4 @@
+#include "src/app/commands/matrix_cells.h"
 #include "src/app/commands/matrix_verbs.h"
 #include "src/app/commands/report_verbs.h"
 #include "src/app/parser.h"
@@ -17,6 +18,7 @@ namespace fs = std::filesystem;
 std::string directory;
 
 int package(const Common& common) {
+    refuse_overrides(common, false);
     const fs::path whole = (fs::path(directory) / "").lexically_normal().parent_path();
     const fs::path out =
         common.out.empty() ? fs::path(whole.filename().string() + ".tar.gz") : fs::path(common.out);

@@ -40,6 +40,7 @@ void add_reason(matrix::CellState& state, const matrix::QueuedCell& queued) {
 }
 
 int status(const Common& common) {
+    refuse_overrides(common, false);
     if (directory.empty()) directory = newest_matrix(common).string();
     const matrix::Plan plan = matrix::read_plan(directory);
     std::vector<matrix::CellState> states = matrix::cell_states(directory, plan);
