@@ -83,7 +83,8 @@ void write_plan(const fs::path& directory, const fs::path& output_dir, Plan& pla
     write_file_atomic(directory / kPlanFile, plan_text(plan));
 }
 
-Extension extend_plan(const fs::path& directory, const std::vector<uint64_t>& seeds) {
+Extension extend_plan(const fs::path& directory, const std::vector<uint64_t>& seeds,
+                      bool dry_run) {
     const Plan plan = read_plan(directory);
     for (const uint64_t seed : seeds)
         if (std::find(plan.seeds.begin(), plan.seeds.end(), seed) != plan.seeds.end())
@@ -111,6 +112,7 @@ Extension extend_plan(const fs::path& directory, const std::vector<uint64_t>& se
     extension.done_before =
         std::count_if(plan.cells.begin(), plan.cells.end(),
                       [&](const Cell& cell) { return is_done(cell_directory(directory, cell)); });
+    if (dry_run) return extension;
     const FileLock lock(directory / ".extending");  // of two at once one reads what the other wrote
     const fs::path file = next_extension_file(directory, plan);
     if (fs::exists(file))

@@ -96,13 +96,18 @@ TEST_F(PlanVerb, ANewBuildNeedsTheSourceTree) {
 
 TEST_F(PlanVerb, ExtendAddsSeeds) {
     ASSERT_EQ(plan({"--name", "rates"}).status, 0);
+    const test::Finished dry =
+        knlp({"matrix", "extend", "results/matrix/rates", "--seeds", "4,5", "--dry-run"});
+    EXPECT_THAT(dry.out, testing::AllOf(HasSubstr("4 cells more"), HasSubstr("nothing was")));
+    EXPECT_EQ(matrix::read_plan(dir_.file("results/matrix/rates")).cells.size(), 4u);
     const test::Finished done =
         knlp({"matrix", "extend", "results/matrix/rates", "--seeds", "4,5"});
     EXPECT_EQ(done.status, 0) << done.err;
     EXPECT_THAT(done.out, HasSubstr("4 cells more, 8 in all; 0 had finished before"));
     EXPECT_EQ(matrix::read_plan(dir_.file("results/matrix/rates")).cells.size(), 8u);
-    expect_failure({"matrix", "extend", "results/matrix/rates", "--seeds", "5"}, 2, "E_USAGE",
-                   {"seed 5 is planned already"});
+    for (const char* how : {"--quiet", "--dry-run"})
+        expect_failure({"matrix", "extend", "results/matrix/rates", "--seeds", "5", how}, 2,
+                       "E_USAGE", {"seed 5 is planned already"});
     expect_failure({"matrix", "extend", "results/matrix/rates", "--seeds", "x"}, 2, "E_USAGE",
                    {"'x' is no whole number"});
     expect_failure({"matrix", "extend", "nowhere", "--seeds", "5"}, 3, "E_DATA", {"nowhere"});

@@ -43,7 +43,8 @@ std::string keep_binary(const std::filesystem::path& directory,
 std::string kept_path(const std::string& sha256);
 
 /// Cells of these seeds added to a planned matrix: writes the next extension file and returns what
-/// it says. Error{kUsage} for a seed that is planned already.
-Extension extend_plan(const std::filesystem::path& directory, const std::vector<uint64_t>& seeds);
+/// it says. Error{kUsage} for a seed that is planned already. dry_run: nothing is written.
+Extension extend_plan(const std::filesystem::path& directory, const std::vector<uint64_t>& seeds,
+                      bool dry_run = false);
 
 }  // namespace knlp::matrix

@@ -38,24 +38,23 @@ std::vector<uint64_t> seeds_of(const std::vector<std::string>& texts) {
 int extend(const Common& common) {
     refuse_overrides(common, false);
     const std::vector<uint64_t> seeds = seeds_of(options.seeds);
-    if (common.dry_run) {
-        matrix::read_plan(options.directory);
-        return 0;
-    }
-    const matrix::Extension extension = matrix::extend_plan(options.directory, seeds);
-    const matrix::Plan plan = matrix::read_plan(options.directory);
-    const size_t added = seeds.size() * plan.arms.size();
+    const matrix::Plan before = matrix::read_plan(options.directory);
+    const matrix::Extension extension =
+        matrix::extend_plan(options.directory, seeds, common.dry_run);
+    const size_t added = seeds.size() * before.arms.size(), all = before.cells.size() + added;
     if (common.json)
         put_text(canonical_json({{"cells", added},
                                  {"done_before", extension.done_before},
                                  {"seeds", extension.seeds},
-                                 {"sha256", extension.sha256}}) +
+                                 {"sha256", common.dry_run ? nlohmann::json()
+                                                           : nlohmann::json(extension.sha256)}}) +
                  "\n");
     else
         put_text(fmt::format(
             "{}: {} cells more, {} in all; {} had finished before, which the report will "
-            "say\n",
-            options.directory, added, plan.cells.size(), extension.done_before));
+            "say\n{}",
+            options.directory, added, all, extension.done_before,
+            common.dry_run ? "dry run   nothing was written\n" : ""));
     return 0;
 }
 
