@@ -19,11 +19,20 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr int kAttempts = 5;
-constexpr const char* kHold = ".being-made";  // in a directory that is not finished; its maker has locked it
+constexpr const char* kHold = ".being-made";  // in what is not finished; its maker has locked it
 
-/// -1 where there is no such file or somebody else has it.
-int lock_file(const fs::path& file, int flags) {
-    const int fd = ::open(file.c_str(), O_RDWR | O_CLOEXEC | flags, 0666);
+/// The maker's hold; -1 where the file cannot be made or another has locked it. Where files cannot
+/// be locked nothing is ever taken for abandoned either.
+int make_hold(const fs::path& file) {
+    const int fd = ::open(file.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    if (fd < 0 || ::flock(fd, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK) return fd;
+    ::close(fd);
+    return -1;
+}
+
+/// -1 where there is no such file, or its maker lives.
+int take_hold(const fs::path& file) {
+    const int fd = ::open(file.c_str(), O_RDWR | O_CLOEXEC);
     if (fd < 0 || ::flock(fd, LOCK_EX | LOCK_NB) == 0) return fd;
     ::close(fd);
     return -1;
@@ -35,7 +44,7 @@ void remove_abandoned(const fs::path& parent) {
     for (const fs::directory_entry& entry : fs::directory_iterator(parent, ignored)) {
         const std::string name = entry.path().filename().string();
         if (!name.starts_with(".") || name.find(".tmp.") == std::string::npos) continue;
-        const int fd = lock_file(entry.path() / kHold, 0);
+        const int fd = take_hold(entry.path() / kHold);
         if (fd < 0) continue;
         fs::remove_all(entry.path(), ignored);
         ::close(fd);
@@ -77,7 +86,7 @@ StagedDirectory::StagedDirectory(fs::path target, bool replace) : replace_(repla
     // Between the two calls another maker may take it for abandoned: then it is made again.
     for (int attempt = 1; hold_ < 0; ++attempt) {
         staged_ = make_beside(target_, ".tmp.");
-        hold_ = lock_file(staged_ / kHold, O_CREAT | O_EXCL);
+        hold_ = make_hold(staged_ / kHold);
         const int reason = errno;
         if (hold_ >= 0 && fs::exists(staged_ / kHold)) return;
         discard();
