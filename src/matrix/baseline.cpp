@@ -112,9 +112,8 @@ BaselineRun read_run(const fs::path& run, const fs::path& output_dir) {
     out.n_ctx = required(batch, "n_ctx", run);
     out.max_iters = whole_at(budgets, "max_iters").value_or(0);
     out.max_tokens = whole_at(budgets, "max_tokens").value_or(0);
-    out.max_time_s = budgets.value("max_time_s", json()).is_number()
-                         ? budgets["max_time_s"].get<double>()
-                         : 0;
+    out.max_time_s =
+        budgets.value("max_time_s", json()).is_number() ? budgets["max_time_s"].get<double>() : 0;
     out.choices = {.threads = required(manifest, "threads", run),
                    .isa = text_at(manifest, "isa"),
                    .gemm = text_at(manifest, "gemm_route"),

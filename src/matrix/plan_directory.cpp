@@ -83,8 +83,7 @@ void write_plan(const fs::path& directory, const fs::path& output_dir, Plan& pla
     write_file_atomic(directory / kPlanFile, plan_text(plan));
 }
 
-Extension extend_plan(const fs::path& directory, const std::vector<uint64_t>& seeds,
-                      bool dry_run) {
+Extension extend_plan(const fs::path& directory, const std::vector<uint64_t>& seeds, bool dry_run) {
     const Plan plan = read_plan(directory);
     for (const uint64_t seed : seeds)
         if (std::find(plan.seeds.begin(), plan.seeds.end(), seed) != plan.seeds.end())

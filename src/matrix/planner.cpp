@@ -109,9 +109,10 @@ private:
                 fail_code(kConfig, "E_RANGE", "MATRIX_BASELINE_ARM={} is no arm of this matrix{}",
                           matrix_.baseline_arm, did_you_mean(matrix_.baseline_arm, ids));
             if (baseline_ && plan_.baseline != matrix_.baseline_arm)
-                fail(kUsage,
-                     "MATRIX_BASELINE_ARM={}, and --baseline-from gives runs of '{}'; leave one out",
-                     matrix_.baseline_arm, plan_.baseline);
+                fail(
+                    kUsage,
+                    "MATRIX_BASELINE_ARM={}, and --baseline-from gives runs of '{}'; leave one out",
+                    matrix_.baseline_arm, plan_.baseline);
             plan_.baseline = matrix_.baseline_arm;
         }
         if (request_.pilot_seeds > 0) keep_pilot();

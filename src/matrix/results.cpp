@@ -340,8 +340,7 @@ AnalysisPlan analysis_plan(const Plan& plan, const Results& results) {
 
 std::vector<std::string> source_files(const fs::path& matrix, const Plan& plan) {
     std::vector<std::string> out = {kPlanFile, kBaseConfigFile};
-    for (size_t n = 1; n <= plan.extensions.size(); ++n)
-        out.push_back(extension_file(n));
+    for (size_t n = 1; n <= plan.extensions.size(); ++n) out.push_back(extension_file(n));
     const auto add = [&](const fs::path& directory, std::initializer_list<const char*> names) {
         for (const char* name : names)
             if (fs::exists(matrix / directory / name)) out.push_back((directory / name).string());

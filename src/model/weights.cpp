@@ -87,8 +87,7 @@ std::map<std::string, std::string> weight_digests(Gpt2& model) {
     for (const Parameter& p : model.parameters()) {
         std::vector<int64_t> shape = p.spec.shape;
         if (has_vocabulary_rows(p.spec)) shape[0] = model.config().vocab_size;
-        const at::Tensor value =
-            p.value.detach().narrow(0, 0, shape[0]).to(at::kCPU).contiguous();
+        const at::Tensor value = p.value.detach().narrow(0, 0, shape[0]).to(at::kCPU).contiguous();
         const std::span bytes(static_cast<const std::byte*>(value.const_data_ptr()),
                               value.nbytes());
         digests[p.spec.name] = fmt::format("{} {:016x}", fmt::join(shape, "x"), xxh3(bytes));

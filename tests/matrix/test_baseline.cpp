@@ -38,8 +38,7 @@ protected:
         manifest[name] = value;
         write_file_atomic(file, pretty_json(manifest));
     }
-    const Values one_seed_ = {{"MATRIX_SEEDS", "1"},
-                              {"MATRIX_AXES", "LEARNING_RATE=3e-2|1e-2"}};
+    const Values one_seed_ = {{"MATRIX_SEEDS", "1"}, {"MATRIX_AXES", "LEARNING_RATE=3e-2|1e-2"}};
 };
 
 TEST_F(BaselineFrom, RunsOfAnArmBecomeItsCellsAndTheBaseline) {
@@ -83,10 +82,9 @@ TEST_F(BaselineFrom, RunsOfNoArmAddOne) {
 }
 
 TEST_F(BaselineFrom, OneOptimizerIsComparedWithAMenuOfSeveral) {
-    const Plan p = plan_from({{"MATRIX_SEEDS", "1"},
-                              {"OPTIMIZER_MODE_MULTIPLE", "y"},
-                              {"OPTIMIZER_ENABLE_ADAMW", "n"}},
-                             {trained("one", "1")});
+    const Plan p = plan_from(
+        {{"MATRIX_SEEDS", "1"}, {"OPTIMIZER_MODE_MULTIPLE", "y"}, {"OPTIMIZER_ENABLE_ADAMW", "n"}},
+        {trained("one", "1")});
     ASSERT_EQ(p.arms.size(), 2u);
     EXPECT_EQ(p.baseline, "gpt2_adamw_baseline");
     EXPECT_EQ(p.arms[1].id, "gpt2_adamw_spam");
@@ -184,17 +182,15 @@ TEST_F(BaselineFrom, RefusesWhatIsNoFinishedRunOfOneExperiment) {
 
 TEST_F(BaselineFrom, RefusesARunOutsideTheResults) {
     EXPECT_EQ(runs_.train("elsewhere", {{"SEED", "1"}}).status, 0);
-    expect_error(kUsage, {"elsewhere", "not below"}, [&] {
-        plan_from(one_seed_, {runs_.run("elsewhere").string()});
-    });
+    expect_error(kUsage, {"elsewhere", "not below"},
+                 [&] { plan_from(one_seed_, {runs_.run("elsewhere").string()}); });
 }
 
 TEST_F(BaselineFrom, AnArmOfTheConfigurationMustBeTheSame) {
     Values changes = one_seed_;
     changes["MATRIX_BASELINE_ARM"] = "gpt2_adamw_learning_rate-3e-2";
-    expect_error(kUsage, {"MATRIX_BASELINE_ARM", "learning_rate-1e-2"}, [&] {
-        plan_from(changes, {trained("one", "1")});
-    });
+    expect_error(kUsage, {"MATRIX_BASELINE_ARM", "learning_rate-1e-2"},
+                 [&] { plan_from(changes, {trained("one", "1")}); });
 }
 
 }  // namespace

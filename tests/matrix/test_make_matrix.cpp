@@ -47,7 +47,8 @@ TEST_F(MakeMatrix, DryRunShowsThePlanWithTheVariablesOfTheCommandLine) {
 
 TEST_F(MakeMatrix, RunsOfAPatternAreTheBaseline) {
     for (const char* seed : {"1", "2"})
-        EXPECT_EQ(runs_.train(std::string("results/runs/base-") + seed, {{"SEED", seed}}).status, 0);
+        EXPECT_EQ(runs_.train(std::string("results/runs/base-") + seed, {{"SEED", seed}}).status,
+                  0);
     const Finished done = make("matrix-dry-run SEEDS=1,2 SET=LEARNING_RATE=2e-2 BASELINE='" +
                                runs_.run("results/runs").string() + "/base-*'");
     EXPECT_EQ(done.status, 0) << done.err;

@@ -98,8 +98,8 @@ TEST_F(ResultsTest, FinishedAttemptsBeforeTheNewestAreRepeats) {
         keep_attempt(dir_.path(), cell(1));
         test::write_matrix_cell(dir_.path(), plan_, cell(1), next);
     }
-    EXPECT_THAT(read().repeats, ElementsAre(testing::DoubleNear(0.25, 1e-12),
-                                            testing::DoubleNear(-0.25, 1e-12)));
+    EXPECT_THAT(read().repeats,
+                ElementsAre(testing::DoubleNear(0.25, 1e-12), testing::DoubleNear(-0.25, 1e-12)));
     const fs::path first = attempts_directory(dir_.path(), cell(1)) / "attempt.1";
     change_json(first / "manifest.json", "/experiment_sha256", "other");
     EXPECT_THAT(read().repeats, SizeIs(1));

@@ -158,8 +158,11 @@ TEST(ContinueMatrix, TakesNoOtherSettingsThanThePlans) {
 
 TEST(MatrixVerbs, OfAPlanTakeNoSettings) {
     RealMatrix m;
-    for (const std::vector<std::string>& words : std::vector<std::vector<std::string>>{
-             {"status", "m"}, {"estimate", "m"}, {"extend", "m", "--seeds", "9"}, {"package", "m"}}) {
+    for (const std::vector<std::string>& words :
+         std::vector<std::vector<std::string>>{{"status", "m"},
+                                               {"estimate", "m"},
+                                               {"extend", "m", "--seeds", "9"},
+                                               {"package", "m"}}) {
         std::vector<std::string> all = words;
         all.insert(all.end(), {"--set", "LEARNING_RATE=1"});
         EXPECT_EQ(RealMatrix::end_of(m.start(all)), 2) << words[0];

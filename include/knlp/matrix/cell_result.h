@@ -25,7 +25,7 @@ struct CellResult {
     std::string data_sha256;           // "role=hash" of each token file and of the tokenizer
     std::string windows_sha256;        // of the evaluation windows
     std::vector<float> window_losses;  // mean loss of each, empty where not recorded
-    std::vector<Condition> conditions;      // besides data and windows
+    std::vector<Condition> conditions;  // besides data and windows
     /// Name of each parameter -> shape and digest of its first values, empty where not recorded.
     std::map<std::string, std::string> first_weights;
     std::vector<int64_t> window_documents;  // that each window is from, empty where not recorded
@@ -43,7 +43,8 @@ CellResult read_cell(const std::filesystem::path& run_directory, const std::stri
 /// The metric of a run: validation loss of its final event; NaN where there is none.
 double final_loss(const std::filesystem::path& run_directory);
 
-/// Whether a run ended with a result, by its status.json; false where there is none or it is damaged.
+/// Whether a run ended with a result, by its status.json; false where there is none or it is
+/// damaged.
 bool is_done(const std::filesystem::path& run_directory);
 
 }  // namespace knlp::matrix

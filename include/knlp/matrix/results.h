@@ -63,7 +63,7 @@ void check_recorded(const std::filesystem::path& matrix, const Plan& plan, const
 /// Whether equal parameters began with equal values: parameters of the baseline that another arm
 /// has with the same name and shape, cell by cell of one seed.
 struct FirstWeights {
-    int64_t compared = 0;           // values of parameters, over all pairs of cells
+    int64_t compared = 0;                // values of parameters, over all pairs of cells
     std::vector<std::string> differing;  // a line for each arm that has some
 };
 FirstWeights compare_first_weights(const Plan& plan, const Results& results);
