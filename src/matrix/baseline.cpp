@@ -1,5 +1,6 @@
 #include "baseline.h"
 
+#include "cell_config.h"
 #include "history.h"
 #include "members.h"
 
@@ -106,8 +107,7 @@ BaselineRun read_run(const fs::path& run, const fs::path& output_dir) {
         fail(kData, "{}: \"batch\" and \"budgets\" are no objects", (run / kManifest).string());
     out.binary_sha256 = text_at(manifest, "binary_sha256");
     out.git_commit = text_at(manifest, "git_commit");
-    const std::string device = text_at(manifest, "device");
-    out.device = device.substr(0, device.find(':'));
+    out.device = device_kind(text_at(manifest, "device"));
     out.effective_batch = required(batch, "effective", run);
     out.n_ctx = required(batch, "n_ctx", run);
     out.max_iters = whole_at(budgets, "max_iters").value_or(0);
@@ -218,7 +218,7 @@ void Baseline::require_comparable(const train::Outlook& here, const std::string&
         compare("effective batch", std::to_string(run.effective_batch),
                 std::to_string(here.effective_batch));
         compare("length of a sequence", std::to_string(run.n_ctx), std::to_string(here.n_ctx));
-        compare("device", run.device, here.device.substr(0, here.device.find(':')));
+        compare("device", run.device, device_kind(here.device));
         if (kind == "iterations")
             compare("iterations", std::to_string(run.max_iters), std::to_string(here.max_iters));
         if (kind == "tokens")

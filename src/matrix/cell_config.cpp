@@ -17,6 +17,10 @@ config::Symbols::Override override_of(uint64_t seed) {
     return {std::string(config::seed_symbol()), std::to_string(seed), config::Origin::kMatrix};
 }
 
+std::string device_kind(const std::string& device) {
+    return device.substr(0, device.find(':'));
+}
+
 config::Symbols cell_symbols(const std::filesystem::path& matrix, const Plan& plan,
                              const Cell& cell) {
     const std::filesystem::path file = matrix / kBaseConfigFile;

@@ -14,6 +14,9 @@ namespace knlp::matrix {
 config::Symbols cell_symbols(const std::filesystem::path& matrix, const Plan& plan,
                              const Cell& cell);
 
+/// "cuda" of "cuda:1".
+std::string device_kind(const std::string& device);
+
 /// The overrides of an arm, and of a seed.
 std::vector<config::Symbols::Override> overrides_of(const Arm& arm);
 config::Symbols::Override override_of(uint64_t seed);

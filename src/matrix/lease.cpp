@@ -101,9 +101,12 @@ std::vector<int> own_cores() {
 
 std::vector<std::string> own_gpus(const std::string& device) {
     if (!device.starts_with("cuda")) return {};
-    if (const std::optional<std::string> visible = config::visible_gpus())
-        return split(*visible, ',');
     std::vector<std::string> gpus;
+    if (const std::optional<std::string> visible = config::visible_gpus()) {
+        gpus = split(*visible, ',');
+        std::erase(gpus, "");
+        return gpus;
+    }
     for (size_t i = 0; i < host().gpus.size(); ++i) gpus.push_back(std::to_string(i));
     return gpus;
 }

@@ -67,8 +67,7 @@ std::vector<std::string> differences(const Plan& plan, const Arm& arm, const tra
     for (const PlannedFile& file : plan.data)
         add(difference("data '" + file.role + "'", hash_of(m, file), file.sha256));
     add(difference("the evaluation windows", m.batches_sha256, plan.windows_sha256));
-    add(difference("the device", m.device.substr(0, m.device.find(':')),
-                   plan.device.substr(0, plan.device.find(':'))));
+    add(difference("the device", device_kind(m.device), device_kind(plan.device)));
     add(difference("the instruction set", name_of(isa()), arm.choices.isa));
     add(difference("the GEMM route", m.gemm_route, arm.choices.gemm));
     add(difference("threads", std::to_string(m.threads.value_or(0)),
@@ -129,7 +128,7 @@ int train_cell(const CellRequest& request, const Plan& plan, const Cell& cell, C
         train::TrainRequest training;
         (goes_on ? training.resume : training.out) = run;
         training.choices = plan.arm(cell.arm).choices;
-        training.device_kind = plan.device.substr(0, plan.device.find(':'));
+        training.device_kind = device_kind(plan.device);
         training.command_line = request.command_line;
         training.preset = plan.preset;
         training.still_ours = [&claim] { claim.require_ours(); };

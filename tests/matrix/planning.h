@@ -11,6 +11,9 @@
 
 namespace knlp::test {
 
+/// Two learning rates: two arms.
+const Values kRates = {{"MATRIX_AXES", "LEARNING_RATE=1e-2|3e-2"}};
+
 /// Plans of one-layer models on a small text, and their directories.
 class Planning : public testing::Test {
 protected:

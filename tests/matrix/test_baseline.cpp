@@ -13,10 +13,9 @@ namespace {
 
 namespace fs = std::filesystem;
 using test::expect_error;
+using test::kRates;
 using test::Planning;
 using test::Values;
-
-const Values kRates = {{"MATRIX_AXES", "LEARNING_RATE=1e-2|3e-2"}};
 
 class BaselineFrom : public Planning {
 protected:

@@ -110,6 +110,9 @@ TEST_F(PlanVerb, ExtendAddsSeeds) {
                        "E_USAGE", {"seed 5 is planned already"});
     expect_failure({"matrix", "extend", "results/matrix/rates", "--seeds", "x"}, 2, "E_USAGE",
                    {"'x' is no whole number"});
+    for (const char* seeds : {"7,,8", "7,", ""})
+        expect_failure({"matrix", "extend", "results/matrix/rates", "--seeds", seeds}, 2, "E_USAGE",
+                       {"'' is no whole number"});
     expect_failure({"matrix", "extend", "nowhere", "--seeds", "5"}, 3, "E_DATA", {"nowhere"});
 }
 

@@ -11,10 +11,9 @@ namespace {
 
 namespace fs = std::filesystem;
 using test::expect_error;
+using test::kRates;
 using test::Planning;
 using test::Values;
-
-const Values kRates = {{"MATRIX_AXES", "LEARNING_RATE=1e-2|3e-2"}};
 
 TEST_F(Planning, ArmsTimesSeedsMakeTheCells) {
     const Plan p = plan(kRates);

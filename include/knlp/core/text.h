@@ -10,7 +10,7 @@ namespace knlp {
 /// what is negative, not finite or beyond 300 years.
 std::string duration_text(double seconds);
 
-/// The parts of a list, without empty ones.
+/// The parts of a list, empty ones too: one more than there are separators.
 std::vector<std::string> split(std::string_view text, char separator);
 
 }  // namespace knlp

@@ -34,6 +34,7 @@ TimeLeft time_left(const Plan& plan, std::span<const CellState> states, int64_t 
 
 /// Whether a runner would still work on it: all but done, diverged and failed for good.
 bool is_left(const Plan& plan, const CellState& state);
+
 /// "about 12 min ± 40 s", or "unknown" with the arms it is unknown of.
 std::string time_left_text(const TimeLeft& left);
 

@@ -24,8 +24,7 @@ int run_cells(const Common& common, const std::filesystem::path& directory,
               const CellOptions& options, bool again = false);
 
 /// Error{kUsage} for a symbol or a seed that is set for this call: what cells run is fixed by their
-/// plan.
-/// `made`: those of make's variables too.
+/// plan. `made`: those of make's variables too.
 void refuse_overrides(const Common& common, bool made);
 
 /// The table of the cells and what is left, as text.
