@@ -1,5 +1,5 @@
 // Precompiled for tests without LibTorch.
 #include "src/plain_pch.h"
 
-#include <gmock/gmock.h>
+#include <gmock/gmock-more-matchers.h>
 #include <gtest/gtest.h>

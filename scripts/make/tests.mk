@@ -17,9 +17,9 @@ test-bins += $(B)/tests/test_$(1)
 endef
 $(foreach d,$(test-dirs),$(eval $(call read_tests,$(d))))
 
-$(test-torch-objs): $(B)/%.o: %.cpp $(call gch,testtorch) $(B)/.flags-testtorch | $(G)/knlp_config.h
+$(test-torch-objs): $(B)/%.o: %.cpp $(call gch,torch) $(B)/.flags-torch | $(G)/knlp_config.h
 	$(call say,CXX [T],$*.cpp)
-	$(call compile,testtorch)
+	$(call compile,torch)
 $(test-plain-objs): $(B)/%.o: %.cpp $(call gch,test) $(B)/.flags-test | $(G)/knlp_config.h
 	$(call say,CXX,$*.cpp)
 	$(call compile,test)

@@ -1,6 +1,6 @@
 #include "knlp/model/anomaly.h"
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
 
 namespace knlp::model {
 

@@ -7,7 +7,8 @@
 #include "knlp/core/log.h"
 #include "knlp/model/device_graph.h"
 
-#include <ATen/ATen.h>
+#include <ATen/core/IListRef.h>
+#include <ATen/core/Tensor.h>
 
 #include <cmath>
 #include <utility>

@@ -4,7 +4,7 @@
 #include "knlp/core/host.h"
 #include "tests/support/expect_error.h"
 
-#include <gmock/gmock.h>
+#include <gmock/gmock-matchers.h>
 #include <gtest/gtest.h>
 
 namespace knlp::bench {

@@ -1,6 +1,6 @@
 #include "knlp/bench/record.h"
 
-#include <gmock/gmock.h>
+#include <gmock/gmock-matchers.h>
 #include <gtest/gtest.h>
 
 namespace knlp::bench {

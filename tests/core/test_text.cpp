@@ -1,6 +1,6 @@
 #include "knlp/core/text.h"
 
-#include <gmock/gmock.h>
+#include <gmock/gmock-matchers.h>
 
 #include <limits>
 

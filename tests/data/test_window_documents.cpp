@@ -3,7 +3,7 @@
 
 #include "tests/support/temp_dir.h"
 
-#include <gmock/gmock.h>
+#include <gmock/gmock-more-matchers.h>
 #include <gtest/gtest.h>
 
 namespace knlp::data {

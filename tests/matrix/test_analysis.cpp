@@ -2,7 +2,7 @@
 
 #include "tests/support/expect_error.h"
 
-#include <gmock/gmock.h>
+#include <gmock/gmock-matchers.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>

@@ -6,7 +6,7 @@
 #include "tests/matrix/planning.h"
 #include "tests/support/expect_error.h"
 
-#include <gmock/gmock.h>
+#include <gmock/gmock-matchers.h>
 
 namespace knlp::matrix {
 namespace {

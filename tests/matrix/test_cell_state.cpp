@@ -10,7 +10,7 @@
 #include "knlp/matrix/estimate.h"
 #include "tests/support/temp_dir.h"
 
-#include <gmock/gmock.h>
+#include <gmock/gmock-matchers.h>
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 

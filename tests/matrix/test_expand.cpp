@@ -6,7 +6,7 @@
 #include "knlp/core/hash.h"
 #include "tests/support/expect_error.h"
 
-#include <gmock/gmock.h>
+#include <gmock/gmock-matchers.h>
 #include <gtest/gtest.h>
 
 #include <map>

@@ -8,7 +8,7 @@
 #include "knlp/matrix/claim.h"
 #include "knlp/track/manifest.h"
 
-#include <gmock/gmock.h>
+#include <gmock/gmock-matchers.h>
 #include <gtest/gtest.h>
 
 namespace knlp::matrix {

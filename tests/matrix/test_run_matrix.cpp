@@ -7,7 +7,7 @@
 #include "knlp/matrix/attempts.h"
 #include "knlp/matrix/cell_state.h"
 
-#include <gmock/gmock.h>
+#include <gmock/gmock-matchers.h>
 #include <gtest/gtest.h>
 
 #include <random>

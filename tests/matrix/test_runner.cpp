@@ -11,7 +11,7 @@
 #include "tests/support/scoped_environment.h"
 #include "tests/support/terminal.h"
 
-#include <gmock/gmock.h>
+#include <gmock/gmock-matchers.h>
 #include <gtest/gtest.h>
 
 #include <fcntl.h>

@@ -3,7 +3,7 @@
 #include "knlp/core/rng.h"
 #include "knlp/core/stats.h"
 
-#include <gmock/gmock.h>
+#include <gmock/gmock-matchers.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>

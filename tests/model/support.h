@@ -4,7 +4,7 @@
 #include "knlp/model/gpt2.h"
 #include "knlp/model/parameter.h"
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
 
 #include <cstdlib>
 #include <filesystem>

@@ -6,6 +6,8 @@
 #include "knlp/model/weights.h"
 #include "tests/support/temp_dir.h"
 
+#include <ATen/core/IListRef.h>
+
 #include <gtest/gtest.h>
 
 #include <cmath>

@@ -3,7 +3,7 @@
 #include "knlp/core/rng.h"
 #include "knlp/model/parameter.h"
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
 
 #include <cmath>
 #include <span>

@@ -2,7 +2,7 @@
 #include "knlp/optim/optimizer.h"
 #include "parameters.h"
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
 #include <gtest/gtest.h>
 
 #include <limits>

@@ -2,7 +2,7 @@
 #include "tests/support/run_program.h"
 #include "tests/support/temp_dir.h"
 
-#include <gmock/gmock.h>
+#include <gmock/gmock-matchers.h>
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 

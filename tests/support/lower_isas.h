@@ -4,7 +4,7 @@
 
 #include "tests/support/run_program.h"
 
-#include <gmock/gmock.h>
+#include <gmock/gmock-matchers.h>
 #include <gtest/gtest.h>
 
 #include <string>

@@ -6,7 +6,7 @@
 #include "src/train/device_feed.h"
 #include "src/train/session.h"
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
 #include <gtest/gtest.h>
 
 #include <cmath>

@@ -5,7 +5,7 @@
 #include "knlp/data/batches.h"
 #include "tests/support/expect_error.h"
 
-#include <gmock/gmock.h>
+#include <gmock/gmock-matchers.h>
 #include <gtest/gtest.h>
 
 #include <cstring>

@@ -5,7 +5,7 @@
 
 #include "knlp/core/json.h"
 
-#include <gmock/gmock.h>
+#include <gmock/gmock-matchers.h>
 
 namespace {
 

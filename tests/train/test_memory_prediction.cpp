@@ -5,7 +5,7 @@
 #include "knlp/core/json.h"
 #include "tests/support/run_binary.h"
 
-#include <gmock/gmock.h>
+#include <gmock/gmock-matchers.h>
 #include <gtest/gtest.h>
 
 #include <cmath>

@@ -6,7 +6,7 @@
 #include "knlp/track/recorded.h"
 #include "tests/support/temp_dir.h"
 
-#include <gmock/gmock.h>
+#include <gmock/gmock-matchers.h>
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 

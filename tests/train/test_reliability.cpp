@@ -4,7 +4,7 @@
 
 #include "knlp/core/json.h"
 
-#include <gmock/gmock.h>
+#include <gmock/gmock-matchers.h>
 
 #include <sstream>
 

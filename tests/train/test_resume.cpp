@@ -9,7 +9,7 @@
 #include "tests/support/expect_error.h"
 #include "tests/support/scoped_environment.h"
 
-#include <gmock/gmock.h>
+#include <gmock/gmock-matchers.h>
 #include <gtest/gtest.h>
 
 #include <fstream>

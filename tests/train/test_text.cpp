@@ -1,7 +1,7 @@
 #include "src/train/progress.h"
 #include "src/train/text.h"
 
-#include <gmock/gmock.h>
+#include <gmock/gmock-matchers.h>
 #include <gtest/gtest.h>
 
 namespace {

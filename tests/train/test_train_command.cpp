@@ -2,7 +2,7 @@
 
 #include "knlp/core/json.h"
 
-#include <gmock/gmock.h>
+#include <gmock/gmock-matchers.h>
 #include <gtest/gtest.h>
 
 #include <signal.h>

@@ -4,7 +4,7 @@
 #include "tests/support/lower_isas.h"
 #include "tests/use/toy_model.h"
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
 
 #include <gtest/gtest.h>
 

@@ -3,7 +3,7 @@
 
 #include "tests/use/toy_model.h"
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
 
 #include <gtest/gtest.h>
 

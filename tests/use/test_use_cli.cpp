@@ -12,7 +12,7 @@
 #include "tests/support/temp_dir.h"
 #include "tests/use/toy_model.h"
 
-#include <gmock/gmock.h>
+#include <gmock/gmock-matchers.h>
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
