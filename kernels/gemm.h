@@ -13,7 +13,7 @@ enum class GemmEpilogue : uint8_t {
     kResidual,      // c = value + residual
     kGeluTanh,      // pre = value; c = gelu(value), tanh form
     kGeluErf,       // the same, erf form
-    kGeluTanhGrad,  // c = value * gelu'(pre); post = gelu(pre) when post is given
+    kGeluTanhGrad,  // c = value * gelu'(pre); post = gelu(pre), to 2^-18, when post is given
     kGeluErfGrad,
 };
 

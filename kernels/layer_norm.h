@@ -11,7 +11,7 @@ namespace knlp::kernels {
 ///
 /// Forward, rows first..last-1: reads x once, writes y (y_type), mean and rstd. y null: statistics
 /// only. from_statistics: mean and rstd are read instead of found.
-/// Backward, the same rows: dx (=, or += with add_dx) from dy, x and the statistics; sums of
+/// Backward, the same rows: dx (with add: add + it) from dy, x and the statistics; sums of
 /// dweight and dbias over these rows are added to dweight and dbias, which are the caller's own for
 /// each part (he adds the parts up in a fixed order). y null, or receives the forward's y again,
 /// which the product for the weight gradient of the next layer reads: no pass of its own. dx may be
@@ -25,11 +25,11 @@ struct LayerNormArgs {
     float* rstd = nullptr;          // [rows]
     const void* dy = nullptr;       // [rows, width] of dy_type
     float* dx = nullptr;            // [rows, width]
+    const float* add = nullptr;     // [rows, width] or null; may be dx
     float* dweight = nullptr;       // [width]
     float* dbias = nullptr;         // [width] or null
     int64_t width = 0;
     float epsilon = 1e-5f;
-    bool add_dx = false;
     bool from_statistics = false;
     Storage y_type = Storage::kF32, dy_type = Storage::kF32;
 };

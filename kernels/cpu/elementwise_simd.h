@@ -43,16 +43,16 @@ void gelu(const GeluArgs& a) {
         });
     else if (a.dy == nullptr)
         each_vector<V>(0, a.n, [&](int64_t i, auto part) {
-            V::store(a.out + i, part, gelu_erf<V>(V::load(a.x + i, part)));
+            V::store(a.out + i, part, gelu_erf_and_slope<V>(V::load(a.x + i, part)).value);
         });
     else if (a.tanh_form)
         each_vector<V>(0, a.n, [&](int64_t i, auto part) {
-            const typename V::F slope = gelu_tanh_slope<V>(V::load(a.x + i, part));
+            const typename V::F slope = gelu_tanh_and_slope<V>(V::load(a.x + i, part)).slope;
             V::store(a.out + i, part, V::mul(V::load(a.dy + i, part), slope));
         });
     else
         each_vector<V>(0, a.n, [&](int64_t i, auto part) {
-            const typename V::F slope = gelu_erf_slope<V>(V::load(a.x + i, part));
+            const typename V::F slope = gelu_erf_and_slope<V>(V::load(a.x + i, part)).slope;
             V::store(a.out + i, part, V::mul(V::load(a.dy + i, part), slope));
         });
 }

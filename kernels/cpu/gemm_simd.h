@@ -182,10 +182,12 @@ struct Product {
                (column - columns.first);
     }
 
+    // Fetches are written where they are read: a copy's wide load of fields just stored one by one
+    // waits for the stores of the whole tile before it.
+
     /// What the next strip of B is packed from.
-    Fetch fetch_strip(Range strip, Range columns, int64_t s, int64_t turns) const {
-        Fetch f;
-        if (strip.last >= columns.last) return f;
+    void fetch_strip(Range strip, Range columns, int64_t s, int64_t turns, Fetch& f) const {
+        if (strip.last >= columns.last) return;
         const Range k = k_range(s);
         const int64_t size = bytes_of(b.type);
         const int64_t now = least(kWidth, columns.last - strip.last);
@@ -196,31 +198,33 @@ struct Product {
         f.rows = b.lanes_contiguous ? k.size() : now;
         f.lines = divide_up(size * (b.lanes_contiguous ? now : k.size()), 64);
         f.each = divide_up(f.rows * f.lines, turns);
-        return f;
     }
 
     /// A tile's rectangle of a matrix laid out as C.
-    Fetch fetch_rows(const void* p, Storage type, Range rows, int64_t column,
-                     int64_t lines_a_turn) const {
+    void fetch_rows(const void* p, Storage type, Range rows, int64_t column, int64_t lines_a_turn,
+                    Fetch& f) const {
         const int64_t size = bytes_of(type);
-        Fetch f;
         f.base = static_cast<const char*>(p) + size * (rows.first * args.ldc + column);
         f.stride = size * args.ldc;
         f.rows = rows.size();
         f.lines = kWidth / 16 + (f.stride % 64 != 0 ? 1 : 0);
         f.each = lines_a_turn;
-        return f;
+        f.row = f.line = 0;
     }
 
-    /// What the epilogue of the next tile reads and writes: C, and the residual or `pre`.
+    /// What the epilogue of the next tile reads and writes: C, the residual, `pre` and `post`.
     void fetch_tile(Range rows, int64_t column, int64_t s, int64_t lines_a_turn,
                     Fetch* fetches) const {
         using enum GemmEpilogue;
-        if (!tiled) fetches[0] = fetch_rows(args.c, args.c_type, rows, column, lines_a_turn);
+        if (!tiled) fetch_rows(args.c, args.c_type, rows, column, lines_a_turn, fetches[0]);
         if (s == 0 && args.epilogue == kResidual && args.residual != args.c)
-            fetches[1] = fetch_rows(args.residual, Storage::kF32, rows, column, lines_a_turn);
-        if (s == stretches - 1 && (args.epilogue == kGeluTanhGrad || args.epilogue == kGeluErfGrad))
-            fetches[1] = fetch_rows(args.pre, args.aux_type, rows, column, lines_a_turn);
+            fetch_rows(args.residual, Storage::kF32, rows, column, lines_a_turn, fetches[1]);
+        if (s < stretches - 1) return;
+        const bool gradient = is_gradient(args.epilogue);
+        if (gradient) fetch_rows(args.pre, args.aux_type, rows, column, lines_a_turn, fetches[1]);
+        const void* written = gradient ? args.post : args.pre;
+        if (written != nullptr)
+            fetch_rows(written, args.aux_type, rows, column, lines_a_turn, fetches[2]);
     }
 
     /// A strip of B as the register tile reads it.
@@ -234,7 +238,7 @@ struct Product {
     void multiply_strip(Range tiles, const Strip& strip, Range columns, int64_t s, bool fetch) {
         const int64_t depth = units(k_range(s)), turns = most(1, divide_up(depth, kTurn));
         Fetch fetches[kFetches];
-        if (fetch) fetches[0] = fetch_strip(strip.columns, columns, s, tiles.size() * turns);
+        if (fetch) fetch_strip(strip.columns, columns, s, tiles.size() * turns, fetches[0]);
         const int64_t lines = kWidth / 16 + (args.ldc % 16 != 0 ? 1 : 0);
         const int64_t lines_a_turn = divide_up(I::kRows * lines, turns);
         for (int64_t t = tiles.first; t < tiles.last; ++t) {
@@ -281,6 +285,7 @@ struct Product {
             multiply(tile_args);
             return;
         }
+        static_assert(I::kRows <= Finished::kMaxRows);
         alignas(64) float sums[I::kRows * Finished::kStride];
         tile_args.out = sums;
         tile_args.ld = Finished::kStride;

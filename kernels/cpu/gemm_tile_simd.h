@@ -37,7 +37,7 @@ struct TileArgs {
     bool add = false;
     Fetch* fetches = nullptr;  // kFetches of them
 };
-constexpr int kFetches = 3;
+constexpr int kFetches = 4;
 constexpr int64_t kTurn = 16;  // units between two turns of fetching
 
 /// out [kHeight, kWide vectors] (=, or += with add) a times b.

@@ -70,11 +70,12 @@ void layer_norm_backward_scalar(const LayerNormArgs& a, int64_t first, int64_t l
             product += g * normal_value(a, row, j);
         }
         for (int64_t j = 0; j < a.width; ++j) {
-            float& dx = a.dx[row * a.width + j];
+            const int64_t at = row * a.width + j;
+            const double add = a.add != nullptr ? static_cast<double>(a.add[at]) : 0.0;
             const double g = incoming(a, row, j) * static_cast<double>(a.weight[j]);
             const double value = static_cast<double>(a.rstd[row]) *
                                  (g - sum / width - normal_value(a, row, j) * product / width);
-            dx = static_cast<float>((a.add_dx ? static_cast<double>(dx) : 0.0) + value);
+            a.dx[at] = static_cast<float>(add + value);
         }
     }
 }

@@ -5,7 +5,7 @@
 //
 // Forward: 4 bytes read and sizeof(Y) written a value, about 6 operations. The row is summed, its
 // deviations are squared and it is written, three passes of which only the first leaves the L1.
-// Backward: 4 + sizeof(D) bytes read, 4 written (4 more read with add_dx, sizeof(Y) written with
+// Backward: 4 + sizeof(D) bytes read, 4 written (4 more read with add, sizeof(Y) written with
 // y), about 14 operations, in two passes over two rows at a time, which stay in the L1 as dweight
 // and dbias do. Memory limits both directions.
 
@@ -80,6 +80,7 @@ struct BackwardRow {
     const D* dy;
     Y* y;
     float* dx;
+    const float* add;
     F m, r;
     float sum = 0, product = 0;
     BackwardRow(const LayerNormArgs& a, int64_t row)
@@ -87,6 +88,7 @@ struct BackwardRow {
           dy(static_cast<const D*>(a.dy) + row * a.width),
           y(static_cast<Y*>(a.y) + (a.y != nullptr ? row * a.width : 0)),
           dx(a.dx + row * a.width),
+          add(a.add != nullptr ? a.add + row * a.width : nullptr),
           m(V::set1(a.mean[row])),
           r(V::set1(a.rstd[row])) {}
 };
@@ -138,7 +140,7 @@ template <bool add, class V, class Row>
         const F g = V::mul(V::load(row.dy + j, part), V::load(weight + j, part));
         const F rest = V::fnma(normal, mean_product, V::sub(g, mean_g));
         V::store(row.dx + j, part,
-                 add ? V::fma(row.r, rest, V::load(row.dx + j, part)) : V::mul(row.r, rest));
+                 add ? V::fma(row.r, rest, V::load(row.add + j, part)) : V::mul(row.r, rest));
     });
 }
 
@@ -150,7 +152,7 @@ template <int count, class V, class Y, class D>
     else
         sum_rows<count, false, V>(a, rows);
     for (const BackwardRow<V, Y, D>& row : rows) {
-        if (a.add_dx)
+        if (a.add != nullptr)
             write_dx<true, V>(a, row);
         else
             write_dx<false, V>(a, row);

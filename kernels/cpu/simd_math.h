@@ -61,9 +61,16 @@ template <class V>
     return V::div(x, V::add(V::set1(1.0f), exp2_sum<V>(z, z_rest)));
 }
 
-/// gelu'(x) = s + x s (1 - s) w, s = 1 / (1 + 2^z), w = d(-z ln 2)/dx.
+/// gelu(x) and gelu'(x) from one power.
 template <class V>
-[[gnu::always_inline]] inline typename V::F gelu_tanh_slope(typename V::F x) {
+struct GeluAndSlope {
+    typename V::F value, slope;
+};
+
+/// gelu'(x) = s + x s (1 - s) w, s = 1 / (1 + 2^z), w = d(-z ln 2)/dx; gelu(x) = x s. z is rounded
+/// once here, so that the value's relative error grows with -x.
+template <class V>
+[[gnu::always_inline]] inline GeluAndSlope<V> gelu_tanh_and_slope(typename V::F x) {
     using F = typename V::F;
     const F one = V::set1(1.0f);
     // From 7.2 on 2^z would leave the range in which e s, standing for 1 - s, is exact.
@@ -73,7 +80,8 @@ template <class V>
     const F e = exp2_sum<V>(z, V::zero());
     const F s = V::div(one, V::add(one, e));
     const F w = V::fma(V::set1(0.214064449f), square, V::set1(1.59576917f));
-    return V::fma(V::mul(c, V::mul(e, s)), V::mul(s, w), s);
+    return {.value = V::mul(V::max(x, c), s),  // s is not 0 where x is far below
+            .slope = V::fma(V::mul(c, V::mul(e, s)), V::mul(s, w), s)};
 }
 
 /// Of the normal distribution: Phi(-|x|) = density e^(-x^2/2) / sqrt(2 pi) times a ratio that is a
@@ -108,20 +116,14 @@ template <class V>
     return {V::mul(p, density), density};
 }
 
-/// gelu(x) = x Phi(x) = max(x, 0) - |x| Phi(-|x|).
+/// gelu(x) = x Phi(x) = max(x, 0) - |x| Phi(-|x|); gelu'(x) = Phi(x) + x phi(x).
 template <class V>
-[[gnu::always_inline]] inline typename V::F gelu_erf(typename V::F x) {
-    const typename V::F tail = normal_tail<V>(x).tail;
-    return V::fnma(V::abs(x), tail, V::max(V::zero(), x));
-}
-
-/// gelu'(x) = Phi(x) + x phi(x).
-template <class V>
-[[gnu::always_inline]] inline typename V::F gelu_erf_slope(typename V::F x) {
+[[gnu::always_inline]] inline GeluAndSlope<V> gelu_erf_and_slope(typename V::F x) {
     const NormalTail<V> normal = normal_tail<V>(x);
     const typename V::F below =
         V::select_positive(x, V::sub(V::set1(1.0f), normal.tail), normal.tail);
-    return V::fma(V::mul(x, V::set1(0.398942292f)), normal.density, below);
+    return {.value = V::fnma(V::abs(x), normal.tail, V::max(V::zero(), x)),
+            .slope = V::fma(V::mul(x, V::set1(0.398942292f)), normal.density, below)};
 }
 
 }  // namespace

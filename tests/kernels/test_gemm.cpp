@@ -12,6 +12,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
 #include <memory>
 #include <string>
@@ -289,8 +290,9 @@ TEST(Gemm, LongSumsOfBfloat16ResultsAreKeptInFloat32) {
 
 double gelu(double x, bool tanh) {
     if (!tanh) return 0.5 * x * std::erfc(-x / std::sqrt(2.0));
-    return 0.5 * x *
-           (1.0 + std::tanh(std::sqrt(2.0 / std::acos(-1.0)) * (x + 0.044715 * x * x * x)));
+    // 1 + tanh(u) = 2 / (1 + exp(-2u)), which does not cancel.
+    const double u = std::sqrt(2.0 / std::acos(-1.0)) * (x + 0.044715 * x * x * x);
+    return x / (1.0 + std::exp(-2.0 * u));
 }
 
 TEST(Gemm, ScalarGeluIsTheFormulaAndItsGradientTheSlope) {
@@ -314,6 +316,38 @@ TEST(Gemm, ScalarGeluIsTheFormulaAndItsGradientTheSlope) {
             const double slope = (gelu(x + kStep, tanh) - gelu(x - kStep, tanh)) / (2 * kStep);
             EXPECT_NEAR(dx, 3.0 * slope, 5e-7) << x;
             EXPECT_EQ(post, y);
+        }
+}
+
+TEST(Gemm, GradientOfGeluIsItsSlopeAndBringsBackItsValue) {
+    std::vector<float> pre = {0.0f, -0.0f, 1e-30f, -1e-30f, 1e20f, -1e20f, 3e38f, -3e38f};
+    for (int i = -60000; i <= 60000; ++i) pre.push_back(static_cast<float>(i) * 2.503e-4f);
+    const size_t n = pre.size();
+    std::vector<float> ones(n, 1.0f), slope(n), value(n);
+    const std::unique_ptr<void, decltype(&std::free)> workspace(
+        std::aligned_alloc(64, static_cast<size_t>(gemm_workspace_bytes() + 63) / 64 * 64),
+        std::free);
+    for (const Backend& backend : runnable())
+        for (const bool tanh : {true, false}) {
+            GemmArgs args{.a = ones.data(), .b = ones.data(), .c = slope.data()};
+            args.lda = args.m = args.k = 1;
+            args.ldb = args.ldc = args.n = static_cast<int64_t>(n);
+            args.epilogue = tanh ? kGeluTanhGrad : kGeluErfGrad;
+            args.pre = pre.data();
+            args.post = value.data();
+            backend.run(args, 0, 1, workspace.get());
+            for (size_t i = 0; i < n; ++i) {
+                const double x = pre[i], wanted = gelu(x, tanh);
+                // The value's unit is its own size, down to a millionth.
+                ASSERT_NEAR(value[i], wanted, 0x1p-18 * std::max(std::abs(wanted), 1e-6))
+                    << backend.name << (tanh ? " tanh" : " erf") << " at " << x;
+                if (std::abs(x) > 20.0) continue;  // a difference there has no digits
+                constexpr double kStep = 1e-5;
+                const double derivative =
+                    (gelu(x + kStep, tanh) - gelu(x - kStep, tanh)) / (2 * kStep);
+                ASSERT_NEAR(slope[i], derivative, 8 * 0x1.2p-24 + 1e-9)
+                    << backend.name << (tanh ? " tanh" : " erf") << " at " << x;
+            }
         }
 }
 

@@ -19,12 +19,16 @@ constexpr Backend kBackends[] = {
 struct Case {
     int64_t rows = 3, width = 16, offset = 0;
     Storage y_type = Storage::kF32, dy_type = Storage::kF32;
-    bool bias = true, add_dx = false, with_y = true;
+    bool bias = true, with_y = true;
+    enum { kNothing, kOther, kItself } add = kNothing;  // what dx is added to
     std::string text() const {
         return std::to_string(rows) + "x" + std::to_string(width) + " offset " +
                std::to_string(offset) + (y_type == Storage::kBf16 ? " y bf16" : "") +
                (dy_type == Storage::kBf16 ? " dy bf16" : "") + (bias ? " bias" : "") +
-               (add_dx ? " add" : "") + (with_y ? " y" : "");
+               (add == kOther    ? " add"
+                : add == kItself ? " add to itself"
+                                 : "") +
+               (with_y ? " y" : "");
     }
 };
 
@@ -32,7 +36,7 @@ struct Case {
 /// outputs must stay as they are.
 struct Call {
     Case c;
-    Guarded x, weight, bias, y, mean, rstd, dy, dx, dweight, dbias;
+    Guarded x, weight, bias, y, mean, rstd, dy, dx, dweight, dbias, other;
     explicit Call(const Case& k)
         : c(k),
           x(Guarded::normal(Storage::kF32, k.rows * k.width, k.offset, 1, 2.0f, 3.0f)),
@@ -44,7 +48,8 @@ struct Call {
           dy(Guarded::normal(k.dy_type, k.rows * k.width, k.offset, 4)),
           dx(Guarded::normal(Storage::kF32, k.rows * k.width, k.offset, 5)),
           dweight(Guarded::normal(Storage::kF32, k.width, k.offset, 6)),
-          dbias(Guarded::normal(Storage::kF32, k.width, k.offset, 7)) {}
+          dbias(Guarded::normal(Storage::kF32, k.width, k.offset, 7)),
+          other(Guarded::normal(Storage::kF32, k.rows * k.width, k.offset, 8)) {}
 
     LayerNormArgs args() {
         LayerNormArgs a;
@@ -59,7 +64,7 @@ struct Call {
         a.dweight = dweight.f32();
         a.dbias = c.bias ? dbias.f32() : nullptr;
         a.width = c.width;
-        a.add_dx = c.add_dx;
+        if (c.add != Case::kNothing) a.add = c.add == Case::kItself ? a.dx : other.f32();
         a.y_type = c.y_type;
         a.dy_type = c.dy_type;
         return a;
@@ -98,9 +103,10 @@ TEST(LayerNorm, EveryBackendForwardIsNearScalar) {
 
 TEST(LayerNorm, EveryBackendBackwardIsNearScalar) {
     const Case flavours[] = {{},
-                             {.add_dx = true, .with_y = false},
+                             {.with_y = false, .add = Case::kItself},
+                             {.add = Case::kOther},
                              {.bias = false},
-                             {.y_type = Storage::kBf16, .add_dx = true},
+                             {.y_type = Storage::kBf16, .add = Case::kItself},
                              {.dy_type = Storage::kBf16},
                              {.y_type = Storage::kBf16, .dy_type = Storage::kBf16}};
     for (const Backend& backend : kBackends)

@@ -244,12 +244,11 @@ void norm_backward(Chain& chain, const BlockPass& pass, const NormWeights& weigh
     args.dx = n.dx;
     args.width = c;
     args.epsilon = pass.epsilon;
-    args.add_dx = n.add != nullptr;
+    args.add = n.add;
     args.y_type = s.type;
     args.dy_type = n.dy_type;
     float* const sums = pass.buffers.norm_sums + 2 * n.slot * parts * c;
     const bool shift = weights.shift.value != nullptr;
-    const float* const add = n.add;
     chain.range(label(Group::kNorm, "norm backward", stream_bytes(s, 14),
                       stream_bytes(s, 12 + value_bytes(n.dy_type))),
                 s.rows(), 1, [=](const Piece& p) {
@@ -258,9 +257,6 @@ void norm_backward(Chain& chain, const BlockPass& pass, const NormWeights& weigh
                     part.dbias = shift ? sums + (parts + p.part) * c : nullptr;
                     std::memset(part.dweight, 0, static_cast<size_t>(c) * sizeof(float));
                     if (shift) std::memset(part.dbias, 0, static_cast<size_t>(c) * sizeof(float));
-                    if (add != nullptr && add != part.dx)
-                        std::memcpy(part.dx + p.first * c, add + p.first * c,
-                                    static_cast<size_t>((p.last - p.first) * c) * sizeof(float));
                     kernel_set().norm_backward(part, p.first, p.last);
                 });
 }
