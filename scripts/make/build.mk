@@ -119,6 +119,7 @@ $$(pch-$(1)).gch: $(2) $(if $(filter torch,$(1)),| check-torch)
 endef
 $(foreach h,$(pch-headers),$(eval $(call pch_rule,$(word 1,$(subst :, ,$(h))),$(word 2,$(subst :, ,$(h))))))
 gch = $(addsuffix .gch,$(pch-$(1)))
+$(call gch,torch): $(wildcard src/model/aten/*/*.h)
 # Another make may be at the same object: each writes files of its own and moves them into place, the
 # object last.
 own = $(@D)/.$$$$.$(basename $(@F))
