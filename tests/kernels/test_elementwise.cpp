@@ -1,5 +1,6 @@
 #include "kernels/elementwise.h"
 
+#include "gelu_reference.h"
 #include "guarded.h"
 
 #include <limits>
@@ -80,12 +81,6 @@ double ulps(float got, double wanted, double floor) {
     const double size = std::max(std::abs(wanted), floor);
     const double unit = std::ldexp(1.0, std::ilogb(size) - 23);
     return std::abs(static_cast<double>(got) - wanted) / unit;
-}
-
-double gelu_of(double x, bool tanh_form) {
-    const double u = std::sqrt(2.0 / M_PI) * (x + 0.044715 * x * x * x);
-    // 1 + tanh(u) = 2 / (1 + exp(-2u)) and 1 + erf(y) = erfc(-y), neither of which cancels.
-    return tanh_form ? x / (1.0 + std::exp(-2.0 * u)) : 0.5 * x * std::erfc(-x / std::sqrt(2.0));
 }
 
 std::vector<float> gelu_points() {

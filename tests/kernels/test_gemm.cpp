@@ -1,5 +1,7 @@
 // The matrix product at every level this CPU has, against the scalar definition.
 
+#include "gelu_reference.h"
+
 #include "kernels/gemm.h"
 #include "knlp/core/half.h"
 #include "knlp/core/host.h"
@@ -99,6 +101,13 @@ private:
     char* data_ = nullptr;
 };
 
+/// A part's workspace, and as many bytes after it.
+using Workspace = std::unique_ptr<char, decltype(&std::free)>;
+Workspace workspace_and(size_t bytes) {
+    const size_t all = static_cast<size_t>(gemm_workspace_bytes()) + bytes;
+    return {static_cast<char*>(std::aligned_alloc(64, (all + 63) / 64 * 64)), &std::free};
+}
+
 /// What is varied beside the shape.
 struct Variant {
     Storage compute, a, b, c;
@@ -196,10 +205,7 @@ struct Problem {
 private:
     static constexpr size_t kCanary = 64;
     static char* workspace() {
-        static const std::unique_ptr<char, decltype(&std::free)> memory(
-            static_cast<char*>(std::aligned_alloc(
-                64, (static_cast<size_t>(gemm_workspace_bytes()) + kCanary + 63) / 64 * 64)),
-            &std::free);
+        static const Workspace memory = workspace_and(kCanary);
         return memory.get();
     }
     bool has_bias_ = false, aliased_ = false, aux_ = false;
@@ -288,13 +294,6 @@ TEST(Gemm, LongSumsOfBfloat16ResultsAreKeptInFloat32) {
         if (variant.c == kBf16) compare({15, 18, 3081}, variant, true, false, 1);
 }
 
-double gelu(double x, bool tanh) {
-    if (!tanh) return 0.5 * x * std::erfc(-x / std::sqrt(2.0));
-    // 1 + tanh(u) = 2 / (1 + exp(-2u)), which does not cancel.
-    const double u = std::sqrt(2.0 / std::acos(-1.0)) * (x + 0.044715 * x * x * x);
-    return x / (1.0 + std::exp(-2.0 * u));
-}
-
 TEST(Gemm, ScalarGeluIsTheFormulaAndItsGradientTheSlope) {
     for (const bool tanh : {true, false})
         for (float x = -6.0f; x < 6.0f; x += 0.37f) {
@@ -306,14 +305,15 @@ TEST(Gemm, ScalarGeluIsTheFormulaAndItsGradientTheSlope) {
             args.pre = &pre;
             gemm_scalar(args, 0, 1, nullptr);
             EXPECT_EQ(pre, x);
-            EXPECT_NEAR(y, gelu(x, tanh), 1e-7 * (1.0 + std::abs(x)));
+            EXPECT_NEAR(y, gelu_of(x, tanh), 1e-7 * (1.0 + std::abs(x)));
             args.a = &three;  // the gradient that comes in
             args.c = &dx;
             args.epilogue = tanh ? kGeluTanhGrad : kGeluErfGrad;
             args.post = &post;
             gemm_scalar(args, 0, 1, nullptr);
             constexpr double kStep = 1e-5;
-            const double slope = (gelu(x + kStep, tanh) - gelu(x - kStep, tanh)) / (2 * kStep);
+            const double slope =
+                (gelu_of(x + kStep, tanh) - gelu_of(x - kStep, tanh)) / (2 * kStep);
             EXPECT_NEAR(dx, 3.0 * slope, 5e-7) << x;
             EXPECT_EQ(post, y);
         }
@@ -324,9 +324,7 @@ TEST(Gemm, GradientOfGeluIsItsSlopeAndBringsBackItsValue) {
     for (int i = -60000; i <= 60000; ++i) pre.push_back(static_cast<float>(i) * 2.503e-4f);
     const size_t n = pre.size();
     std::vector<float> ones(n, 1.0f), slope(n), value(n);
-    const std::unique_ptr<void, decltype(&std::free)> workspace(
-        std::aligned_alloc(64, static_cast<size_t>(gemm_workspace_bytes() + 63) / 64 * 64),
-        std::free);
+    const Workspace workspace = workspace_and(0);
     for (const Backend& backend : runnable())
         for (const bool tanh : {true, false}) {
             GemmArgs args{.a = ones.data(), .b = ones.data(), .c = slope.data()};
@@ -337,14 +335,14 @@ TEST(Gemm, GradientOfGeluIsItsSlopeAndBringsBackItsValue) {
             args.post = value.data();
             backend.run(args, 0, 1, workspace.get());
             for (size_t i = 0; i < n; ++i) {
-                const double x = pre[i], wanted = gelu(x, tanh);
+                const double x = pre[i], wanted = gelu_of(x, tanh);
                 // The value's unit is its own size, down to a millionth.
                 ASSERT_NEAR(value[i], wanted, 0x1p-18 * std::max(std::abs(wanted), 1e-6))
                     << backend.name << (tanh ? " tanh" : " erf") << " at " << x;
                 if (std::abs(x) > 20.0) continue;  // a difference there has no digits
                 constexpr double kStep = 1e-5;
                 const double derivative =
-                    (gelu(x + kStep, tanh) - gelu(x - kStep, tanh)) / (2 * kStep);
+                    (gelu_of(x + kStep, tanh) - gelu_of(x - kStep, tanh)) / (2 * kStep);
                 ASSERT_NEAR(slope[i], derivative, 8 * 0x1.2p-24 + 1e-9)
                     << backend.name << (tanh ? " tanh" : " erf") << " at " << x;
             }
