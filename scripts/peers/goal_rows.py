@@ -64,7 +64,7 @@ def step(name, label, n_ctx, precision, most):
 
 
 def decode(dtype):
-    arguments, one = ("decode", "--size", "124M", "--dtype", dtype), []
+    arguments, one = ("decode", "--size", "124M", "--dtype", dtype, "--samples", "21"), []
     for context in (128, 512, 1024):
         what = f"decode.s{context}"
         one += [Figure(f"a token after {context:,}", what, "median_s", "*1000 .2f", "ms"),
@@ -123,8 +123,9 @@ ROWS = (
         Figure("rate over that of dd with fsync", "checkpoint", "ratio_dd", ".2f", at_least=0.7),
         Figure("rate over that of a plain write + fsync", "checkpoint", "ratio", ".2f", at_least=0.7),
         Figure("training waits", "checkpoint", "stall_ms", ",.0f", "ms"),
-        Figure("that over a copy of as many bytes in memory", "checkpoint", "stall_over_copy", ".2f",
-               at_most=2))),
+        Figure("that over a plain copy of as many bytes into fresh memory", "checkpoint", "stall_over_fresh_copy",
+               ".2f", at_most=2),
+        Figure("that over a copy within memory in use", "checkpoint", "stall_over_copy", ".2f"))),
     start_up("nano", "nano", 2),
     start_up("124M", "124M, weights initialised", 6, *of_124m(256)),
     Row("startup-verb", "a verb without tensors: config list", ("verb", "config", "list"), (

@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cstddef>
 #include <cstring>
 
 namespace knlp::bench {
@@ -22,6 +23,7 @@ using kernels::StreamPattern;
 
 constexpr int64_t kDefaultSamples = 9, kRounds = 3;
 constexpr int64_t kGiB = int64_t{1} << 30, kLine = 64;
+constexpr int64_t kPiece = int64_t{4} << 20;  // that one thread copies at a time into fresh memory
 constexpr std::array<const char*, kernels::kStreamPatterns> kNames = {
     "plain", "streams", "prefetch", "non-temporal", "non-temporal streams"};
 // The library's own copy is a rival of ours: whichever is faster counts.
@@ -233,6 +235,24 @@ double MemoryMeter::read_gbps(double least_s) {
 double MemoryMeter::copy_gbps(double least_s) {
     return state_->gbps(state_->copy, kernels::kStreamPatterns + 1, least_s,
                         [&](int kernel) { state_->array.copy(kernel); });
+}
+
+double MemoryMeter::fresh_copy_seconds(int64_t bytes) {
+    if (bytes < 1) fail(kUsage, "a copy of {} bytes; at least 1 is needed", bytes);
+    Array& array = state_->array;
+    const int64_t piece = std::min(kPiece, array.bytes()), whole = array.bytes() / piece;
+    const auto* const from = reinterpret_cast<const std::byte*>(array.pages.words());
+    const double start = steady_seconds();
+    Pages fresh(bytes);
+    auto* const to = reinterpret_cast<std::byte*>(fresh.words());
+    parallel_for(array.threads, (bytes + piece - 1) / piece, [&](int64_t i) {
+        const int64_t at = i * piece;
+        std::memcpy(to + at, from + i % whole * piece,
+                    static_cast<size_t>(std::min(piece, bytes - at)));
+    });
+    const double took = steady_seconds() - start;
+    KNLP_CHECK(std::memcmp(to, from, static_cast<size_t>(std::min(piece, bytes))) == 0);
+    return took;
 }
 
 }  // namespace knlp::bench

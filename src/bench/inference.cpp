@@ -156,6 +156,7 @@ Record decode_record(const InferenceRequest& request, const Subject& subject,
     record.results["tokens_per_s"] =
         static_cast<double>(sequences.batch()) / record.timing.median_s;
     record.results["attention_ms"] = 1e3 * median(samples.attention);
+    record.details = {{"attention_s", samples.attention}};
     record.results["weight_bytes"] = static_cast<double>(weight_bytes);
     record.results["kv_bytes"] = static_cast<double>(kv_bytes);
     record.results["read_gbps"] = median(samples.gbps);
@@ -177,17 +178,22 @@ double slope_of(std::span<const int64_t> x, std::span<const double> y) {
     return (n * xy - sum_x * sum_y) / (n * xx - sum_x * sum_x);
 }
 
-/// How the time grows with the context, as results of the last record.
+/// How the time grows with the context, as results of the last record. Each round of turns has a
+/// slope, so that a memory that is slower for a while makes no difference; the median counts.
 void add_slopes(const InferenceRequest& request, const Sequences& sequences, Record& last) {
-    std::vector<double> whole, attention;
-    for (size_t i = 0; i < request.contexts.size(); ++i) {
-        whole.push_back(median(sequences.samples(i).seconds));
-        attention.push_back(median(sequences.samples(i).attention));
-    }
+    const auto slope_ns = [&](std::vector<double> Samples::*seconds) {
+        std::vector<double> slopes, each(request.contexts.size());
+        for (size_t round = 0; round < (sequences.samples(0).*seconds).size(); ++round) {
+            for (size_t i = 0; i < each.size(); ++i)
+                each[i] = (sequences.samples(i).*seconds)[round];
+            slopes.push_back(1e9 * slope_of(request.contexts, each));
+        }
+        return median(slopes);
+    };
     const double bytes = last.results["kv_bytes"] / static_cast<double>(last.shape.at("context"));
     auto& results = last.results;
-    results["slope_ns"] = 1e9 * slope_of(request.contexts, whole);
-    results["slope_attention_ns"] = 1e9 * slope_of(request.contexts, attention);
+    results["slope_ns"] = slope_ns(&Samples::seconds);
+    results["slope_attention_ns"] = slope_ns(&Samples::attention);
     results["slope_attention_share"] = results["slope_attention_ns"] / results["slope_ns"];
     results["slope_bytes_ns"] = bytes / results["read_gbps"];
     results["slope_ratio"] = results["slope_ns"] / results["slope_bytes_ns"];

@@ -2,6 +2,7 @@
 
 #include "knlp/core/error.h"
 #include "knlp/core/memory.h"
+#include "knlp/core/parallel.h"
 #include "knlp/core/safetensors.h"
 #include "knlp/model/parameter.h"
 #include "knlp/model/weights.h"
@@ -102,11 +103,10 @@ void Snapshot::State::copy_all() {
                 pieces.push_back({buffer->data() + copy.offset + at, from + at,
                                   std::min(kPiece, copy.bytes - at)});
         }
-    at::parallel_for(0, std::ssize(pieces), 1, [&](int64_t begin, int64_t end) {
-        for (int64_t i = begin; i < end; ++i) {
-            const Piece& piece = pieces[static_cast<size_t>(i)];
-            std::memcpy(piece.to, piece.from, static_cast<size_t>(piece.bytes));
-        }
+    // Handed out one by one: a thread that the machine holds up would have half of them otherwise.
+    parallel_for(at::get_num_threads(), std::ssize(pieces), [&](int64_t i) {
+        const Piece& piece = pieces[static_cast<size_t>(i)];
+        std::memcpy(piece.to, piece.from, static_cast<size_t>(piece.bytes));
     });
 }
 

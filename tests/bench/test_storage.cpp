@@ -40,11 +40,13 @@ TEST(CheckpointBench, SavesAllTensorsAgainstAWriteOfAsManyBytes) {
                      record.rivals.at("write + fsync").median_s / record.timing.median_s);
 }
 
-TEST(CheckpointBench, TheStallIsComparedWithACopyOfAsManyBytes) {
+TEST(CheckpointBench, TheStallIsComparedWithCopiesOfAsManyBytes) {
     test::TempDir dir;
     const Record record = bench_checkpoint(small_request(dir.path()));
     EXPECT_GT(record.results.at("copy_ms"), 0);
     EXPECT_GT(record.results.at("stall_over_copy"), 0);
+    EXPECT_GT(record.results.at("fresh_copy_ms"), 0);
+    EXPECT_GT(record.results.at("stall_over_fresh_copy"), 0);
 }
 
 TEST(CheckpointBench, DdWritesAsManyBytesWhereThereIsOne) {

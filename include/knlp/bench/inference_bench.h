@@ -29,10 +29,11 @@ struct InferenceRequest {
 /// median of the bandwidths measured in turns; read_share, the median share of the bandwidth just
 /// before and after; read_share_of_best, of the best that was measured; weight_bytes, kv_bytes;
 /// with more than one sequence times_batch_1, the median ratio of tokens/s to those of one;
-/// attention_ms, the part of the time that is attention. The last one has slope_ns and
-/// slope_attention_ns (least squares over the contexts, nanoseconds a token of context, of all and
-/// of attention alone), slope_attention_share, what attention explains of the growth, and
-/// slope_bytes_ns, what the keys and values of a token of context take at read_gbps.
+/// attention_ms, the part of the time that is attention; its samples are details' attention_s. The
+/// last one has slope_ns and slope_attention_ns (least squares over the contexts, nanoseconds a
+/// token of context, of all and of attention alone: the median of the rounds),
+/// slope_attention_share, what attention explains of the growth, and slope_bytes_ns, what the keys
+/// and values of a token of context take at read_gbps.
 std::vector<Record> bench_decode(const InferenceRequest& request, const Machine& machine);
 
 /// "prefill": seconds until the logits after the prompt, read in chunks, are there: the time to the

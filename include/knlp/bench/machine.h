@@ -42,6 +42,9 @@ public:
     /// written.
     double read_gbps(double least_s);
     double copy_gbps(double least_s);
+    /// Seconds to copy so many bytes (>= 1) into memory that the system gives for it, in huge pages
+    /// where there are any: its clearing is part of them.
+    double fresh_copy_seconds(int64_t bytes);
 
 private:
     struct State;

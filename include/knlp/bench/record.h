@@ -26,8 +26,8 @@ struct Record {
     std::map<std::string, double> results;
     std::map<std::string, Timing> rivals;  // measured in the same process
     std::string goal;                      // what this is meant to reach, or ""
-    nlohmann::json details;                // what a table of its own shows (a breakdown), or null
-    std::string details_text;              // that table for people, or ""
+    nlohmann::json details;    // what a table of its own shows (a breakdown), samples, or null
+    std::string details_text;  // that table for people, or ""
 };
 
 /// Puts the bandwidths measured in turns with the record in place of lower ones. True when that

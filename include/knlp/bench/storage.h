@@ -24,9 +24,10 @@ struct StorageRequest {
 /// "checkpoint": seconds to save weights and optimizer state as a run does, copying and hashing
 /// included, until they are on the disk; rivals in turns "write + fsync" of as many bytes in one
 /// file and, where there is one, "dd" (bs=4M conv=fsync, of zeros). results mb_per_s, ratio and
-/// ratio_dd (rate over theirs), stall_ms (what training waits for: the copy), copy_ms (as many
-/// bytes copied within memory, in turns), stall_over_copy. Error{kRun, "E_DISK"} when there is no
-/// room for three of them.
+/// ratio_dd (rate over theirs), stall_ms (what training waits for: the copy), copy_ms and
+/// fresh_copy_ms (as many bytes copied in turns, within memory in use and into memory that the
+/// system gives for it), stall_over_copy and stall_over_fresh_copy. Error{kRun, "E_DISK"} when
+/// there is no room for three of them.
 Record bench_checkpoint(const StorageRequest& request);
 
 /// "load.model": opening a model of such a size, weights in memory at the end, from the page cache;
