@@ -132,9 +132,9 @@ struct Gpt2::State {
         return at::embedding(wpe->value, (slot - start).clamp_min(0));
     }
 
-    HeadOptions head_options(const ForwardContext& context, double divisor) const {
+    HeadOptions head_options(const ForwardContext& context, int64_t rows, double divisor) const {
         return {.vocab_size = model.vocab_size,
-                .chunk = model.loss_chunk,
+                .chunk = logit_rows(model, rows, device),
                 .divisor = divisor,
                 .bf16 = context.bf16};
     }
@@ -270,7 +270,7 @@ at::Tensor Gpt2::loss(const at::Tensor& ids, const at::Tensor& targets, ForwardC
     if (at::GradMode::is_enabled() && std::exchange(state_->cleared, false))
         for (Parameter& p : state_->parameters) p.value.mutable_grad() = at::Tensor();
     const at::Tensor h = hidden(ids, context).reshape({-1, state_->model.d_model});
-    return head_loss(h, *state_->head, targets, state_->head_options(context, divisor));
+    return head_loss(h, *state_->head, targets, state_->head_options(context, h.size(0), divisor));
 }
 
 at::Tensor Gpt2::loss_and_gradients(const at::Tensor& ids, const at::Tensor& targets,
@@ -326,7 +326,7 @@ at::Tensor Gpt2::token_nll(const at::Tensor& ids, const at::Tensor& targets,
     at::NoGradGuard no_grad;
     if (state_->cpu->can_score(context)) return state_->cpu->token_nll(ids, targets, context);
     const at::Tensor h = hidden(ids, context).reshape({-1, state_->model.d_model});
-    return head_nll(h, *state_->head, targets, state_->head_options(context, 0))
+    return head_nll(h, *state_->head, targets, state_->head_options(context, h.size(0), 0))
         .view(targets.sizes());
 }
 

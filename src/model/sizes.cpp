@@ -41,10 +41,30 @@ double flops_per_token(const config::Model& model, int64_t length) {
     return 6.0 * n + 12.0 * static_cast<double>(model.n_layer * model.d_model * length);
 }
 
-int64_t activation_bytes(const config::Model& model, int64_t batch, int64_t length, bool training) {
+namespace {
+
+// Logits held at once. Each chunk reads and writes the whole gradient of the head once, so chunks
+// should be large; they are read several times, so on the processor they should not be much larger
+// than caches, and they are memory that nothing else needs.
+constexpr int64_t kLogitBytes = int64_t{64} << 20;
+// A device has no such cache: here that gradient should cost little beside the logits (154 MB of
+// float32 in the 124M model), and the chunk stay small beside its memory.
+constexpr int64_t kDeviceLogitBytes = int64_t{512} << 20;
+
+}  // namespace
+
+int64_t logit_rows(const config::Model& model, int64_t rows, Device device) {
+    if (model.loss_chunk > 0) return std::min(model.loss_chunk, rows);
+    const int64_t budget = device.is_cpu() ? kLogitBytes : kDeviceLogitBytes;
+    const int64_t fit = std::max<int64_t>(1, budget / (4 * model.padded_vocab()));
+    const int64_t chunks = (rows + fit - 1) / fit;
+    return (rows + chunks - 1) / chunks;
+}
+
+int64_t activation_bytes(const config::Model& model, int64_t batch, int64_t length, bool training,
+                         Device device) {
     const int64_t row = 4 * batch * length * model.d_model;
-    const int64_t chunk =
-        model.loss_chunk > 0 ? std::min(model.loss_chunk, batch * length) : batch * length;
+    const int64_t chunk = logit_rows(model, batch * length, device);
     const AttentionType& attention = attention_type(model.attention);
     // Logits and one copy on their way into a product; embeddings, final norm and their gradients.
     int64_t bytes = 2 * 4 * chunk * model.padded_vocab() + 6 * row;
@@ -75,12 +95,11 @@ int64_t pass_bytes(const config::Model& model, int64_t batch, int64_t length, bo
 std::vector<std::array<int64_t, 3>> gemm_shapes(const config::Model& model, int64_t batch,
                                                 int64_t length) {
     const int64_t m = batch * length, c = model.d_model;
-    const int64_t head_rows = model.loss_chunk > 0 ? std::min(model.loss_chunk, m) : m;
     return {{m, 3 * c, c},
             {m, c, c},
             {m, 4 * c, c},
             {m, c, 4 * c},
-            {head_rows, model.padded_vocab(), c}};
+            {logit_rows(model, m, {}), model.padded_vocab(), c}};
 }
 
 config::Model gpt2_preset(std::string_view size) {

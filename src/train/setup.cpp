@@ -114,8 +114,8 @@ model::Device find_device(Session& s, const TrainRequest& request) {
 int64_t layer_activation_bytes(const Session& s, int64_t micro) {
     config::Model deeper = s.model;
     ++deeper.n_layer;
-    return model::activation_bytes(deeper, micro, s.model.n_ctx, true) -
-           model::activation_bytes(s.model, micro, s.model.n_ctx, true);
+    return model::activation_bytes(deeper, micro, s.model.n_ctx, true, s.device) -
+           model::activation_bytes(s.model, micro, s.model.n_ctx, true, s.device);
 }
 
 }  // namespace

@@ -34,8 +34,10 @@ std::vector<MemoryTerm> own_pass_terms(const StepShape& shape) {
 std::vector<MemoryTerm> autograd_terms(const StepShape& shape) {
     const config::Model& model = shape.model;
     const int64_t weights = 4 * model::parameter_count(model);
-    const int64_t training = model::activation_bytes(model, shape.micro, model.n_ctx, true);
-    const int64_t evaluation = model::activation_bytes(model, shape.micro, model.n_ctx, false);
+    const auto activations = [&](bool gradients) {
+        return model::activation_bytes(model, shape.micro, model.n_ctx, gradients, shape.device);
+    };
+    const int64_t training = activations(true), evaluation = activations(false);
     // Within one micro-batch the backward pass frees activations faster than it adds gradients, but
     // for that of the head, which comes first; with accumulation all gradients are there from the
     // second on.

@@ -36,6 +36,59 @@ TEST(Gpt2Sizes, FlopsOfGpt2At1024AreThePublished855Millions) {
     EXPECT_NEAR(flops_per_token(gpt2_preset("124M"), 1024) / 1e6, 855.2, 0.05);
 }
 
+TEST(Gpt2Sizes, LogitsHeldAtOnceFitIntoTheMemoryOfTheirDevice) {
+    config::Model m = gpt2_preset("124M");
+    const int64_t row = 4 * m.padded_vocab(), rows = 32 * 1024;
+    for (const auto& [device, budget] :
+         {std::pair{Device{}, int64_t{64} << 20}, std::pair{Device{0}, int64_t{512} << 20}}) {
+        const int64_t chunk = logit_rows(m, rows, device), fit = budget / row;
+        EXPECT_LE(chunk, fit) << device.str();
+        // No more chunks than needed, of about equal size.
+        EXPECT_EQ((rows + chunk - 1) / chunk, (rows + fit - 1) / fit) << device.str();
+        EXPECT_EQ(logit_rows(m, fit, device), fit) << device.str();
+        EXPECT_LE(logit_rows(m, fit + 1, device), fit / 2 + 1) << device.str();
+    }
+    m.loss_chunk = 5000;
+    EXPECT_EQ(logit_rows(m, rows, Device{0}), 5000);
+    EXPECT_EQ(logit_rows(m, 100, Device{0}), 100);
+}
+
+TEST(Gpt2Sizes, PredictedActivationsHoldOneChunkOfLogits) {
+    config::Model m = gpt2_preset("124M");
+    const int64_t rows = 32 * 1024;
+    for (const Device device : {Device{}, Device{0}}) {
+        m.loss_chunk = 0;
+        const int64_t chunk = logit_rows(m, rows, device);
+        const int64_t bytes = activation_bytes(m, 32, 1024, true, device);
+        m.loss_chunk = rows;
+        const int64_t whole = activation_bytes(m, 32, 1024, true, device);
+        EXPECT_EQ(whole - bytes, 2 * 4 * (rows - chunk) * m.padded_vocab()) << device.str();
+    }
+}
+
+TEST(Gpt2, LossByOperationsTakesTheChunksOfLogitRows) {
+    config::Model m = gpt2_preset("124M");  // its vocabulary under a narrow layer
+    m.n_layer = m.n_head = 1;
+    m.d_model = 16;
+    m.n_ctx = 256;
+    const int64_t chunk = logit_rows(m, 2 * 256, {});
+    ASSERT_LT(chunk, 2 * 256);
+    const at::Tensor ids = some_ids(2, 256, m.vocab_size),
+                     targets = some_ids(2, 256, m.vocab_size, 999);
+    const auto gradient = [&](int64_t loss_chunk) {
+        m.loss_chunk = loss_chunk;
+        Gpt2 model(m);
+        model.initialize(1);
+        ForwardContext context;
+        model.loss(ids, targets, context).backward();
+        return model.find("wte.weight")->value.grad();
+    };
+    // Sums over rows are rounded where a chunk ends.
+    const at::Tensor automatic = gradient(0);
+    EXPECT_TRUE(at::equal(automatic, gradient(chunk)));
+    EXPECT_FALSE(at::equal(automatic, gradient(2 * 256)));
+}
+
 TEST(Gpt2Sizes, AnUnknownSizeNamesTheKnownOnes) {
     test::expect_error(kUsage, {"'125M'", "did you mean", "nano, tiny, 124M"},
                        [] { gpt2_preset("125M"); });

@@ -1,5 +1,7 @@
 #include "src/train/preflight.h"
 
+#include "knlp/model/gpt2.h"
+#include "knlp/train/step_memory.h"
 #include "tests/support/expect_error.h"
 #include "tests/support/temp_dir.h"
 
@@ -23,6 +25,16 @@ TEST(MemoryPreflight, NamesTheBatchThatFitsAndCanBeForced) {
     expect_error(kRun, {"not even BATCH_SIZE=1"}, [&] { require_memory(estimate, false); });
     estimate.terms[0].bytes = 95;
     EXPECT_NO_THROW(require_memory(estimate, false));
+}
+
+TEST(StepMemory, OfADeviceHoldsOneChunkOfLogits) {
+    StepShape shape{.model = model::gpt2_preset("124M"), .device = {.cuda = 0}, .micro = 32};
+    const int64_t rows = shape.micro * shape.model.n_ctx,
+                  chunk = model::logit_rows(shape.model, rows, shape.device);
+    const int64_t bytes = step_memory(shape, 0).total();
+    shape.model.loss_chunk = rows;
+    EXPECT_EQ(step_memory(shape, 0).total() - bytes,
+              2 * 4 * (rows - chunk) * shape.model.padded_vocab());
 }
 
 TEST(DiskPreflight, WantsRoomFor2Point2Checkpoints) {

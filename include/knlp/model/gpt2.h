@@ -26,14 +26,18 @@ std::vector<ParameterSpec> gpt2_parameters(const config::Model& model);
 int64_t parameter_count(const config::Model& model);
 int64_t parameter_count_without_positions(const config::Model& model);
 std::vector<CacheSpec> cache_specs(const config::Model& model);  // one per layer
+/// Rows of logits that exist at one time while the loss of so many (one or more) is computed:
+/// loss_chunk, or what fits into a fixed amount of memory, in chunks of about equal size.
+int64_t logit_rows(const config::Model& model, int64_t rows, Device device);
 /// Activations that training keeps for the backward pass of one micro-batch (or holds at once
 /// without gradients), logits included: the memory estimate of the trainer. Upper bound, not exact.
-int64_t activation_bytes(const config::Model& model, int64_t batch, int64_t length, bool training);
+int64_t activation_bytes(const config::Model& model, int64_t batch, int64_t length, bool training,
+                         Device device);
 /// Bytes of the buffers that our own passes on the CPU keep for micro-batches of this shape, with
 /// or without gradients; 0 where these passes do not serve the model and activation_bytes() holds.
 int64_t pass_bytes(const config::Model& model, int64_t batch, int64_t length, bool bf16,
                    bool training, int64_t threads);
-/// Shapes [M, N, K] of the products of one micro-batch, for choose_gemm_route.
+/// Shapes [M, N, K] of the products of one micro-batch on the CPU, for choose_gemm_route.
 std::vector<std::array<int64_t, 3>> gemm_shapes(const config::Model& model, int64_t batch,
                                                 int64_t length);
 /// 6 N + 12 L H d_head T forward + backward FLOPs of one token, N without the position table.
@@ -65,7 +69,7 @@ public:
     at::Tensor hidden(const at::Tensor& ids, ForwardContext& context, KvCache* cache = nullptr);
     /// Hidden states -> logits [.., V]; padded vocabulary columns are -inf.
     at::Tensor logits(const at::Tensor& hidden, ForwardContext& context);
-    /// Mean cross-entropy over targets != -1, in nats; head and loss in chunks of loss_chunk rows.
+    /// Mean cross-entropy over targets != -1, in nats; head and loss in chunks of logit_rows().
     /// `divisor` > 0 replaces the count of targets (accumulation over micro-batches).
     at::Tensor loss(const at::Tensor& ids, const at::Tensor& targets, ForwardContext& context,
                     double divisor = 0.0);

@@ -1,5 +1,7 @@
 #include "activations.h"
 
+#include "knlp/model/gpt2.h"
+
 #include <algorithm>
 
 namespace knlp::model {
@@ -31,18 +33,6 @@ private:
     int64_t at_ = 0;
 };
 
-// Logits of a chunk. Each chunk reads and writes the whole gradient of the head once, so chunks
-// should be large; they are read several times, so they should not be much larger than caches, and
-// they are memory that nothing else needs.
-constexpr int64_t kLogitBytes = int64_t{64} << 20;
-
-int64_t chunk_rows(const config::Model& model, int64_t rows) {
-    if (model.loss_chunk > 0) return std::min(model.loss_chunk, rows);
-    const int64_t fit = std::max<int64_t>(1, kLogitBytes / (4 * model.padded_vocab()));
-    const int64_t chunks = (rows + fit - 1) / fit;
-    return (rows + chunks - 1) / chunks;
-}
-
 void lay_out_block(const PassShape& s, Cursor& cursor, BlockActivations& block) {
     const int64_t rows = s.rows(), c = s.d_model;
     block.qkv = cursor.values(rows * 3 * c, s.type);
@@ -67,7 +57,7 @@ PassShape pass_shape(const config::Model& model, int64_t batch, int64_t length, 
             .vocab_size = model.vocab_size,
             .batch = batch,
             .length = length,
-            .chunk = chunk_rows(model, batch * length),
+            .chunk = logit_rows(model, batch * length, {}),
             .parts = parts,
             .training = training,
             .dropout = training && model.dropout > 0,
