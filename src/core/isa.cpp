@@ -128,4 +128,8 @@ bool has_avx512_bf16() {
     return features().avx512_bf16;
 }
 
+bool bf16_dot_products() {
+    return isa() == Isa::kAvx512 && has_avx512_bf16();
+}
+
 }  // namespace knlp

@@ -117,6 +117,7 @@ BaselineRun read_run(const fs::path& run, const fs::path& output_dir) {
     out.choices = {.threads = required(manifest, "threads", run),
                    .isa = text_at(manifest, "isa"),
                    .gemm = text_at(manifest, "gemm_route"),
+                   .bf16_dot_products = flag_at(manifest, "bf16_dot_products"),
                    .micro = required(batch, "micro", run),
                    .accumulation = required(batch, "accumulation", run)};
     return out;

@@ -21,8 +21,11 @@ namespace fs = std::filesystem;
 using nlohmann::json;
 
 bool equal(const train::Choices& a, const train::Choices& b) {
+    // Records of before do not say how bfloat16 was multiplied.
+    const bool unlike =
+        a.bf16_dot_products && b.bf16_dot_products && *a.bf16_dot_products != *b.bf16_dot_products;
     return a.threads == b.threads && a.isa == b.isa && a.gemm == b.gemm && a.micro == b.micro &&
-           a.accumulation == b.accumulation;
+           a.accumulation == b.accumulation && !unlike;
 }
 
 /// The manifest of a finished run; null where there is none.

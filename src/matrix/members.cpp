@@ -24,4 +24,10 @@ std::optional<int64_t> whole_at(const json& object, const char* name) {
     return found->get<int64_t>();
 }
 
+std::optional<bool> flag_at(const json& object, const char* name) {
+    const auto found = object.find(name);
+    if (found == object.end() || !found->is_boolean()) return std::nullopt;
+    return found->get<bool>();
+}
+
 }  // namespace knlp::matrix

@@ -14,5 +14,7 @@ std::string text_at(const nlohmann::json& object, const char* name);
 /// kUnknown where there is no such number.
 double real_at(const nlohmann::json& object, const char* name);
 std::optional<int64_t> whole_at(const nlohmann::json& object, const char* name);
+/// Nothing where there is no true or false.
+std::optional<bool> flag_at(const nlohmann::json& object, const char* name);
 
 }  // namespace knlp::matrix

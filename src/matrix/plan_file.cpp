@@ -46,6 +46,7 @@ json axes_json(const Plan& plan) {
 json choices_json(const train::Choices& c) {
     return {{"threads", c.threads},
             {"isa", c.isa},
+            {"bf16_dot_products", or_null(c.bf16_dot_products)},
             {"gemm", c.gemm},
             {"micro", c.micro},
             {"accumulation", c.accumulation}};
@@ -137,6 +138,7 @@ public:
         if (!value_.is_object() || !value_.contains(name)) bad(fmt::format("lacks \"{}\"", name));
         return {value_[name], where_ + "/" + name};
     }
+    bool has(const char* name) const { return value_.is_object() && value_.contains(name); }
     std::vector<Member> items() const {
         if (!value_.is_array()) bad("a list is wanted");
         if (std::ssize(value_) > kMaxCells) bad(fmt::format("more than {} entries", kMaxCells));
@@ -232,11 +234,15 @@ Build read_build(const Member& from) {
 }
 
 train::Choices read_choices(const Member& from) {
-    return {.threads = from.at("threads").whole(1, 1024),
-            .isa = from.at("isa").text(),
-            .gemm = from.at("gemm").text(),
-            .micro = from.at("micro").whole(1, int64_t{1} << 40),
-            .accumulation = from.at("accumulation").whole(1, int64_t{1} << 40)};
+    train::Choices c = {.threads = from.at("threads").whole(1, 1024),
+                        .isa = from.at("isa").text(),
+                        .gemm = from.at("gemm").text(),
+                        .micro = from.at("micro").whole(1, int64_t{1} << 40),
+                        .accumulation = from.at("accumulation").whole(1, int64_t{1} << 40)};
+    // Plans of before have none.
+    if (from.has("bf16_dot_products") && !from.at("bf16_dot_products").null())
+        c.bf16_dot_products = from.at("bf16_dot_products").boolean();
+    return c;
 }
 
 Arm read_arm(const Member& from, size_t axes) {

@@ -45,6 +45,10 @@ std::string difference(const std::string& what, const std::string& is, const std
                          : fmt::format("{} is {}, planned {}", what, brief(is), brief(planned));
 }
 
+std::string used(bool it_is) {
+    return it_is ? "used" : "not used";
+}
+
 std::string hash_of(const track::Manifest& m, const PlannedFile& planned) {
     if (planned.role == "tokenizer") return m.tokenizer.sha256;
     const auto found =
@@ -69,6 +73,10 @@ std::vector<std::string> differences(const Plan& plan, const Arm& arm, const tra
     add(difference("the evaluation windows", m.batches_sha256, plan.windows_sha256));
     add(difference("the device", device_kind(m.device), device_kind(plan.device)));
     add(difference("the instruction set", name_of(isa()), arm.choices.isa));
+    // A plan of before does not say.
+    if (const std::optional<bool>& planned = arm.choices.bf16_dot_products; planned)
+        add(difference("AVX512_BF16 for products of bfloat16",
+                       used(m.bf16_dot_products.value_or(false)), used(*planned)));
     add(difference("the GEMM route", m.gemm_route, arm.choices.gemm));
     add(difference("threads", std::to_string(m.threads.value_or(0)),
                    std::to_string(arm.choices.threads)));

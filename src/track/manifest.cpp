@@ -141,6 +141,7 @@ json manifest_json(const RunDir& run, const Manifest& m) {
             {"libraries", libraries_json(m)},
             {"host", host_json()},
             {"isa", name_of(isa())},
+            {"bf16_dot_products", known(m.bf16_dot_products)},
             {"device", known(m.device)},
             {"precision", known(m.precision)},
             {"gemm_route", known(m.gemm_route)},

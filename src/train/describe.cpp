@@ -151,6 +151,7 @@ track::Manifest describe(const Session& s, const TrainRequest& request,
     m.experiment_sha256 = symbols.experiment_hash(s.general.seed);
     m.device = s.device.str();
     m.precision = name_of(s.train.precision);
+    m.bf16_dot_products = s.choices.bf16_dot_products;
     m.gemm_route = s.choices.gemm;
     m.torch_version = model::torch_version();
     m.threads = s.choices.threads;

@@ -86,7 +86,10 @@ Choices kept_choices(const config::Symbols& symbols, const config::Symbols& befo
     if (threads > 0 || threads != config::read_general(before).num_threads) kept.threads = 0;
     const std::string gemm = config::read_train(symbols).gemm;
     if (gemm != "auto" || gemm != config::read_train(before).gemm) kept.gemm.clear();
-    if (const std::string isa = other_isa(recorded); !isa.empty()) kept.isa = isa;
+    if (const std::string isa = other_isa(recorded); !isa.empty()) {
+        kept.isa = isa;
+        kept.bf16_dot_products.reset();
+    }
     return kept;
 }
 

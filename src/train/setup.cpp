@@ -87,6 +87,21 @@ void settle_isa(Session& s, const std::string& forced, bool planned) {
     s.choices.isa = name_of(isa());
 }
 
+/// The CPU has AVX512_BF16 or not, so what is wanted can only be compared.
+void settle_bf16_products(Session& s, const Choices& wanted) {
+    s.choices.bf16_dot_products.reset();
+    const bool evaluates = s.train.eval_precision == config::Precision::kBfloat16;
+    if (!s.device.is_cpu() || !(s.bf16() || evaluates)) return;
+    const bool here = bf16_dot_products();
+    s.choices.bf16_dot_products = here;
+    // Another instruction set has been spoken of.
+    if (wanted.bf16_dot_products.value_or(here) == here || wanted.isa != s.choices.isa) return;
+    s.warnings.push_back(
+        fmt::format("products of bfloat16 {} AVX512_BF16 are wanted and this CPU "
+                    "{}; results may differ in the last bits",
+                    here ? "without" : "by", here ? "has it" : "has none"));
+}
+
 /// Of the plan's kind: the one that DEVICE names when it is of that kind, else the first.
 model::Device planned_device(const std::string& configured, const std::string& kind) {
     return model::resolve_device(configured.starts_with(kind) ? configured : kind);
@@ -167,6 +182,7 @@ Session configure(const config::Symbols& symbols, const TrainRequest& request,
                           .deterministic = s.general.deterministic});
     s.choices.threads = model::runtime_threads();
     s.device = find_device(s, request);
+    settle_bf16_products(s, forced);
     s.debug_anomaly = request.debug_anomaly;
     s.queued = (!s.device.is_cpu() || request.queue_steps) && !s.debug_anomaly;
     return s;

@@ -80,11 +80,15 @@ RunState run_from(const json& j) {
 }
 
 Choices choices_from(const json& j) {
-    return {.threads = j.at("threads").get<int64_t>(),
-            .isa = j.at("isa").get<std::string>(),
-            .gemm = j.at("gemm").get<std::string>(),
-            .micro = j.at("batch").get<int64_t>(),
-            .accumulation = j.at("accumulation").get<int64_t>()};
+    Choices c = {.threads = j.at("threads").get<int64_t>(),
+                 .isa = j.at("isa").get<std::string>(),
+                 .gemm = j.at("gemm").get<std::string>(),
+                 .micro = j.at("batch").get<int64_t>(),
+                 .accumulation = j.at("accumulation").get<int64_t>()};
+    // Checkpoints of before have none.
+    if (const auto found = j.find("bf16_dot_products"); found != j.end() && !found->is_null())
+        c.bf16_dot_products = found->get<bool>();
+    return c;
 }
 
 void check_state(const RunState& s, const std::string& where) {
@@ -125,6 +129,8 @@ std::string state_text(const StateFile& file) {
     whole["resume"] = run_json(file.resume);
     whole["threads"] = file.choices.threads;
     whole["isa"] = file.choices.isa;
+    whole["bf16_dot_products"] =
+        file.choices.bf16_dot_products ? json(*file.choices.bf16_dot_products) : json(nullptr);
     whole["gemm"] = file.choices.gemm;
     whole["batch"] = file.choices.micro;
     whole["accumulation"] = file.choices.accumulation;

@@ -63,6 +63,16 @@ TEST_F(PlanFile, ReadsBackAsItWasWritten) {
     EXPECT_EQ(back.sha256, plan.sha256);
 }
 
+TEST_F(PlanFile, KeepsHowProductsOfBfloat16AreMadeAndMayNotSay) {
+    plan.arms[0].choices.bf16_dot_products = true;
+    write();
+    EXPECT_EQ(read_plan(directory.path()).arms[0].choices.bf16_dot_products, true);
+    json choices = read_json(file)["arms"][0]["choices"];
+    choices.erase("bf16_dot_products");
+    forge("/arms/0/choices", choices);
+    EXPECT_EQ(read_plan(directory.path()).arms[0].choices.bf16_dot_products, std::nullopt);
+}
+
 TEST_F(PlanFile, OfEqualPlansHasEqualBytes) {
     Plan other = sample_plan();
     EXPECT_EQ(plan_text(plan), plan_text(other));

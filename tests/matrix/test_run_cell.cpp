@@ -108,6 +108,22 @@ TEST(RunCell, OnOtherDataIsRefusedAndSaysSoInItsStatus) {
     EXPECT_THAT(read_file(matrix.path() / "journal.jsonl"), HasSubstr("\"drift\""));
 }
 
+TEST(RunCell, ByOtherProductsOfBfloat16IsRefused) {
+    NEEDS_KNLP();
+    RealMatrix matrix(test::Values{{"MIXED_PRECISION", "y"}});
+    const auto plan_for = [&](std::optional<bool> used) {
+        for (Arm& arm : matrix.plan.arms) arm.choices.bf16_dot_products = used;
+        matrix.write_plan();
+    };
+    plan_for(!bf16_dot_products());
+    EXPECT_EQ(matrix.run_cell(0), 3);
+    EXPECT_THAT(matrix.output(), HasSubstr("AVX512_BF16 for products of bfloat16 is"));
+    plan_for(bf16_dot_products());
+    EXPECT_EQ(matrix.run_cell(1), 0) << matrix.output();
+    plan_for(std::nullopt);
+    EXPECT_EQ(matrix.run_cell(2), 0) << matrix.output();
+}
+
 TEST(RunCell, OnOtherEvaluationWindowsOrByAnotherBinaryIsRefused) {
     NEEDS_KNLP();
     RealMatrix windows;

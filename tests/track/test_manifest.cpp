@@ -73,9 +73,10 @@ TEST(Manifest, WhatIsNotKnownIsNull) {
     const RunDir run = RunDir::create(dir.path(), "x");
     write_manifest(run, sample());
     const json m = read_manifest(run.path());
-    for (const char* pointer : {"/ended", "/wall_s", "/peak_gpu_bytes", "/energy_j", "/result",
-                                "/exit_code", "/preset", "/data/substitute", "/data/entropy_nats",
-                                "/tokenizer/sha256", "/budgets/max_time_s", "/parents/0/sha256"})
+    for (const char* pointer :
+         {"/ended", "/wall_s", "/peak_gpu_bytes", "/energy_j", "/result", "/bf16_dot_products",
+          "/exit_code", "/preset", "/data/substitute", "/data/entropy_nats", "/tokenizer/sha256",
+          "/budgets/max_time_s", "/parents/0/sha256"})
         EXPECT_TRUE(m.at(json::json_pointer(pointer)).is_null()) << pointer;
 }
 

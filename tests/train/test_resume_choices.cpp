@@ -12,6 +12,7 @@
 #include "tests/support/lower_isas.h"
 #include "tests/support/scoped_environment.h"
 
+#include <gmock/gmock-matchers.h>
 #include <gtest/gtest.h>
 
 #include <vector>
@@ -37,7 +38,7 @@ nlohmann::json manifest_of(const fs::path& run) {
 }
 
 /// Sets a field of the newest checkpoint's state.json, and its size and hash in MANIFEST.json.
-void edit_state(const fs::path& run, const char* field, const std::string& value) {
+void edit_state(const fs::path& run, const char* field, const nlohmann::json& value) {
     const fs::path checkpoint = newest(run), file = checkpoint / "state.json";
     nlohmann::json state = read_json(file);
     state[field] = value;
@@ -212,6 +213,47 @@ TEST(InstructionSetOfARun, NamedAsInTheCheckpointChangesNothing) {
     EXPECT_EQ(runs.train_until("a", 5, 0), 75);
     const ScopedEnvironment same("KNLP_ISA", name_of(isa()));
     EXPECT_EQ(runs.resume("a").status, 0);
+}
+
+const Values kInBfloat16 = {{"MIXED_PRECISION", "y"}, {"GEMM_NATIVE", "y"}, {"GEMM_ATEN", ""}};
+
+/// The last warnings of a run that was stopped, had this in its checkpoint, and went on.
+std::string warned_after(const Values& changes, const nlohmann::json& recorded,
+                         nlohmann::json& state) {
+    const TinyRuns runs;
+    EXPECT_EQ(runs.train_until("a", 5, 0, changes), 75);
+    state = state_of(runs.run("a"))["bf16_dot_products"];
+    EXPECT_EQ(manifest_of(runs.run("a"))["bf16_dot_products"], state);
+    edit_state(runs.run("a"), "bf16_dot_products", recorded);
+    EXPECT_EQ(runs.resume("a").status, 0);
+    EXPECT_EQ(state_of(runs.run("a"))["bf16_dot_products"], state);
+    return manifest_of(runs.run("a"))["warnings"].dump();
+}
+
+TEST(Bfloat16ProductsOfARun, ByOtherInstructionsThanTheCheckpointsAreWarnedOf) {
+    nlohmann::json state;
+    const bool here = bf16_dot_products();
+    EXPECT_THAT(warned_after(kInBfloat16, !here, state),
+                testing::HasSubstr("results may differ in the last bits"));
+    EXPECT_EQ(state, here);
+    EXPECT_THAT(warned_after({{"EVAL_PRECISION", "bfloat16"}}, !here, state),
+                testing::HasSubstr("AVX512_BF16"));
+    EXPECT_EQ(state, here);
+}
+
+TEST(Bfloat16ProductsOfARun, AsInTheCheckpointOrUnknownToItAreNotWarnedOf) {
+    nlohmann::json state;
+    for (const nlohmann::json& recorded :
+         {nlohmann::json(bf16_dot_products()), nlohmann::json(nullptr)})
+        EXPECT_THAT(warned_after(kInBfloat16, recorded, state),
+                    testing::Not(testing::HasSubstr("AVX512_BF16")));
+}
+
+TEST(Bfloat16ProductsOfARun, AreNoMatterInFloat32) {
+    nlohmann::json state;
+    EXPECT_THAT(warned_after({}, !bf16_dot_products(), state),
+                testing::Not(testing::HasSubstr("AVX512_BF16")));
+    EXPECT_TRUE(state.is_null());
 }
 
 TEST(ResumeSlow, HoldsUnderLowerInstructionSets) {

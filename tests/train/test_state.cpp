@@ -67,6 +67,20 @@ TEST(StateFile, OfBeforeRecentLossesWereKeptIsRead) {
     EXPECT_TRUE(read_state_file(dir.file("state.json")).resume.recent.losses.empty());
 }
 
+TEST(StateFile, OfBeforeProductsOfBfloat16WereNotedIsRead) {
+    test::TempDir dir;
+    StateFile file = example();
+    for (const std::optional<bool> used : {std::optional<bool>(), std::optional(true)}) {
+        file.choices.bf16_dot_products = used;
+        write_file_atomic(dir.file("state.json"), state_text(file));
+        EXPECT_EQ(read_state_file(dir.file("state.json")).choices.bf16_dot_products, used);
+    }
+    nlohmann::json whole = nlohmann::json::parse(state_text(file));
+    whole.erase("bf16_dot_products");
+    write_file_atomic(dir.file("state.json"), whole.dump());
+    EXPECT_FALSE(read_state_file(dir.file("state.json")).choices.bf16_dot_products.has_value());
+}
+
 TEST(RecentLosses, ScoreIsInStandardDeviationsOfTheStepsBefore) {
     RecentLosses recent;
     // Mean 3, sample variance n / (n - 1) times that of ±1.

@@ -52,6 +52,9 @@ std::optional<Isa> asked_isa();
 /// when this CPU does not have it.
 void force_isa(std::string_view name);
 bool has_avx512_bf16();
+/// Whether our kernels multiply bfloat16 by the instructions of AVX512_BF16, which round otherwise:
+/// isa() is kAvx512 and the CPU has them.
+bool bf16_dot_products();
 
 /// UTC, "2026-11-23T19:45:07Z" and, for names, "20261123T194507Z".
 std::string utc_now();

@@ -70,6 +70,7 @@ struct Manifest {
     std::string config_sha256;         // Symbols::hash()
     std::string experiment_sha256;     // Symbols::experiment_hash() with the seed
     std::string device, precision, gemm_route, torch_version;
+    std::optional<bool> bf16_dot_products;  // nullopt: the CPU multiplies no bfloat16
     std::optional<int64_t> threads;
     std::map<std::string, uint64_t> seeds;  // "seed" at least
     Data data;
