@@ -4,6 +4,7 @@
 #include "knlp/core/file.h"
 
 #include <elf.h>
+#include <link.h>
 
 #include <algorithm>
 #include <cstring>
@@ -111,6 +112,53 @@ ElfNeeds read_elf_needs(const fs::path& library) {
         }
     }
     return needs;
+}
+
+namespace {
+
+/// Its build id as the loader has mapped the notes of a segment; "" when it is not among them.
+std::string build_id_in(std::span<const std::byte> notes, uint64_t alignment) {
+    const auto padded = [&](uint64_t bytes) {
+        return (bytes + alignment - 1) / alignment * alignment;
+    };
+    while (notes.size() >= sizeof(Elf64_Nhdr)) {
+        Elf64_Nhdr note;
+        std::memcpy(&note, notes.data(), sizeof note);
+        const uint64_t content = padded(sizeof note + note.n_namesz);
+        if (content > notes.size() || notes.size() - content < note.n_descsz) break;
+        const bool gnu =
+            note.n_namesz == sizeof ELF_NOTE_GNU &&
+            std::memcmp(notes.data() + sizeof note, ELF_NOTE_GNU, sizeof ELF_NOTE_GNU) == 0;
+        if (gnu && note.n_type == NT_GNU_BUILD_ID) {
+            std::string id;
+            for (const std::byte b : notes.subspan(content, note.n_descsz))
+                id += fmt::format("{:02x}", std::to_integer<unsigned>(b));
+            return id;
+        }
+        notes = notes.subspan(std::min<uint64_t>(notes.size(), padded(content + note.n_descsz)));
+    }
+    return "";
+}
+
+}  // namespace
+
+std::string own_build_id() {
+    std::string id;
+    // The first object is the program; the others are libraries.
+    const auto look = [](dl_phdr_info* object, size_t, void* out) {
+        for (uint16_t i = 0; i < object->dlpi_phnum; ++i) {
+            const ElfW(Phdr)& header = object->dlpi_phdr[i];
+            if (header.p_type != PT_NOTE) continue;
+            const auto* const begin =
+                reinterpret_cast<const std::byte*>(object->dlpi_addr + header.p_vaddr);
+            const std::string found =
+                build_id_in({begin, header.p_memsz}, header.p_align == 8 ? 8 : 4);
+            if (!found.empty()) *static_cast<std::string*>(out) = found;
+        }
+        return 1;
+    };
+    ::dl_iterate_phdr(look, &id);
+    return id;
 }
 
 std::vector<std::string> unresolved_libraries(const fs::path& library) {

@@ -202,6 +202,16 @@ void library_gemm(Route route, const GemmArgs& args) {
     finish(args, library_product(route, args, a, b, bias), c);
 }
 
+namespace {
+
+RouteTiming current_timing;
+
+}  // namespace
+
+const RouteTiming& gemm_timing() {
+    return current_timing;
+}
+
 void set_gemm_route(const std::string& route) {
     const Routes wanted = parse_routes(route);
     const bool onednn =
@@ -211,6 +221,7 @@ void set_gemm_route(const std::string& route) {
              "GEMM route {}: this LibTorch has no operator {}; use native, aten or auto", route,
              kOperator);
     set_routes(wanted);
+    current_timing = {};
 }
 
 std::string gemm_route() {
@@ -219,10 +230,13 @@ std::string gemm_route() {
 
 std::string choose_gemm_route(const std::string& wanted,
                               const std::vector<std::array<int64_t, 3>>& shapes, bool bf16) {
-    if (wanted == "auto")
-        set_routes(choose_routes(shapes, bf16, onednn_available()));
-    else
+    if (wanted == "auto") {
+        RouteChoice choice = choose_routes(shapes, bf16, onednn_available());
+        set_routes(choice.routes);
+        current_timing = std::move(choice.timing);
+    } else {
         set_gemm_route(wanted);
+    }
     return gemm_route();
 }
 

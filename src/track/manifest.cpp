@@ -112,6 +112,11 @@ json all_warnings(const json& before, const std::vector<std::string>& now) {
     return all;
 }
 
+json timing_json(const Manifest::GemmTiming& timing) {
+    if (timing.seconds.empty()) return nullptr;
+    return {{"route", timing.route}, {"shapes", timing.shapes}, {"seconds", timing.seconds}};
+}
+
 json manifest_json(const RunDir& run, const Manifest& m) {
     const config::BuildInfo& build = config::build_info();
     json parents = json::array();
@@ -145,6 +150,7 @@ json manifest_json(const RunDir& run, const Manifest& m) {
             {"device", known(m.device)},
             {"precision", known(m.precision)},
             {"gemm_route", known(m.gemm_route)},
+            {"gemm_timing", timing_json(m.gemm_timing)},
             {"threads", known(m.threads)},
             {"seeds", m.seeds},
             {"data", data_json(m)},
@@ -237,6 +243,8 @@ void write_manifest(const RunDir& run, const Manifest& manifest) {
         whole["warnings"] = all_warnings(before.value("warnings", json()), manifest.warnings);
         if (manifest.first_weights.empty())
             whole["first_weights"] = before.value("first_weights", json());
+        if (manifest.gemm_timing.seconds.empty())
+            whole["gemm_timing"] = before.value("gemm_timing", json());
     }
     add_attempt(attempts, whole, manifest);
     whole["attempts"] = std::move(attempts);

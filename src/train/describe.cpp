@@ -153,6 +153,8 @@ track::Manifest describe(const Session& s, const TrainRequest& request,
     m.precision = name_of(s.train.precision);
     m.bf16_dot_products = s.choices.bf16_dot_products;
     m.gemm_route = s.choices.gemm;
+    const model::RouteTiming& timing = model::gemm_timing();
+    m.gemm_timing = {timing.route, timing.shapes, timing.seconds};
     m.torch_version = model::torch_version();
     m.threads = s.choices.threads;
     m.seeds = {{"seed", s.general.seed}};

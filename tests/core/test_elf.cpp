@@ -7,6 +7,7 @@
 #include "tests/support/temp_dir.h"
 
 #include <elf.h>
+#include <fmt/format.h>
 
 #include <cstring>
 #include <fstream>
@@ -116,6 +117,18 @@ TEST(Elf, DamagedFilesAreDataErrors) {
             EXPECT_EQ(error.kind(), kData) << "round " << round;
         }
     }
+}
+
+TEST(BuildId, IsTheOneInTheFileOfTheProgram) {
+    const std::string file = read_file("/proc/self/exe");
+    // Of a note: lengths of name and content, its type, the name.
+    const std::string head("\4\0\0\0\x14\0\0\0\3\0\0\0GNU\0", 16);
+    const size_t at = file.find(head);
+    if (at == std::string::npos) GTEST_SKIP() << "linked without a build id of 20 bytes";
+    std::string wanted;
+    for (const char c : file.substr(at + head.size(), 20))
+        wanted += fmt::format("{:02x}", static_cast<unsigned char>(c));
+    EXPECT_EQ(own_build_id(), wanted);
 }
 
 }  // namespace

@@ -3,13 +3,17 @@
 #include "src/model/layers.h"
 #include "tests/model/support.h"
 
+#include "knlp/core/elf.h"
 #include "knlp/core/error.h"
 #include "knlp/core/file.h"
+#include "knlp/core/host.h"
+#include "knlp/model/product_trial.h"
 #include "knlp/model/runtime.h"
 #include "tests/support/expect_error.h"
 #include "tests/support/scoped_environment.h"
 #include "tests/support/temp_dir.h"
 
+#include <gmock/gmock-matchers.h>
 #include <gtest/gtest.h>
 
 #include <filesystem>
@@ -89,8 +93,18 @@ TEST(GemmRoutes, AutoChoosesOneOfThemAndForcedIsKept) {
     const std::string chosen = choose_gemm_route("auto", {{64, 32, 32}, {64, 65, 32}});
     EXPECT_EQ(text_of(parse_routes(chosen)), chosen);
     EXPECT_EQ(gemm_route(), chosen);
+    const RouteTiming timing = gemm_timing();
+    EXPECT_EQ(timing.route, chosen);
+    const ProductShapes shapes = {{64, 32, 32}, {64, 65, 32}};  // small: timed as they are
+    EXPECT_EQ(timing.shapes, shapes);
+    EXPECT_EQ(timing.seconds.size(), static_cast<size_t>(kPlaces));
+    for (const auto& [place, times] : timing.seconds) {
+        EXPECT_EQ(times.size(), product_routes().size() - (isa() == Isa::kScalar ? 1 : 0)) << place;
+        for (const auto& [route, seconds] : times) EXPECT_GT(seconds, 0) << place << " " << route;
+    }
     EXPECT_EQ(choose_gemm_route("aten", {{64, 32, 32}}), "aten");
     EXPECT_EQ(gemm_route(), "aten");
+    EXPECT_TRUE(gemm_timing().seconds.empty());
     test::expect_error(kUsage, {"'blas' is unknown", "auto, native, onednn, aten"},
                        [] { set_gemm_route("blas"); });
 }
@@ -108,7 +122,8 @@ TEST(GemmRoutes, ARouteThatLibTorchLacksIsNamed) {
     }
     EXPECT_EQ(gemm_route(), "native");
     // auto makes do with what is there.
-    const Routes chosen = choose_routes({{32, 48, 16}, {32, 65, 16}}, false, onednn_available());
+    const Routes chosen =
+        choose_routes({{32, 48, 16}, {32, 65, 16}}, false, onednn_available()).routes;
     at::globalContext().setUserEnabledMkldnn(true);
     for (const Route route : chosen.at) EXPECT_NE(route, Route::kOnednn);
 }
@@ -145,16 +160,25 @@ TEST(GemmRoutes, AChoiceIsRememberedAndADamagedOneMadeAgain) {
     const test::TempDir cache;
     const test::ScopedEnvironment place("XDG_CACHE_HOME", cache.path());
     const ProductShapes shapes = {{32, 48, 16}, {32, 65, 16}};
-    const Routes chosen = choose_routes(shapes, false, onednn_available());
+    const RouteChoice chosen = choose_routes(shapes, false, onednn_available());
     const std::filesystem::path file = only_file(cache.path() / "knlp" / "gemm-routes");
     const std::string text = read_file(file);
-    EXPECT_TRUE(text.ends_with("\n" + text_of(chosen) + "\n")) << text;
+    const size_t choice = text.find("\n" + text_of(chosen.routes) + "\n{") + 1;
+    ASSERT_NE(choice, 0u) << text;
+    const std::string key = text.substr(0, choice), seconds = text.substr(text.find('{', choice));
+    EXPECT_THAT(key, testing::HasSubstr(own_build_id()));
 
-    const std::string key = text.substr(0, text.size() - text_of(chosen).size() - 1);
     const Routes other = parse_routes("aten;block.weight=native");
-    write_file_atomic(file, key + text_of(other) + "\n");
-    EXPECT_EQ(choose_routes(shapes, false, onednn_available()), other);
-    for (const std::string& damaged : {key + "aten;block\n", std::string("x"), key + "aten"}) {
+    write_file_atomic(file, key + text_of(other) + "\n" + seconds);
+    const RouteChoice remembered = choose_routes(shapes, false, onednn_available());
+    EXPECT_EQ(remembered.routes, other);
+    EXPECT_EQ(remembered.timing.route, text_of(other));
+    EXPECT_EQ(remembered.timing.shapes, chosen.timing.shapes);
+    EXPECT_EQ(remembered.timing.seconds, chosen.timing.seconds);
+    for (const std::string& damaged :
+         {key + "aten;block\n" + seconds, std::string("x"), key + "aten",
+          key + text_of(other) + "\n", key + text_of(other) + "\n{}\n",
+          key + text_of(other) + "\n" + seconds.substr(0, seconds.size() / 2) + "}\n"}) {
         write_file_atomic(file, damaged);
         choose_routes(shapes, false, onednn_available());
         EXPECT_EQ(read_file(file).substr(0, key.size()), key);

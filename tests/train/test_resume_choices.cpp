@@ -107,10 +107,27 @@ TEST(RouteOfARun, StandsInItsManifest) {
     EXPECT_EQ(route, state_of(runs.run("a"))["gemm"]);
 }
 
+TEST(RouteOfARun, HasItsTimingInTheManifestMeasuredOrRemembered) {
+    const MeasuredRuns measured;
+    const TinyRuns& runs = measured.runs;
+    runs.train("a", on_two_threads({{"GEMM_AUTO", "y"}}));
+    const nlohmann::json first = manifest_of(runs.run("a")), timing = first["gemm_timing"];
+    EXPECT_EQ(timing["route"], first["gemm_route"]);
+    EXPECT_EQ(timing["shapes"].size(), 5u);  // four products of a block, and the head
+    for (const char* place : {"block.forward", "block.weight", "head.input"})
+        EXPECT_GT(timing["seconds"][place]["aten"].get<double>(), 0) << place;
+    runs.train("b", on_two_threads({{"GEMM_AUTO", "y"}}));
+    EXPECT_EQ(manifest_of(runs.run("b"))["gemm_timing"], timing);
+    runs.train("c", on_two_threads({{"GEMM_NATIVE", "y"}}));
+    EXPECT_TRUE(manifest_of(runs.run("c"))["gemm_timing"].is_null());
+}
+
 TEST(RouteOfARun, IsThatOfItsCheckpointAndNotMeasuredAgain) {
     const MeasuredRuns measured;
     const TinyRuns& runs = measured.runs;
     EXPECT_EQ(runs.train_until("a", 5, 0, on_two_threads({{"GEMM_AUTO", "y"}})), 75);
+    const nlohmann::json timing = manifest_of(runs.run("a"))["gemm_timing"];
+    EXPECT_FALSE(timing.is_null());
     std::string route = "native;block.weight=aten";
     if (state_of(runs.run("a"))["gemm"] == route) route = "aten;block.weight=native";
     edit_state(runs.run("a"), "gemm", route);
@@ -118,6 +135,7 @@ TEST(RouteOfARun, IsThatOfItsCheckpointAndNotMeasuredAgain) {
     EXPECT_EQ(model::gemm_route(), route);
     EXPECT_EQ(state_of(runs.run("a"))["gemm"], route);
     EXPECT_EQ(manifest_of(runs.run("a"))["gemm_route"], route);
+    EXPECT_EQ(manifest_of(runs.run("a"))["gemm_timing"], timing);
 }
 
 TEST(RouteOfARun, IsThePinnedOneAfterAnAllowedChange) {

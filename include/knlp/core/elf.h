@@ -16,6 +16,10 @@ struct ElfNeeds {
 /// or is damaged.
 ElfNeeds read_elf_needs(const std::filesystem::path& library);
 
+/// GNU build id of the program that runs, in hexadecimal: a hash of what the linker made. "" when
+/// it was linked without one.
+std::string own_build_id();
+
 /// Needed entries of `library`, and of what it needs in turn, that neither the search paths of the
 /// library nor the system's directories have; sorted. LD_LIBRARY_PATH is not looked at.
 std::vector<std::string> unresolved_libraries(const std::filesystem::path& library);

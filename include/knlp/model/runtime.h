@@ -5,6 +5,7 @@
 #include <array>
 #include <cstdint>
 #include <exception>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -39,6 +40,18 @@ std::string choose_gemm_route(const std::string& wanted,
                               const std::vector<std::array<int64_t, 3>>& shapes, bool bf16 = false);
 void set_gemm_route(const std::string& route);
 std::string gemm_route();
+
+/// What a choice of "auto" was made by.
+struct RouteTiming {
+    std::string route;                           // the choice
+    std::vector<std::array<int64_t, 3>> shapes;  // as they were timed: with fewer rows than asked
+    /// "block.forward" -> "native" -> the least seconds of all products of the place. Empty when
+    /// nothing was timed.
+    std::map<std::string, std::map<std::string, double>> seconds;
+};
+/// Of the choice in force, measured now or by an earlier process; nothing for a route that was
+/// given.
+const RouteTiming& gemm_timing();
 
 /// Number of distinct OpenMP runtimes mapped into this process; must be 1.
 int64_t openmp_runtimes();

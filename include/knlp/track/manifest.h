@@ -2,6 +2,7 @@
 
 #include "knlp/track/run_dir.h"
 
+#include <array>
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -58,6 +59,12 @@ struct Manifest {
         std::string name;                        // of a symbol
         std::optional<std::string> before, now;  // nullopt = switched off
     };
+    /// What the route of matrix products was chosen by.
+    struct GemmTiming {
+        std::string route;                                             // the choice then
+        std::vector<std::array<int64_t, 3>> shapes;                    // [M, N, K] that were timed
+        std::map<std::string, std::map<std::string, double>> seconds;  // of a place, by a route
+    };
     struct Attempt {  // where this attempt went on, and what it changed in the run
         int64_t from_step = 0;
         std::vector<Change> changed_symbols;
@@ -71,6 +78,7 @@ struct Manifest {
     std::string experiment_sha256;     // Symbols::experiment_hash() with the seed
     std::string device, precision, gemm_route, torch_version;
     std::optional<bool> bf16_dot_products;  // nullopt: the CPU multiplies no bfloat16
+    GemmTiming gemm_timing;  // no seconds: not timed in this attempt, and the file's is kept
     std::optional<int64_t> threads;
     std::map<std::string, uint64_t> seeds;  // "seed" at least
     Data data;

@@ -4,12 +4,16 @@
 #include "parts.h"
 
 #include "knlp/config/build_info.h"
+#include "knlp/core/elf.h"
 #include "knlp/core/error.h"
 #include "knlp/core/file.h"
 #include "knlp/core/hash.h"
 #include "knlp/core/host.h"
 
+#include <nlohmann/json.hpp>
+
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <optional>
 #include <span>
@@ -24,6 +28,8 @@ using kernels::GemmEpilogue;
 using kernels::Storage;
 
 namespace {
+
+using Seconds = std::map<std::string, std::map<std::string, double>>;
 
 constexpr double kPassFlops = 3e9;  // of one pass over all products, about 10 ms a route
 constexpr double kBudget_s = 0.2;
@@ -104,7 +110,9 @@ double seconds_of(Route route, const GemmArgs& args) {
     return steady_seconds() - start;
 }
 
-Routes time_routes(const ProductShapes& shapes, bool bf16, const std::vector<Route>& candidates) {
+/// Times every candidate on these shapes, chooses, and notes the least times in `seconds`.
+Routes time_routes(const ProductShapes& shapes, bool bf16, const std::vector<Route>& candidates,
+                   Seconds& seconds) {
     constexpr double kNever = std::numeric_limits<double>::infinity();
     using Times = std::array<double, kRoutes>;
     Operands memory(shapes);
@@ -122,8 +130,8 @@ Routes time_routes(const ProductShapes& shapes, bool bf16, const std::vector<Rou
                                                  i + 1 == shapes.size(), bf16, memory);
                 for (const Route route : candidates) {
                     double& least = best[i][kind][static_cast<size_t>(route)];
-                    const double seconds = seconds_of(route, args);
-                    if (pass > 0) least = std::min(least, seconds);
+                    const double once = seconds_of(route, args);
+                    if (pass > 0) least = std::min(least, once);
                 }
             }
     Routes routes;
@@ -135,10 +143,13 @@ Routes time_routes(const ProductShapes& shapes, bool bf16, const std::vector<Rou
                 for (size_t r = 0; r < kRoutes; ++r)
                     total[r] += best[i][static_cast<size_t>(place_at(p).kind)][r];
         routes.at[p] = candidates.front();
-        for (const Route route : candidates)
-            if (total[static_cast<size_t>(route)] <
-                kClearly * total[static_cast<size_t>(routes.at[p])])
-                routes.at[p] = route;
+        for (const Route route : candidates) {
+            const double mine = total[static_cast<size_t>(route)];
+            if (mine < kClearly * total[static_cast<size_t>(routes.at[p])]) routes.at[p] = route;
+            double& least =
+                seconds[name_of(place_at(p))].emplace(name_of(route), mine).first->second;
+            least = std::min(least, mine);
+        }
     }
     return routes;
 }
@@ -146,9 +157,9 @@ Routes time_routes(const ProductShapes& shapes, bool bf16, const std::vector<Rou
 std::string cache_key(const ProductShapes& shapes, bool bf16, bool onednn) {
     const config::BuildInfo& build = config::build_info();
     std::string key =
-        fmt::format("cpu {}\nthreads {}\nisa {}\nprogram {} {} {} torch {}\nbf16 {} onednn {}\n",
+        fmt::format("cpu {}\nthreads {}\nisa {}\nprogram {} {} {} {} torch {}\nbf16 {} onednn {}\n",
                     host().cpu_model, part_count(), name_of(isa()), build.version, build.git_commit,
-                    build.git_diff_sha256, build.torch_version, bf16, onednn);
+                    build.git_diff_sha256, own_build_id(), build.torch_version, bf16, onednn);
     for (const auto& [m, n, k] : shapes) key += fmt::format("{}x{}x{} ", m, n, k);
     return one_line(key);
 }
@@ -159,27 +170,51 @@ fs::path cache_entry(const std::string& key) {
     return base / "gemm-routes" / fmt::format("{:016x}", xxh3(std::as_bytes(std::span(key))));
 }
 
-/// "<key>\n<routes>\n"; nothing for any other content.
-std::optional<Routes> recall(const fs::path& entry, const std::string& key) {
+/// Whether every candidate has a time at every place.
+bool is_whole(const Seconds& seconds, const std::vector<Route>& candidates) {
+    for (size_t p = 0; p < kPlaces; ++p) {
+        const auto place = seconds.find(name_of(place_at(p)));
+        if (place == seconds.end()) return false;
+        for (const Route route : candidates) {
+            const auto time = place->second.find(name_of(route));
+            if (time == place->second.end() || !std::isfinite(time->second)) return false;
+        }
+    }
+    return true;
+}
+
+struct Remembered {
+    Routes routes;
+    Seconds seconds;
+};
+
+/// "<key>\n<routes>\n<seconds as JSON>\n"; nothing for any other content.
+std::optional<Remembered> recall(const fs::path& entry, const std::string& key,
+                                 const std::vector<Route>& candidates) {
     std::error_code ignored;
     if (entry.empty() || !fs::is_regular_file(entry, ignored)) return std::nullopt;
     try {
         const std::string text = read_file(entry, 1 << 16);
-        if (!text.starts_with(key + "\n") || !text.ends_with("\n")) return std::nullopt;
-        return parse_routes(
-            std::string_view(text).substr(key.size() + 1, text.size() - key.size() - 2));
-    } catch (const Error&) {
-        return std::nullopt;
+        if (!text.starts_with(key + "\n") || !text.ends_with("}\n")) return std::nullopt;
+        const std::string_view rest = std::string_view(text).substr(key.size() + 1);
+        const size_t line = rest.find('\n');
+        Remembered found{.routes = parse_routes(rest.substr(0, line)),
+                         .seconds = nlohmann::json::parse(rest.substr(line + 1)).get<Seconds>()};
+        if (is_whole(found.seconds, candidates)) return found;
+    } catch (const Error&) {  // damaged, as below
+    } catch (const nlohmann::json::exception&) {
     }
+    return std::nullopt;
 }
 
-void remember(const fs::path& entry, const std::string& key, const Routes& routes) {
+void remember(const fs::path& entry, const std::string& key, const Remembered& choice) {
     std::error_code failed;
     if (entry.empty()) return;
     fs::create_directories(entry.parent_path(), failed);
     if (failed) return;
     try {
-        write_file_atomic(entry, key + "\n" + text_of(routes) + "\n");
+        write_file_atomic(entry, key + "\n" + text_of(choice.routes) + "\n" +
+                                     nlohmann::json(choice.seconds).dump() + "\n");
     } catch (const Error&) {
         // A cache that cannot be written only costs time.
     }
@@ -187,7 +222,7 @@ void remember(const fs::path& entry, const std::string& key, const Routes& route
 
 }  // namespace
 
-Routes choose_routes(const ProductShapes& shapes, bool bf16, bool onednn) {
+RouteChoice choose_routes(const ProductShapes& shapes, bool bf16, bool onednn) {
     std::vector<Route> candidates;
     // Our scalar kernels are a definition, not a candidate.
     if (isa() != Isa::kScalar) candidates.push_back(Route::kNative);
@@ -195,20 +230,25 @@ Routes choose_routes(const ProductShapes& shapes, bool bf16, bool onednn) {
     candidates.push_back(Route::kAten);
     Routes only;
     only.at.fill(candidates.front());
-    if (candidates.size() == 1 || shapes.empty()) return only;
+    if (candidates.size() == 1 || shapes.empty()) return {.routes = only, .timing = {}};
     const std::string key = cache_key(shapes, bf16, onednn);
     const fs::path entry = cache_entry(key);
-    if (const std::optional<Routes> known = recall(entry, key)) return *known;
-    Routes routes = time_routes(shrink(shapes), bf16, candidates);
+    const ProductShapes timed = shrink(shapes);
+    const auto choice = [&](const Remembered& found) {
+        return RouteChoice{found.routes, {text_of(found.routes), timed, found.seconds}};
+    };
+    if (const auto known = recall(entry, key, candidates)) return choice(*known);
+    Seconds seconds;
+    Routes routes = time_routes(timed, bf16, candidates, seconds);
     if (routes.at != only.at) {
         // Other work on the machine can make our own products look slow, and the choice is kept: a
         // library has to win twice.
-        const Routes again = time_routes(shrink(shapes), bf16, candidates);
+        const Routes again = time_routes(timed, bf16, candidates, seconds);
         for (size_t p = 0; p < kPlaces; ++p)
             if (again.at[p] != routes.at[p]) routes.at[p] = candidates.front();
     }
-    remember(entry, key, routes);
-    return routes;
+    remember(entry, key, {routes, seconds});
+    return choice({routes, seconds});
 }
 
 }  // namespace knlp::model
