@@ -33,7 +33,10 @@ void add_common_options(Parser verb, Common& common) {
             .type_name("FILE")
             .group(kCommonGroup);
     if (!verb.has_option("--set"))
-        verb.add_option("--set", common.set, "change one symbol for this call (repeatable)")
+        verb.add_option(
+                "--set", common.set,
+                "change one symbol, or the member of a choice (GEMM_BACKEND=native), for this call "
+                "(repeatable)")
             .type_name("NAME=VALUE")
             .one_at_a_time()
             .group(kCommonGroup);

@@ -1,5 +1,5 @@
 # The configuration: schema, .config, overrides, and the plain structs that the rest reads.
-list-y := schema.o expr.o evaluate.o semantic.o dot_config.o resolve.o symbols.o resolved.o overrides.o environment.o \
+list-y := schema.o choice.o expr.o evaluate.o semantic.o dot_config.o resolve.o symbols.o resolved.o overrides.o environment.o \
 	rules.o build_info.o read_general.o read_model.o read_data.o read_train.o read_optimizer.o read_matrix.o read_slurm.o
 
 KNLP_VERSION := 0.1.0

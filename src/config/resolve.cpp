@@ -133,6 +133,8 @@ std::string symbol_meant(const Symbols::Override& override_) {
 
 Setting to_setting(const Symbols::Override& override_) {
     const std::string where(where_of(override_.origin));
+    if (const ChoiceInfo* choice = find_choice(override_.name))
+        return to_setting({member_meant(*choice, override_.value, where), "y", override_.origin});
     const std::string name = symbol_meant(override_);
     const SymbolInfo& symbol = require_symbol(find_symbol(name) ? name : override_.name, where);
     std::string value = override_.value;
@@ -190,6 +192,22 @@ void check_members_off(const std::vector<Setting>& settings, Evaluation& evaluat
         }
     }
     for (const Setting& setting : settings) require_result(evaluation, setting);
+}
+
+/// In order of precedence. Of two values of one choice on one level the later stays, as with a
+/// symbol.
+std::vector<Symbols::Override> in_order(std::vector<Symbols::Override> overrides) {
+    std::stable_sort(overrides.begin(), overrides.end(),
+                     [](const auto& a, const auto& b) { return a.origin < b.origin; });
+    std::vector<Symbols::Override> ordered;
+    for (const Symbols::Override& one : overrides) {
+        if (find_choice(one.name))
+            std::erase_if(ordered, [&](const Symbols::Override& earlier) {
+                return earlier.origin == one.origin && earlier.name == one.name;
+            });
+        ordered.push_back(one);
+    }
+    return ordered;
 }
 
 /// Every word of the user's holds, or belongs to a feature that an override switched off.
@@ -293,12 +311,10 @@ Resolution resolve(const std::vector<Setting>& settings,
     if (!path.empty() && !planned) require_build(of_file, path);
 
     Settings kept = beyond_defaults(schema, settings, of_file, build_values);
-    std::vector<Symbols::Override> ordered = overrides;
-    std::stable_sort(ordered.begin(), ordered.end(),
-                     [](const auto& a, const auto& b) { return a.origin < b.origin; });
-    for (const Symbols::Override& override_ : ordered) {
+    for (const Symbols::Override& override_ : in_order(overrides)) {
         const Setting setting = to_setting(override_);
-        if (override_.name != setting.name && override_.name != "CONFIG_" + setting.name)
+        if (override_.name != setting.name && override_.name != "CONFIG_" + setting.name &&
+            !find_choice(override_.name))
             log::info("{}: {} is called {} here", setting.where, override_.name, setting.name);
         kept.put(*find_symbol(setting.name), setting, override_.origin);
     }

@@ -58,26 +58,6 @@ std::vector<std::string> values_of(const std::string& text, const std::string& w
     return values;
 }
 
-const config::ChoiceInfo* find_choice(std::string_view name) {
-    for (const config::ChoiceInfo& choice : config::choices())
-        if (choice.name == name) return &choice;
-    return nullptr;
-}
-
-/// The member that a value means: its name, or what follows the choice's name in it, in any case.
-std::string member_of(const config::ChoiceInfo& choice, const std::string& value,
-                      const std::string& where) {
-    std::string upper = value;
-    std::transform(upper.begin(), upper.end(), upper.begin(),
-                   [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
-    const std::string full = std::string(choice.name) + "_" + upper;
-    for (const std::string_view member : choice.members)
-        if (member == value || member == full) return std::string(member);
-    const std::vector<std::string> names(choice.members.begin(), choice.members.end());
-    fail_code(kConfig, "E_TYPE", "{}: {}={} is no member of that choice{}", where, choice.name,
-              value, did_you_mean(value, names));
-}
-
 void require_says_something(const std::string& name, const std::string& where) {
     const config::SymbolInfo& symbol = *config::find_symbol(name);
     if (name == config::seed_symbol())
@@ -95,10 +75,10 @@ std::string meaning(const std::string& value) {
 Axis checked_axis(const std::string& name, const std::vector<std::string>& values,
                   const std::string& where) {
     Axis axis;
-    const config::ChoiceInfo* choice = find_choice(name);
+    const config::ChoiceInfo* choice = config::find_choice(name);
     for (const std::string& value : values) {
-        if (choice && !config::find_symbol(name)) {
-            const std::string member = member_of(*choice, value, where);
+        if (choice) {
+            const std::string member = config::member_meant(*choice, value, where);
             require_says_something(member, where);
             axis.name = name;
             axis.values.push_back({value, {{member, "y"}}});

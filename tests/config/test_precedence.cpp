@@ -1,4 +1,5 @@
 #include "knlp/config/overrides.h"
+#include "knlp/config/schema.h"
 #include "knlp/config/symbols.h"
 
 #include "tests/support/expect_error.h"
@@ -68,8 +69,7 @@ TEST(Overrides, AreCheckedByNameAndTypeWithoutAConfiguration) {
     refused("SEED=many", {"--set", "SEED", "many"});
     refused("LTO=n", {"LTO", "menuconfig"});
     const Variable env("KNLP_SET", "SEEED=1");
-    test::expect_error(kConfig, {"KNLP_SET", "SEEED", "SEED"},
-                       [] { check_overrides({}); });
+    test::expect_error(kConfig, {"KNLP_SET", "SEEED", "SEED"}, [] { check_overrides({}); });
 }
 
 TEST(Precedence, OrderOfTheListDoesNotMatterAcrossLevels) {
@@ -87,6 +87,59 @@ TEST(Precedence, HigherLevelMayTakeAnotherMemberOfAChoice) {
     const Variable env("KNLP_SET", "GPT2_MODEL_TINY=y");
     EXPECT_TRUE(
         Symbols::from_values({}, collect_overrides({"GPT2_MODEL_NANO=y"})).on("GPT2_MODEL_NANO"));
+}
+
+TEST(Overrides, NameOfAChoiceTakesAMember) {
+    const auto member = [](const char* text) { return check_overrides({text}).at(0); };
+    EXPECT_EQ(member("GEMM_BACKEND=native"), "GEMM_NATIVE");
+    EXPECT_EQ(member("CONFIG_GEMM_BACKEND=OneDNN"), "GEMM_ONEDNN");
+    EXPECT_EQ(member("GEMM_BACKEND=GEMM_ATEN"), "GEMM_ATEN");
+    for (const ChoiceInfo& choice : choices()) {
+        EXPECT_EQ(find_choice(choice.name), &choice);
+        for (const std::string_view name : choice.members)
+            EXPECT_EQ(member_meant(choice, name, "test"), name);
+    }
+    const Variable env("KNLP_SET", "GEMM_BACKEND=native");
+    const Symbols symbols = Symbols::from_values({}, collect_overrides({"LR_SCHEDULE=linear"}));
+    EXPECT_TRUE(symbols.on("GEMM_NATIVE"));
+    EXPECT_EQ(symbols.origin("GEMM_NATIVE"), Origin::kEnvironment);
+    EXPECT_TRUE(symbols.on("LR_SCHEDULE_LINEAR"));
+    EXPECT_EQ(symbols.origin("LR_SCHEDULE_LINEAR"), Origin::kCommandLine);
+}
+
+TEST(Overrides, WordsThatMembersShareEndAtAnUnderscore) {
+    const auto meant = [](const char* choice, const char* value) {
+        return member_meant(*find_choice(choice), value, "test");
+    };
+    EXPECT_EQ(meant("MODEL", "gpt2"), "MODEL_GPT2");  // the only one
+    EXPECT_EQ(meant("OPTIMIZER", "adamw"), "OPTIMIZER_SELECT_ADAMW");
+    EXPECT_EQ(meant("OPTIMIZER", "adamwspam"), "OPTIMIZER_SELECT_ADAMWSPAM");
+    EXPECT_EQ(meant("LR_SCHEDULE", "cosine"), "LR_SCHEDULE_COSINE");
+    EXPECT_EQ(meant("BUILD_TYPE", "release"), "BUILD_RELEASE");
+    EXPECT_EQ(meant("GPT2_TOKENIZER", "bpe_trained"), "GPT2_TOKENIZER_BPE_TRAINED");
+}
+
+TEST(Overrides, WrongMemberOfAChoiceIsAnsweredWithAllOfThem) {
+    test::expect_error(kConfig, {"--set", "GEMM_BACKEND=nativ", "auto, native, aten, onednn"},
+                       [] { check_overrides({"GEMM_BACKEND=nativ"}); });
+    for (const char* text : {"GEMM_BACKEND=", "GEMM_BACKEND=y", "GEMM_BACKEND=gemm_native"})
+        test::expect_error(kConfig, {text, "no member"}, [&] { check_overrides({text}); });
+    EXPECT_EQ(find_choice("GEMM_NATIVE"), nullptr);
+    EXPECT_EQ(find_choice("NO_SUCH_CHOICE"), nullptr);
+}
+
+TEST(Overrides, MemberOfAChoiceIsOneWordOfTheUsers) {
+    const auto route = [](const std::vector<std::string>& set) {
+        return Symbols::from_values({{"GEMM_ATEN", "y"}}, collect_overrides(set));
+    };
+    EXPECT_TRUE(route({"GEMM_BACKEND=native"}).on("GEMM_NATIVE"));
+    EXPECT_TRUE(route({"GEMM_BACKEND=native", "GEMM_BACKEND=onednn"}).on("GEMM_ONEDNN"));
+    test::expect_error(kConfig, {"GEMM_ONEDNN=y", "GEMM_NATIVE=y", "another member"}, [&] {
+        route({"GEMM_BACKEND=native", "GEMM_ONEDNN=y"});
+    });
+    // Build symbols stay what they are, however they are named.
+    test::expect_error(kNotAvailable, {"BUILD_DEBUG", "menuconfig"},
+                       [] { check_overrides({"BUILD_TYPE=debug"}); });
 }
 
 TEST(Overrides, QuotesKeepBlanksTogether) {

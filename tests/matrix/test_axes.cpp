@@ -49,7 +49,10 @@ TEST(Axes, OfAChoiceNameItsMembers) {
     ASSERT_EQ(axes.size(), 1u);
     EXPECT_EQ(axes[0].values[0].settings, (std::vector<Setting>{{"LR_SCHEDULE_COSINE", "y"}}));
     EXPECT_EQ(axes[0].values[1].settings, (std::vector<Setting>{{"LR_SCHEDULE_LINEAR", "y"}}));
-    expect_error(kConfig, {"LR_SCHEDULE=steps", "no member"}, [] { parse("LR_SCHEDULE=steps"); });
+    EXPECT_EQ(parse("GEMM_BACKEND=native|aten")[0].values[0].settings,
+              (std::vector<Setting>{{"GEMM_NATIVE", "y"}}));
+    expect_error(kConfig, {"LR_SCHEDULE=steps", "no member", "cosine, linear"},
+                 [] { parse("LR_SCHEDULE=steps"); });
 }
 
 TEST(Axes, UnknownSymbolIsNamedWithNearOnes) {

@@ -50,6 +50,8 @@ struct ChoiceInfo {
 std::span<const SymbolInfo> symbols();
 std::span<const ChoiceInfo> choices();
 const SymbolInfo* find_symbol(std::string_view name);
+/// With or without CONFIG_; null where a symbol has the name.
+const ChoiceInfo* find_choice(std::string_view name);
 
 /// Old or upstream name -> ours (scripts/kconfig/aliases, compiled in). "" when none.
 std::string_view alias_of(std::string_view name);
