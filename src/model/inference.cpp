@@ -18,8 +18,6 @@ using kernels::Storage;
 // Outputs of one worker come in runs of this many: a cache line of results, and what the kernels
 // take at once.
 constexpr int64_t kOutputGrain = 16;
-// Rows of logits held at once while scoring.
-constexpr int64_t kScoredRows = 128;
 // Queries of a segment that are done sooner one by one than as a chunk: a chunk copies keys and
 // values, and takes a vector of queries at least.
 constexpr int64_t kFewQueries = 7;

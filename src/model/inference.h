@@ -16,6 +16,9 @@
 
 namespace knlp::model {
 
+/// Rows of logits held at once while scoring.
+inline constexpr int64_t kScoredRows = 128;
+
 /// A linear layer's weight [n, k] and bias [n] (or null), where they lie.
 struct MatrixView {
     const void* weight = nullptr;

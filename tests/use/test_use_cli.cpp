@@ -154,6 +154,25 @@ TEST_F(UseCli, PromptsThatDoNotFitIntoMemoryTogetherAreRefusedWithTheNumberThatD
     EXPECT_EQ(std::count(done.err.begin(), done.err.end(), '\n'), 1) << done.err;
 }
 
+TEST_F(UseCli, WindowsThatDoNotFitIntoMemoryTogetherAreRefusedWithTheBatchThatDoes) {
+    config::Model wide = test::toy_config();
+    wide.n_layer = 1;
+    wide.d_model = 512;
+    wide.n_ctx = 8192;
+    Gpt2 gpt2 = test::toy_model(1, 1, wide);
+    save(gpt2, dir_.file("m"));
+    write("data.bin", "");
+    fs::resize_file(dir_.file("data.bin"), 2 * (4096 * 8192 + 1));
+    const Finished done =
+        eval("loss", {"--data", "data.bin", "--tokens", "33554432", "--batch", "4096"});
+    // Stream, norm, queries with keys and values, joined heads and the hidden layer: ten numbers a
+    // column, so 20 kB a token.
+    expect_refused(done, 4,
+                   {"E_MEMORY", "largest: activations of 4096 x 8192 tokens 6", "--batch ",
+                    " would fit"});
+    EXPECT_EQ(std::count(done.err.begin(), done.err.end(), '\n'), 1) << done.err;
+}
+
 TEST_F(UseCli, AModelLargerThanTheMemoryIsRefusedBeforeItIsRead) {
     config::Model vast = test::toy_config();
     vast.n_layer = 48;

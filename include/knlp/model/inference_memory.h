@@ -2,6 +2,7 @@
 
 #include "knlp/config/model.h"
 #include "knlp/core/memory_estimate.h"
+#include "knlp/model/device.h"
 
 #include <cstdint>
 #include <vector>
@@ -25,5 +26,19 @@ int64_t weight_bytes(const config::Model& model, bool bf16);
 
 /// What inference on the CPU holds beside the program.
 std::vector<MemoryTerm> inference_terms(const config::Model& model, const InferenceShape& shape);
+
+/// Sequences whose tokens are scored together.
+struct ScoringShape {
+    int64_t batch = 1, length = 1;
+    bool bf16_weights = false, bf16 = false;  // as they are held; as products take them
+    Device device;
+    int64_t threads = 1;
+};
+
+/// What Gpt2::row_losses() holds beside the program.
+std::vector<MemoryTerm> loss_terms(const config::Model& model, const ScoringShape& shape);
+/// The same of measure_perplexity() and score_continuations(), which run pieces of a batch in turn
+/// where the decoder serves.
+std::vector<MemoryTerm> scoring_terms(const config::Model& model, const ScoringShape& shape);
 
 }  // namespace knlp::model

@@ -6,6 +6,7 @@
 #include "knlp/core/json.h"
 #include "knlp/core/log.h"
 #include "knlp/core/signals.h"
+#include "knlp/data/tokenizer.h"
 #include "knlp/model/scoring.h"
 
 namespace knlp::app {
@@ -77,6 +78,16 @@ void compare(const std::string& file, const std::vector<model::ChoiceScore>& sco
                                    name, file, c.only_ours, c.only_theirs, c.p);
 }
 
+/// Tokens of the item with the longest text, which has the most of them or nearly so.
+int64_t longest_tokens(const data::Tokenizer& tokenizer, const std::vector<model::HellaswagItem>& items) {
+    std::string longest;
+    for (const model::HellaswagItem& item : items)
+        for (const std::string& ending : item.endings)
+            if (item.context.size() + 1 + ending.size() > longest.size())
+                longest = item.context + " " + ending;
+    return std::ssize(tokenizer.encode(longest));
+}
+
 }  // namespace
 
 EvalReport eval_hellaswag(model::LoadedModel& model, const EvalOptions& options) {
@@ -85,6 +96,12 @@ EvalReport eval_hellaswag(model::LoadedModel& model, const EvalOptions& options)
     const std::vector<model::HellaswagItem> items =
         model::read_hellaswag(options.data, style, options.limit);
     const std::vector<model::ChoiceScore> baseline = read_baseline(options);
+    const int64_t batch = options.batch > 0 ? options.batch : kBatch;
+    const bool bf16 = model.bf16() || options.precision == "bfloat16";
+    require_eval_room(model, options,
+                      {.batch = std::min<int64_t>(batch, 4 * std::ssize(items)),
+                       .length = std::min(model.config().n_ctx, longest_tokens(model.tokenizer(), items)),
+                       .bf16 = bf16});
     const double started = steady_seconds();
     log::LiveLine live;
     const auto progress = [&](int64_t done, int64_t total) {
@@ -92,10 +109,7 @@ EvalReport eval_hellaswag(model::LoadedModel& model, const EvalOptions& options)
         return stop_signal() == 0;
     };
     const std::vector<model::ChoiceScore> scores =
-        score_hellaswag(model.gpt2(), model.tokenizer(), items, style,
-                        options.batch > 0 ? options.batch : kBatch,
-                        model.bf16() || options.precision == "bfloat16",
-                        progress);
+        score_hellaswag(model.gpt2(), model.tokenizer(), items, style, batch, bf16, progress);
     EvalReport report;
     if (stop_signal() != 0) return report;
 

@@ -1,6 +1,7 @@
 #include "eval_tasks.h"
 
 #include "eval_data.h"
+#include "model_memory.h"
 #include "knlp/core/error.h"
 #include "knlp/core/hash.h"
 #include "knlp/core/host.h"
@@ -9,6 +10,7 @@
 #include "knlp/core/signals.h"
 #include "knlp/data/batches.h"
 #include "knlp/data/tokenizer.h"
+#include "knlp/model/gpt2.h"
 #include "knlp/model/scoring.h"
 #include "knlp/train/evaluator.h"
 
@@ -82,6 +84,25 @@ std::string bits_text(double bits) {
 
 }  // namespace
 
+void require_eval_room(model::LoadedModel& model, const EvalOptions& options,
+                       model::ScoringShape shape) {
+    const auto terms = options.task == "loss" ? model::loss_terms : model::scoring_terms;
+    shape.bf16_weights = model.bf16();
+    shape.device = model.gpt2().device();
+    shape.threads = options.model.threads > 0 ? options.model.threads : usable_cores();
+    const int64_t batch = shape.batch;
+    require_room(
+        model, batch,
+        [&](int64_t fewer) {
+            shape.batch = fewer;
+            return terms(model.config(), shape);
+        },
+        [](int64_t fitting) {
+            return fitting > 0 ? fmt::format("--batch {} would fit", fitting)
+                               : "not even --batch 1 fits: take --dtype bf16 or a smaller model";
+        });
+}
+
 EvalReport eval_loss(model::LoadedModel& model, const EvalOptions& options) {
     const EvalData data = open_eval_data(model, options.data, options.split);
     const nlohmann::json& manifest = data.run_manifest;
@@ -98,6 +119,8 @@ EvalReport eval_loss(model::LoadedModel& model, const EvalOptions& options) {
         log::warn("the windows differ from those of training: {} has changed since", data.path);
 
     const std::string precision = precision_of(model, options, manifest);
+    require_eval_room(model, options, {.batch = std::min(batch_of(options, manifest), std::ssize(starts)),
+                                       .length = n_ctx, .bf16 = precision == "bfloat16"});
     const train::EvalResult result = train::evaluate_windows(
         model.gpt2(), data.tokens, starts, batch_of(options, manifest),
         precision == "bfloat16" ? config::Precision::kBfloat16 : config::Precision::kFloat32,
@@ -130,6 +153,11 @@ EvalReport eval_perplexity(model::LoadedModel& model, const EvalOptions& options
     const int64_t stride = options.stride < 0 ? std::max<int64_t>(1, model.config().n_ctx / 2)
                                               : options.stride;
     const std::string precision = precision_of(model, options, data.run_manifest);
+    const int64_t n_ctx = model.config().n_ctx;
+    const int64_t windows =
+        std::ssize(model::perplexity_windows(data.tokens.size(), n_ctx, stride));
+    require_eval_room(model, options, {.batch = std::min(batch_of(options, data.run_manifest), windows),
+                                       .length = n_ctx, .bf16 = precision == "bfloat16"});
     const double started = steady_seconds();
     Progress progress;
     const model::Perplexity result = measure_perplexity(

@@ -2,6 +2,8 @@
 
 #include "model_options.h"
 
+#include "knlp/model/inference_memory.h"
+
 #include <cstdint>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -23,6 +25,12 @@ struct EvalReport {
     nlohmann::json summary, full;
     std::string text;
 };
+
+/// Error{kRun, "E_MEMORY"} unless such a batch fits beside the model, with the --batch that would.
+/// Of `shape` the caller says batch, length and bf16.
+void require_eval_room(model::LoadedModel& model, const EvalOptions& options,
+                       model::ScoringShape shape);
+
 EvalReport eval_loss(model::LoadedModel& model, const EvalOptions& options);
 EvalReport eval_perplexity(model::LoadedModel& model, const EvalOptions& options);
 EvalReport eval_hellaswag(model::LoadedModel& model, const EvalOptions& options);

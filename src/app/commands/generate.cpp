@@ -1,3 +1,4 @@
+#include "model_memory.h"
 #include "model_options.h"
 
 #include "src/app/parser.h"
@@ -7,7 +8,6 @@
 #include "knlp/core/host.h"
 #include "knlp/core/json.h"
 #include "knlp/core/log.h"
-#include "knlp/core/memory_estimate.h"
 #include "knlp/core/signals.h"
 #include "knlp/data/tokenizer.h"
 #include "knlp/model/generation.h"
@@ -122,31 +122,20 @@ void require_memory(model::LoadedModel& model, const std::vector<std::vector<int
     longest = std::min(longest, shape.n_ctx);
     const int64_t slots =
         std::min(shape.n_ctx, longest + std::min(generation.max_tokens, shape.n_ctx));
-    const model::Device device = model.gpt2().device();
-    const int64_t held = device.is_cpu() ? resident_bytes() : 0;
-    const auto estimate_of = [&](int64_t batch) {
-        MemoryEstimate estimate;
-        estimate.terms = model::inference_terms(
-            shape,
-            {.batch = batch,
-             .prompt = generation.use_cache ? std::min(longest, generation.prefill_chunk) : slots,
-             .slots = generation.use_cache ? slots : 0,
-             .bf16 = generation.bf16});
-        MemoryTerm& weights = estimate.terms.front();  // there already
-        estimate.terms.push_back({"program and libraries",
-                                  std::max<int64_t>(0, held - weights.bytes) + kFirstOperations});
-        if (!device.is_cpu()) weights.bytes = 0;
-        return estimate;
-    };
-    MemoryEstimate estimate = estimate_of(std::ssize(prompts));
-    estimate.available = model::device_free_bytes(device) + held;
-    if (estimate.available == 0) return;  // a driver that does not tell
-    if (!device.is_cpu()) estimate.device = device.str();
-    const int64_t fitting =
-        largest_fitting(std::ssize(prompts), estimate.available,
-                        [&](int64_t batch) { return estimate_of(batch).total(); });
-    require_fit(estimate, fitting > 0 ? fmt::format("{} prompts at once would fit", fitting)
-                                      : "take --dtype bf16, fewer --max-tokens or a smaller model");
+    require_room(
+        model, std::ssize(prompts),
+        [&](int64_t batch) {
+            return model::inference_terms(
+                shape,
+                {.batch = batch,
+                 .prompt = generation.use_cache ? std::min(longest, generation.prefill_chunk) : slots,
+                 .slots = generation.use_cache ? slots : 0,
+                 .bf16 = generation.bf16});
+        },
+        [](int64_t fitting) {
+            return fitting > 0 ? fmt::format("{} prompts at once would fit", fitting)
+                               : "take --dtype bf16, fewer --max-tokens or a smaller model";
+        });
 }
 
 int run(const Common& common) {
