@@ -4,6 +4,7 @@
 #include "kernels/memory_stream.h"
 #include "knlp/core/error.h"
 #include "knlp/core/host.h"
+#include "knlp/core/log.h"
 #include "knlp/core/memory.h"
 #include "knlp/core/parallel.h"
 
@@ -14,6 +15,7 @@
 #include <cerrno>
 #include <cstddef>
 #include <cstring>
+#include <mutex>
 
 namespace knlp::bench {
 namespace {
@@ -162,10 +164,23 @@ struct Array {
     }
 };
 
+/// Arrays come and go in a benchmark; one word about their size is enough.
+void warn_of_small_array(int64_t bytes) {
+    static std::once_flag said;
+    std::call_once(said, [&] {
+        log::warn(
+            "memory: {} MiB are read and copied instead of 1024, a quarter of what is free; caches "
+            "may make up for some of it",
+            bytes >> 20);
+    });
+}
+
 int64_t checked_bytes(int64_t threads, int64_t bytes) {
     if (threads < 1) fail(kUsage, "threads: {} is not at least 1", threads);
-    if (bytes == 0)
-        bytes = std::max<int64_t>(std::min(kGiB, available_memory_bytes() / 4), 1 << 20);
+    if (bytes == 0) {
+        bytes = default_array_bytes(available_memory_bytes());
+        if (bytes < kGiB) warn_of_small_array(bytes);
+    }
     if (bytes < (1 << 20)) fail(kUsage, "bandwidth over {} bytes; at least 1 MiB is needed", bytes);
     return bytes;
 }
@@ -176,6 +191,10 @@ bool copied(const Part& part) {
 }
 
 }  // namespace
+
+int64_t default_array_bytes(int64_t free_bytes) {
+    return std::max<int64_t>(std::min(kGiB, free_bytes / 4), 1 << 20);
+}
 
 Bandwidth measure_bandwidth(int64_t threads, int64_t bytes, int64_t samples) {
     Array array(threads, checked_bytes(threads, bytes));

@@ -12,7 +12,7 @@ namespace {
 
 using testing::ElementsAre;
 
-constexpr int64_t kMiB = int64_t{1} << 20;
+constexpr int64_t kMiB = int64_t{1} << 20, kGiB = int64_t{1} << 30;
 
 TEST(Bandwidth, CountsTheBytesOfEveryThread) {
     const Bandwidth b = measure_bandwidth(2, 4 * kMiB, 5);
@@ -31,6 +31,14 @@ TEST(Bandwidth, ChoosesTheFastestOfAtLeastFourKernels) {
         EXPECT_LE(gbps, b.read_by_kernel.at(b.read_kernel)) << name;
     for (const auto& [name, gbps] : b.copy_by_kernel)
         EXPECT_LE(gbps, b.copy_by_kernel.at(b.copy_kernel)) << name;
+}
+
+TEST(Bandwidth, ArrayIsAQuarterOfTheFreeMemoryUpToOneGiB) {
+    EXPECT_EQ(default_array_bytes(100 * kGiB), kGiB);
+    EXPECT_EQ(default_array_bytes(4 * kGiB), kGiB);
+    EXPECT_EQ(default_array_bytes(4 * kGiB - 4), kGiB - 1);
+    EXPECT_EQ(default_array_bytes(800 * kMiB), 200 * kMiB);
+    EXPECT_EQ(default_array_bytes(0), kMiB);  // a system that does not tell
 }
 
 TEST(Bandwidth, RefusesWhatMeansNothing) {
