@@ -1,15 +1,19 @@
 #include "knlp/bench/storage.h"
 
+#include "knlp/bench/machine.h"
 #include "knlp/bench/scratch.h"
 
 #include "knlp/core/error.h"
 #include "knlp/core/host.h"
+#include "knlp/core/memory_estimate.h"
 #include "knlp/core/rng.h"
 #include "knlp/core/signals.h"
 #include "knlp/core/stats.h"
 #include "knlp/data/token_file.h"
+#include "knlp/model/gpt2.h"
 #include "knlp/model/loaded_model.h"
 #include "knlp/train/save_trial.h"
+#include "knlp/train/step_memory.h"
 
 #include <fcntl.h>
 #include <spawn.h>
@@ -141,6 +145,17 @@ void require_room(const fs::path& directory, int64_t bytes) {
                   directory.string(), room / 1000000, need / 1000000);
 }
 
+/// What a model in training holds before anything is measured.
+MemoryEstimate trial_memory(const StorageRequest& request) {
+    const int64_t held = resident_bytes();
+    return {.terms = {{"weights", 4 * model::parameter_count(request.model)},
+                      {"optimizer state", train::optimizer_bytes(request.optimizer, request.model)},
+                      {"program and libraries", held + kFirstOperations}},
+            .available = available_memory_bytes() + held};
+}
+
+constexpr std::string_view kAdvice = "take a smaller --size";
+
 Record load_model_record(const StorageRequest& request, const fs::path& directory) {
     const int64_t bytes =
         train::SaveTrial(request.model, request.optimizer, request.seed, request.threads)
@@ -187,6 +202,27 @@ Record load_tokens_record(const StorageRequest& request, const fs::path& directo
 }
 
 }  // namespace
+
+void require_checkpoint_memory(const StorageRequest& wanted) {
+    const StorageRequest request = completed(wanted);
+    MemoryEstimate estimate = trial_memory(request);
+    const int64_t bytes = estimate.terms[0].bytes + estimate.terms[1].bytes;
+    // Of a save, or of the plain copy that takes turns with it; more than the gradients of the
+    // update that made the state.
+    estimate.terms.push_back({"a copy of weights and state", bytes});
+    estimate.terms.push_back({"an array to copy", request.copy_bytes > 0
+                                                      ? request.copy_bytes
+                                                      : default_array_bytes(estimate.available)});
+    require_fit(estimate, kAdvice);
+}
+
+void require_load_memory(const StorageRequest& wanted) {
+    const StorageRequest request = completed(wanted);
+    // The model is made, trained by an update and saved; it is gone when its file is opened.
+    MemoryEstimate estimate = trial_memory(request);
+    estimate.terms.push_back({"gradients", estimate.terms[0].bytes});
+    require_fit(estimate, kAdvice);
+}
 
 Record bench_checkpoint(const StorageRequest& wanted) {
     const StorageRequest request = completed(wanted);

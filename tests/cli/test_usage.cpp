@@ -165,6 +165,18 @@ TEST_F(Usage, BenchmarksThatDoNotFitIntoMemoryNameTheirLargestTermsAndTheBatchTh
                        {"largest: " + term, "--batch ", " would fit"});
 }
 
+TEST_F(Usage, FilesOfAModelThatDoesNotFitIntoMemoryAreNotMeasured) {
+    // 12 C^2 weights in each of 128 layers, in four bytes; the state has two numbers for each.
+    for (const auto& [what, term] : std::vector<std::pair<std::string, std::string>>{
+             {"checkpoint", "largest: a copy of weights and state 4948.4 GB"},
+             {"load", "gradients 1649.5 GB"}})
+        expect_failure({"bench", what, "--set", "GPT2_MODEL_SIZE=custom", "--set",
+                        "GPT2_N_LAYER=128", "--set", "GPT2_N_HEAD=128", "--set",
+                        "GPT2_N_EMBD=16384"},
+                       4, "E_MEMORY",
+                       {term, "optimizer state 3298.9 GB", "weights 1649.5 GB", "take a smaller --size"});
+}
+
 TEST_F(Usage, BenchTrainTakesTheShapeThatBenchStepTakes) {
     for (const char* what : {"step", "train"}) {
         expect_failure({"bench", what, "--size", "125M"}, 2, "E_USAGE", {"125M", "124M"});

@@ -34,4 +34,8 @@ Record bench_checkpoint(const StorageRequest& request);
 /// rival "read" of its file into memory. "load.tokens": mapping a token file and reading all of it.
 std::vector<Record> bench_load(const StorageRequest& request);
 
+/// Error{kRun, "E_MEMORY"} unless what they hold will fit: with the three largest terms.
+void require_checkpoint_memory(const StorageRequest& request);
+void require_load_memory(const StorageRequest& request);
+
 }  // namespace knlp::bench

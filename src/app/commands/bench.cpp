@@ -82,6 +82,9 @@ int run(const Common& common, const std::string& benchmark) {
     if (wanted(benchmark, kStep) || benchmark == kServe) bench::require_step_memory(request);
     if (wanted(benchmark, kDecode)) bench::require_decode_memory(texts);
     if (wanted(benchmark, kPrefill)) bench::require_prefill_memory(texts);
+    if (wanted(benchmark, kLoad)) bench::require_load_memory(storage_request(common, options));
+    if (wanted(benchmark, kCheckpoint))
+        bench::require_checkpoint_memory(storage_request(common, options));
     if (common.dry_run) {
         log::info("would measure {} with {} threads{}; nothing was run or written", benchmark,
                   request.threads > 0 ? request.threads : usable_cores(),
