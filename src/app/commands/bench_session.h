@@ -1,7 +1,7 @@
 #pragma once
 
 #include "knlp/app/command.h"
-#include "knlp/bench/record.h"
+#include "knlp/bench/judged_lines.h"
 
 #include <nlohmann/json.hpp>
 
@@ -18,9 +18,8 @@ public:
     /// wanted too.
     BenchSession(const Common& common, int64_t threads, bool peak);
 
-    const bench::Machine& machine() const { return machine_; }
-    /// Returns the JSON line. What shows that the memory is faster than was measured makes it be
-    /// measured again, unless it was in turns with the record; records judged before are marked.
+    const bench::Machine& machine() const { return lines_.machine(); }
+    /// Returns the JSON line.
     const nlohmann::json& add(const bench::Record& record);
     void add(const std::vector<bench::Record>& records);
     /// The bandwidth itself as records memory.read and memory.copy.
@@ -32,11 +31,8 @@ public:
     void write() const;
 
 private:
-    void judge_memory_again(const bench::Record& record);
-
     const Common& common_;
-    bench::Machine machine_;
-    nlohmann::json records_ = nlohmann::json::object();
+    bench::JudgedLines lines_;
 };
 
 }  // namespace knlp::app
