@@ -43,13 +43,19 @@ class Figure:
 
 @dataclass(frozen=True)
 class Row:
-    """One call of `knlp bench`, or what this script measures itself: with "startup" and "memory" runs of
-    `knlp train`, with "verb" another verb."""
+    """One call of `knlp bench`, or what this script measures itself: with "startup", "memory" and
+    "endurance" runs of `knlp train`, with "verb" another verb."""
     name: str
     label: str
     arguments: tuple
     figures: tuple
     device: str = "cpu"         # or "cuda": measured with DEVICE=cuda alone
+
+
+def breakdown_adds_up():
+    return (Figure("sum of the breakdown's groups over the step", "step", "details/sum_over_step", ".3f", at_least=0.97,
+                   at_most=1.03),
+            Figure("share of the step that no group has", "step", "details/other_share", ".3f", at_most=0.05))
 
 
 def step(name, label, n_ctx, precision, most):
@@ -58,9 +64,7 @@ def step(name, label, n_ctx, precision, most):
         Figure("step", "step", "median_s", "*1000 ,.0f", "ms"),
         Figure("step over its products alone + 28 bytes a parameter", "step", "step_ratio", ".2f", at_most=most),
         Figure("optimizer over 28 bytes a parameter", "step", "optimizer_ratio", ".2f", at_most=1.3),
-        Figure("sum of the breakdown's groups over the step", "step", "details/sum_over_step", ".3f", at_least=0.97,
-               at_most=1.03),
-        Figure("share of the step that no group has", "step", "details/other_share", ".3f", at_most=0.05)))
+        *breakdown_adds_up()))
 
 
 def decode(dtype):
@@ -108,6 +112,8 @@ ROWS = (
     step("step-256-bf16", "124M B4 T256, bf16", 256, "bf16", 1.35),
     step("step-1024-fp32", "124M B4 T1024, fp32", 1024, "fp32", 1.25),
     step("step-1024-bf16", "124M B4 T1024, bf16", 1024, "bf16", 1.35),
+    Row("step-nano", "nano, B16 T128, fp32", ("step", "--breakdown", "--size", "nano", "--batch", "16"), (
+        Figure("step", "step", "median_s", "*1000 .1f", "ms"), *breakdown_adds_up())),
     *decode("fp32"), *decode("bf16"), prefill("fp32"), prefill("bf16"),
     prefill("fp32", "prefill-chunk", " in chunks of 256", ("--chunk", "256"), None),
     Row("memory", "124M B4 T1024, fp32, memory of a run", ("memory", *of_124m(1024)), (
@@ -116,6 +122,12 @@ ROWS = (
                at_most=1.1),
         Figure("copies held by a save, predicted", "memory", "snapshot_mib", ",.0f", "MiB"),
         Figure("peak with a save over both predictions", "memory", "saving_over_predicted", ".2f"))),
+    Row("endurance", "10,000 steps of L4 H4 C128, B12 T64", (
+        "endurance", "GPT2_MODEL_CUSTOM=y", "GPT2_N_LAYER=4", "GPT2_N_HEAD=4", "GPT2_N_EMBD=128", "GPT2_BLOCK_SIZE=64",
+        "GPT2_DROPOUT=0.0", "BATCH_SIZE=12", "GRADIENT_ACCUMULATION=1", "GPT2_MAX_ITERS=10000", "GPT2_LOG_INTERVAL=10",
+        "GPT2_EVAL_INTERVAL=500", "SAVE_CHECKPOINT=n"), (
+        Figure("resident memory at step 1,000", "endurance", "resident_mib", ",.1f", "MiB"),
+        Figure("how much more it ever was after that", "endurance", "growth", "*100 .2f", "%", at_most=0.01))),
     Row("train", "nano with log, evaluation and checkpoints", ("train",), (
         Figure("steps/s over those with all of it off", "train", "ratio", ".3f", at_least=0.97),
         Figure("evaluation, each", "train", "eval_s", "*1000 ,.0f", "ms"))),

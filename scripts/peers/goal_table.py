@@ -4,7 +4,7 @@ from record_file import dates_of, figure, machine_facts, write_tables
 
 BEGIN, END = "<!-- goals: begin, written by make bench-goals RECORD=1 -->", "<!-- goals: end -->"
 STEP_BEGIN, STEP_END = "<!-- step: begin, written by make bench-goals RECORD=1 -->", "<!-- step: end -->"
-STEP_ROWS = {"fp32": "step-256-fp32", "bf16": "step-256-bf16"}
+STEP_ROWS = ("step-256-fp32", "step-256-bf16", "step-nano")
 GROUPS = {"linear_forward": "linear layers, forward", "linear_input": "linear layers, gradient of the input",
           "linear_weight": "linear layers, gradient of the weight", "attention": "attention",
           "norm": "norm and residual", "activation": "activation", "embedding": "embedding",
@@ -68,14 +68,16 @@ def step_cells(path, row, place, group):
 
 
 def step_section(path, record):
-    """Where a step of 124M goes, in each precision, as far as the record has it."""
-    for precision, row in STEP_ROWS.items():
+    """Where the time of a step goes, as far as the record has it."""
+    labels = {row.name: row.label for row in ROWS}
+    for row in STEP_ROWS:
         step = record["rows"].get(row, {}).get("records", {}).get("step", {})
         if not step.get("details"):
             continue
         base = f"/rows/{row}/records/step/details"
-        yield (f"124M B4 T256, {precision}, {', '.join(machine_facts(record['machine'], record['threads']))}: "
-               f"{figure(path, base + '/step_ms', ',.0f')} ms; its groups add up to "
+        yield (f"{labels[row]}, {', '.join(machine_facts(record['machine'], record['threads']))}"
+               f"{record.get('remark', '')}: "
+               f"{figure(path, base + '/step_ms', ',.1f')} ms; its groups add up to "
                f"{figure(path, base + '/sum_over_step', '*100 .1f')} % of it. Record: `{path}`.")
         yield ""
         yield "| group | ms | share | GFLOP/s | MB moved | of the roof |"
@@ -89,5 +91,5 @@ def step_section(path, record):
 
 def write_goals():
     """Puts the tables of all records between the markers of docs/performance.md."""
-    write_tables("goals", BEGIN, END, section)
-    write_tables("goals", STEP_BEGIN, STEP_END, step_section)
+    write_tables(("goals",), BEGIN, END, section)
+    write_tables(("before", "goals"), STEP_BEGIN, STEP_END, step_section)

@@ -263,19 +263,36 @@ class Goals(unittest.TestCase):
         self.assertNotIn("details", kept["records"]["x"])
         self.assertNotIn("machine", kept["records"]["x"])
 
+    def test_single_samples_are_not_kept(self):
+        kept = bench_goals().kept(goal_record({"attention_ms": 1}, details={"attention_s": [0.001] * 9}))
+        self.assertEqual((kept["details"], kept["results"]), ({}, {"attention_ms": 1}))
+
+    def test_a_run_has_reached_the_step_of_its_last_whole_line(self):
+        with tempfile.TemporaryDirectory() as directory:
+            metrics = Path(directory) / "metrics.jsonl"
+            self.assertEqual(bench_goals().step_reached(metrics), 0)
+            lines = "".join(f'{{"t":1,"step":{step},"loss":2.5}}\n' for step in range(0, 1200, 10))
+            metrics.write_text(lines + '{"t":1,"ste')
+            self.assertEqual(bench_goals().step_reached(metrics), 1190)
+            metrics.write_text(lines + '{"t":1,"step":12')
+            self.assertEqual(bench_goals().step_reached(metrics), 1190)
+
     def test_the_table_of_a_step_has_a_line_for_each_group_that_takes_time(self):
         group = {"ms": 12.34, "share": 0.5, "gflops": 400.0, "bytes": 2e6, "roof_share": 0.9, "limit": "compute"}
         rest = {"ms": 1.0, "share": 0.1, "gflops": None, "bytes": 0, "roof_share": None, "limit": None}
         details = {"step_ms": 25.0, "sum_over_step": 0.995, "groups": [
             group | {"group": "attention"}, rest | {"group": "other"}, rest | {"group": "data", "ms": 0.0}]}
         step = bench_goals().kept(goal_record({}, details=details))
-        record = {"machine": MACHINE, "threads": 2, "rows": {"step-256-fp32": {"records": {"step": step}}}}
+        record = {"machine": MACHINE, "threads": 2, "remark": ", long ago",
+                  "rows": {"step-256-fp32": {"records": {"step": step}}}}
         text = "\n".join(tabled(goal_table.step_section, record))
         attention = next(line for line in text.split("\n") if line.startswith("| attention |"))
         for shown in ("12.3 ", "50.0 ", "400 ", "2 ", "90 ", "compute",
                       "metric=records/step/details/groups/0/ms"):
             self.assertIn(shown, attention)
         self.assertIn("99.5 ", text)
+        self.assertIn("124M B4 T256, fp32, ", text)
+        self.assertIn(", long ago: 25.0 ", text)
         self.assertIn("| other | 1.0", text)
         self.assertNotIn("| data |", text)
 
