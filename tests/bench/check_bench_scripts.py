@@ -5,6 +5,7 @@
 """
 import importlib.util
 import io
+import json
 import os
 import subprocess
 import sys
@@ -18,6 +19,8 @@ from unittest import mock
 SOURCES = Path(os.environ.get("KNLP_SRC") or Path(__file__).resolve().parents[2])
 sys.path.insert(0, str(SOURCES / "scripts/peers"))
 
+import bench_other
+import bench_sides
 import bench_table
 import bench_text
 import bench_train
@@ -318,6 +321,93 @@ class Records(unittest.TestCase):
                  for name, machine in (("a", small), ("b", large), ("c", small))]
         self.assertEqual(paths, ["test-cpu-2-threads.json", "test-cpu-l1-48-kib-2-threads.json",
                                  "test-cpu-2-threads.json"])
+
+
+def script(directory, name, text):
+    """A program in Python that stands for a rival."""
+    path = Path(directory) / name
+    path.write_text(f"#!{sys.executable}\n{text}")
+    path.chmod(0o755)
+    return path
+
+
+class Llmc(unittest.TestCase):
+    """llm.c's side beside a program that writes what train_gpt2 writes."""
+
+    def side(self, steps, last="", timeout=20):
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        path = script(directory.name, "train_gpt2", f"""
+import time
+print("[GPT-2]")
+for step in range({steps}):
+    time.sleep(0.01)
+    print(f"step {{step}}: train loss {{5 - step / 100:f}} (took {{10 + step:f}} ms)")
+{last}
+""")
+        side = bench_sides.LlmcSide(path, directory.name, dict(os.environ), timeout)
+        self.addCleanup(side.close)
+        return side
+
+    def test_steps_have_their_own_times_and_losses(self):
+        side = self.side(41)
+        self.assertEqual(side.run(3), [0.010, 0.011, 0.012])
+        self.assertEqual(side.losses, [5.0, 4.99, 4.98])
+
+    def test_the_step_that_was_paused_is_left_out(self):
+        side = self.side(41)
+        side.run(2)
+        self.assertEqual(side.run(2), [0.013, 0.014], "step 2 was under way")
+        self.assertEqual(len(side.losses), 5)
+
+    def test_it_takes_forty_steps_at_most(self):
+        side = self.side(41)
+        self.assertEqual(len(side.run(30)), 30)
+        self.assertEqual(len(side.run(30)), 9)
+        self.assertEqual(side.run(5), [])
+
+    def test_an_early_end_names_what_it_said(self):
+        side = self.side(2, 'print("Error: out of memory")')
+        with self.assertRaisesRegex(Missing, "llm.c ended early: .*out of memory"):
+            side.run(3)
+
+    def test_a_program_that_says_nothing_is_given_up(self):
+        side = self.side(0, "time.sleep(60)", timeout=0.3)
+        with self.assertRaisesRegex(Missing, "no step within"):
+            side.run(1)
+
+
+class Llama(unittest.TestCase):
+    def asked(self, directory, text, gguf="model.gguf"):
+        program = script(directory, "llama-bench", text)
+        return types.SimpleNamespace(llama=Path(directory), gguf=gguf, threads=2, scratch=Path(directory),
+                                     timeout=20), program
+
+    def test_rates_are_those_of_its_repetitions(self):
+        answer = json.dumps([{"samples_ts": [50.0, 51.0, 52.0], "model_n_params": 124439808}])
+        with tempfile.TemporaryDirectory() as directory:
+            a, program = self.asked(directory, f"""
+import sys
+words = sys.argv[1:]
+assert words[words.index("-t") + 1] == "2" and words[words.index("-m") + 1] == "model.gguf", words
+print({answer!r})
+""")
+            self.assertEqual(bench_other.llama_program(a), program)
+            rates, test = bench_other.llama_rates(a, program)
+        self.assertEqual(rates, [50.0, 51.0, 52.0])
+        self.assertEqual(test["model_n_params"], 124439808)
+
+    def test_what_lacks_is_named(self):
+        with tempfile.TemporaryDirectory() as directory:
+            a, program = self.asked(directory, "import sys\nsys.exit('no such model')", gguf=None)
+            with self.assertRaisesRegex(Missing, "LLAMA_GGUF="):
+                bench_other.llama_program(a)
+            a.gguf = "none.gguf"
+            with self.assertRaisesRegex(Missing, "llama-bench ended with 1: no such model"):
+                bench_other.llama_rates(a, program)
+            program.unlink()
+            with self.assertRaisesRegex(Missing, "has no llama-bench"):
+                bench_other.llama_program(a)
 
 
 class Tokens(unittest.TestCase):
