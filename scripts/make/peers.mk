@@ -27,7 +27,7 @@ bench-binary: setup
 	+@mkdir -p $(bench-o) && $(MAKE) -s O=$(bench-o) PCH_DIR=$(PCH_DIR) defconfig-gpt2-nano-cpu
 	+@$(if $(filter cuda%,$(DEVICE)),sed -i 's/^# CONFIG_USE_CUDA is not set/CONFIG_USE_CUDA=y/' $(bench-o)/.config && \
 	  $(MAKE) -s O=$(bench-o) PCH_DIR=$(PCH_DIR) olddefconfig)
-	+@$(MAKE) O=$(bench-o) PCH_DIR=$(PCH_DIR) build
+	+@$(MAKE) O=$(bench-o) PCH_DIR=$(PCH_DIR) build $(if $(filter cuda%,$(DEVICE)),$(bench-o)/build/tests/test_model)
 # What torch.compile made stays in $(B)/peers, so that a second run begins sooner.
 bench-peers: bench-binary ## speed and memory against PyTorch and others, in turns (PEERS= ROUNDS= THREADS= DEVICE= RECORD=1)
 	$(make-peers-venv)

@@ -99,7 +99,7 @@ check-slow-builds: setup ## build everything off, everything on, and five random
 check-torch-versions: ## build and test with the oldest and the newest LibTorch
 	+@for version in 2.11.0 2.15.0; do echo "  LIBTORCH $$version"; \
 	  $(MAKE) TORCH_VERSION=$$version TORCH_DIR= CHECK_DIR=$(B)/torch-$$version check || exit 1; done
-check-cuda: setup ## build with USE_CUDA=y where nvcc is, and start it without a driver
+check-cuda: setup ## build with USE_CUDA=y where nvcc is, start it without a driver, run the tests it has
 	+@scripts/check-cuda
 check-slurm: setup ## a matrix on a real Slurm: preemption, requeue, time limit, a killed cell (as root, with its packages)
 	$(check-make) defconfig-gpt2-nano-cpu

@@ -111,4 +111,4 @@ def section(path, record):
 
 def write_table():
     """Puts the tables of all records between the markers of docs/performance.md."""
-    write_tables(("peers",), BEGIN, END, section)
+    write_tables("peers", BEGIN, END, section)

@@ -44,4 +44,4 @@ def section(path, record):
 
 
 if __name__ == "__main__":
-    write_tables(("build",), BEGIN, END, section)
+    write_tables("build", BEGIN, END, section)

@@ -75,8 +75,7 @@ def step_section(path, record):
         if not step.get("details"):
             continue
         base = f"/rows/{row}/records/step/details"
-        yield (f"{labels[row]}, {', '.join(machine_facts(record['machine'], record['threads']))}"
-               f"{record.get('remark', '')}: "
+        yield (f"{labels[row]}, {', '.join(machine_facts(record['machine'], record['threads']))}: "
                f"{figure(path, base + '/step_ms', ',.1f')} ms; its groups add up to "
                f"{figure(path, base + '/sum_over_step', '*100 .1f')} % of it. Record: `{path}`.")
         yield ""
@@ -91,5 +90,5 @@ def step_section(path, record):
 
 def write_goals():
     """Puts the tables of all records between the markers of docs/performance.md."""
-    write_tables(("goals",), BEGIN, END, section)
-    write_tables(("before", "goals"), STEP_BEGIN, STEP_END, step_section)
+    write_tables("goals", BEGIN, END, section)
+    write_tables("goals", STEP_BEGIN, STEP_END, step_section)

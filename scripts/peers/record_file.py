@@ -85,12 +85,12 @@ def dates_of(record):
     return dates[0] + (f" to {dates[-1]}" if dates[-1] != dates[0] else "")
 
 
-def write_tables(kinds, begin, end, section):
-    """Puts section(path, record) of every record of these kinds between two markers of the page."""
+def write_tables(kind, begin, end, section):
+    """Puts section(path, record) of every record of this kind between two markers of the page."""
     text = PAGE.read_text(encoding="utf-8")
     before, rest = text.split(begin)
     _, after = rest.split(end)
     lines = [""]
-    for path in [path for kind in kinds for path in sorted((SOURCES / "results" / kind).glob("*.json"))]:
+    for path in sorted((SOURCES / "results" / kind).glob("*.json")):
         lines += section(str(path.relative_to(SOURCES)), json.loads(path.read_text()))
     PAGE.write_text(before + begin + "\n" + "\n".join(lines) + end + after, encoding="utf-8")
