@@ -17,9 +17,9 @@ enum class GemmEpilogue : uint8_t {
     kGeluErfGrad,
 };
 
-/// C [m, n] = epilogue(op(A) op(B) + bias), or C += op(A) op(B) with accumulate (no bias, no epilogue
-/// then). op(A) [m, k] is stored row-major [m, k], or [k, m] when transpose_a; op(B) [k, n] is stored
-/// [k, n], or [n, k] when transpose_b. Leading dimensions count values.
+/// C [m, n] = epilogue(op(A) op(B) + bias), or C += op(A) op(B) with accumulate (no bias, no
+/// epilogue then). op(A) [m, k] is stored row-major [m, k], or [k, m] when transpose_a; op(B) [k,
+/// n] is stored [k, n], or [n, k] when transpose_b. Leading dimensions count values.
 ///
 /// compute kBf16 rounds both operands to bfloat16 (nearest even) before they are multiplied; kF32
 /// takes float32 operands only. The sum over k has one order for a shape, whatever `parts` is: the

@@ -1,7 +1,8 @@
-// Precompiled for objects listed in torch-y only (see docs/architecture.md): tensors and the operators that are
-// called, one by one, since ATen/ATen.h has 2,000. It is the main file when it is compiled, where #pragma once would
-// be a warning; the guards are in what it includes. Each header here costs every such object time: templates that its
-// inline functions use are made anew in each.
+// Precompiled for objects listed in torch-y only (see docs/architecture.md): tensors and the
+// operators that are called, one by one, since ATen/ATen.h has 2,000. It is the main file when it
+// is compiled, where #pragma once would be a warning; the guards are in what it includes. Each
+// header here costs every such object time: templates that its inline functions use are made anew
+// in each.
 #include <ATen/TensorOperators.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/core/grad_mode.h>

@@ -1,5 +1,6 @@
-// One thread computes one Philox block and writes its eight elements, which lie 16 apart: a warp's threads
-// have neighbouring lanes, so each of the eight accesses is coalesced. Bytes: 8 an element (read, write).
+// One thread computes one Philox block and writes its eight elements, which lie 16 apart: a warp's
+// threads have neighbouring lanes, so each of the eight accesses is coalesced. Bytes: 8 an element
+// (read, write).
 
 #include "kernels/dropout_mask.h"
 #include "kernels/gpu/gpu_port.h"
@@ -31,7 +32,8 @@ __global__ void dropout_mask_kernel(DropoutMaskArgs a, int64_t blocks_per_line) 
         const int64_t row = b / blocks_per_line, block = b % blocks_per_line;
         const uint64_t line = a.first_line + static_cast<uint64_t>(row);
         uint32_t words[4] = {static_cast<uint32_t>(block), static_cast<uint32_t>(line),
-                             static_cast<uint32_t>((line >> 32) & 0xFFFFu) | (a.site << 16), a.step};
+                             static_cast<uint32_t>((line >> 32) & 0xFFFFu) | (a.site << 16),
+                             a.step};
         philox_10(words, a.key[0], a.key[1]);
         const int64_t first = block / 16 * 128 + block % 16;
         const float* x = a.x + row * a.width;
@@ -53,7 +55,8 @@ void dropout_mask_cuda(const DropoutMaskArgs& args, void* stream) {
     const int64_t blocks_per_line = (args.width + 127) / 128 * 16;
     const int64_t wanted = (args.lines * blocks_per_line + kThreads - 1) / kThreads;
     const int grid = static_cast<int>(wanted < 65535 ? wanted : 65535);
-    dropout_mask_kernel<<<grid, kThreads, 0, static_cast<cudaStream_t>(stream)>>>(args, blocks_per_line);
+    dropout_mask_kernel<<<grid, kThreads, 0, static_cast<cudaStream_t>(stream)>>>(args,
+                                                                                  blocks_per_line);
     KNLP_GPU_CHECK(cudaGetLastError());
 }
 

@@ -81,9 +81,10 @@ test-slow: test-binaries
 test-reliability: test-binaries
 	@KNLP_BIN=$(abspath $(KNLP)) KNLP_SRC=$(CURDIR) exec scripts/check-reliability $(B)/tests
 slow-bins = $(foreach b,$(test-bins),$(if $(shell grep -lE 'Slow,' tests/$(patsubst test_%,%,$(notdir $(b)))/*.cpp 2>/dev/null),$(b)))
-check-tree: check-kconfig ## what needs no build: Kconfig, layers, docs
+check-tree: check-kconfig ## what needs no build: Kconfig, layers, format, docs
 	@scripts/check-layers
 	@scripts/check-lists
+	@scripts/check-format
 	@scripts/check-docs
 check-docs: ## links, commands and figures of the documentation; with a built knlp its commands run
 	@scripts/check-docs $(addprefix --knlp ,$(firstword $(wildcard $(KNLP) $(check-o)/knlp)))

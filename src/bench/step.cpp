@@ -26,9 +26,9 @@
 namespace knlp::bench {
 namespace {
 
-constexpr double kOptimizerFlops = 15;            // a parameter, about (kernels/adamw_step.h)
-constexpr double kRate = 1e-4;                    // its value changes no timing
-constexpr double kBeyondCaches = 1 << 28;         // bytes that no cache holds
+constexpr double kOptimizerFlops = 15;     // a parameter, about (kernels/adamw_step.h)
+constexpr double kRate = 1e-4;             // its value changes no timing
+constexpr double kBeyondCaches = 1 << 28;  // bytes that no cache holds
 constexpr double kCopySeconds = 0.1;
 
 /// Seconds of one step by phase, and its loss.

@@ -67,14 +67,17 @@ std::vector<Record> bench_tokenizer(const TokenizerRequest& request) {
     int64_t bytes = 0;
     for (const std::string& document : documents) bytes += std::ssize(document);
     if (bytes == 0)
-        fail(kData, "no text to measure with: give --text FILE or DIRECTORY, or install the default text "
+        fail(kData,
+             "no text to measure with: give --text FILE or DIRECTORY, or install the default text "
              "(make setup)");
     const int64_t threads = request.threads > 0 ? request.threads : usable_cores();
     std::vector<Record> records;
     std::unique_ptr<data::Tokenizer> tokenizer;
     if (request.tokenizer.empty()) {
-        Record train{.what = "bpe.train", .shape = {{"bytes", bytes}, {"merges", request.merges}},
-                     .threads = threads, .goal = "8,192 merges on 19 MB in at most 120 s"};
+        Record train{.what = "bpe.train",
+                     .shape = {{"bytes", bytes}, {"merges", request.merges}},
+                     .threads = threads,
+                     .goal = "8,192 merges on 19 MB in at most 120 s"};
         // 256 bytes, the merges, and the end of text.
         train.timing =
             measure([&] { tokenizer = data::train_bpe(views, 257 + request.merges, threads); },
@@ -85,7 +88,8 @@ std::vector<Record> bench_tokenizer(const TokenizerRequest& request) {
         tokenizer = data::load_tokenizer(request.tokenizer);
     }
     std::vector<int32_t> ids;
-    Record encode{.what = "bpe.encode", .shape = {{"bytes", bytes}, {"vocab_size", tokenizer->vocab_size()}},
+    Record encode{.what = "bpe.encode",
+                  .shape = {{"bytes", bytes}, {"vocab_size", tokenizer->vocab_size()}},
                   .goal = "at least 5 MB/s on one core"};
     const auto encode_all = [&] {
         ids.clear();
@@ -98,7 +102,8 @@ std::vector<Record> bench_tokenizer(const TokenizerRequest& request) {
     encode.timing =
         measure(encode_all, {.warm_up = 0, .samples = request.samples, .max_total_s = 60});
     encode.results["mb_per_s"] = megabytes_per_s(bytes, encode.timing);
-    encode.results["bytes_per_token"] = static_cast<double>(bytes) / static_cast<double>(std::max<size_t>(1, ids.size()));
+    encode.results["bytes_per_token"] =
+        static_cast<double>(bytes) / static_cast<double>(std::max<size_t>(1, ids.size()));
     Record decode{.what = "bpe.decode", .shape = encode.shape};
     std::string back;
     decode.timing = measure([&] { back = tokenizer->decode(ids); },
@@ -106,7 +111,8 @@ std::vector<Record> bench_tokenizer(const TokenizerRequest& request) {
     decode.results["mb_per_s"] = megabytes_per_s(bytes, decode.timing);
     // A fast tokenizer that loses text has not been measured.
     if (std::ssize(back) != bytes)
-        fail(kCheckFailed, "decoding gave {} bytes of {}: the tokenizer does not round-trip this text",
+        fail(kCheckFailed,
+             "decoding gave {} bytes of {}: the tokenizer does not round-trip this text",
              back.size(), bytes);
     records.push_back(std::move(encode));
     records.push_back(std::move(decode));

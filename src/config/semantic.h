@@ -14,7 +14,8 @@ struct ValueProblem {
 };
 
 /// Checks a value (without quotes) against a semantic type of a help text's `Type:` line:
-///   float[a,b] float(a,b] … · enum(a,b) · list(int) · list(enum a,b) · device · path · bytes · text
+///   float[a,b] float(a,b] … · enum(a,b) · list(int) · list(enum a,b) · device · path · bytes ·
+///   text
 /// Lists are separated by commas; an empty list is allowed. "" as the type accepts everything.
 ValueProblem check_semantic(std::string_view type, std::string_view value);
 

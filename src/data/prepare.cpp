@@ -102,8 +102,7 @@ void write_splits(const Corpus& corpus, const Tokenizer& tokenizer, const Prepar
     for (const auto& [split, tokens] :
          {std::pair("training", meta.train_tokens), std::pair("validation", meta.val_tokens)})
         if (tokens < 2)
-            fail(kData,
-                 "{}: the {} part has {} tokens, expected at least 2; use more text",
+            fail(kData, "{}: the {} part has {} tokens, expected at least 2; use more text",
                  corpus.sources.empty() ? corpus.name : corpus.sources.front().path, split, tokens);
     meta.train_sha256 = train.finish();
     meta.val_sha256 = val.finish();

@@ -243,8 +243,8 @@ at::Tensor Gpt2::hidden(const at::Tensor& ids, ForwardContext& context, KvCache*
     for (size_t l = 0; l < s.blocks.size(); ++l) {
         Block& block = s.blocks[l];
         const auto layer = static_cast<int64_t>(l);
-        const at::Tensor y = block.attention->forward(
-            seen(block.ln_1(x), context, "ln_1", layer), context, cache, layer);
+        const at::Tensor y = block.attention->forward(seen(block.ln_1(x), context, "ln_1", layer),
+                                                      context, cache, layer);
         x = x + dropout(seen(y, context, "attn", layer), context);
         at::Tensor h = seen(block.ln_2(x), context, "ln_2", layer);
         h = seen(block.fc(h, context.bf16), context, "mlp.c_fc", layer);

@@ -36,8 +36,10 @@ std::string delete_brackets(std::string_view text) {
     std::string out;
     for (size_t i = 0; i < text.size(); ++i) {
         const size_t end = text[i] == '[' ? text.find_first_of("]\n", i) : std::string_view::npos;
-        if (end != std::string_view::npos && text[end] == ']') i = end;
-        else out += text[i];
+        if (end != std::string_view::npos && text[end] == ']')
+            i = end;
+        else
+            out += text[i];
     }
     return out;
 }
@@ -81,8 +83,10 @@ std::string text_field(const nlohmann::json& item, const char* name, const std::
 int64_t label_field(const nlohmann::json& item, const std::string& file, int64_t line) {
     const auto found = item.find("label");
     if (found == item.end())
-        fail(kData, "{}:{}: field \"label\" is missing (the test split has none: use the validation "
-             "split)", file, line);
+        fail(kData,
+             "{}:{}: field \"label\" is missing (the test split has none: use the validation "
+             "split)",
+             file, line);
     // Some copies of the file have labels as text.
     const std::string text = found->is_string() ? found->get<std::string>() : found->dump();
     if (text.size() != 1 || text[0] < '0' || text[0] > '3')
@@ -162,8 +166,8 @@ std::vector<HellaswagItem> read_hellaswag(const std::filesystem::path& path, Hel
 void choose(ChoiceScore& score) {
     std::array<double, 4> normalized{};
     for (size_t i = 0; i < 4; ++i) normalized[i] = score.log_prob[i] / score.normalizer[i];
-    score.choice = std::max_element(score.log_prob.begin(), score.log_prob.end()) -
-                   score.log_prob.begin();
+    score.choice =
+        std::max_element(score.log_prob.begin(), score.log_prob.end()) - score.log_prob.begin();
     score.choice_normalized =
         std::max_element(normalized.begin(), normalized.end()) - normalized.begin();
 }
@@ -174,7 +178,7 @@ double binomial_standard_error(double p, int64_t n) {
 
 Interval wilson_interval(int64_t right, int64_t n) {
     KNLP_CHECK(n > 0);
-    const double z = 1.959963984540054;          // 97.5 % quantile of the standard normal
+    const double z = 1.959963984540054;  // 97.5 % quantile of the standard normal
     const auto count = static_cast<double>(n);
     const double p = static_cast<double>(right) / count;
     const double centre = p + z * z / (2 * count);
@@ -207,14 +211,17 @@ Accuracy accuracy_of(std::span<const ChoiceScore> scores, bool normalized) {
 Comparison compare_scores(std::span<const ChoiceScore> ours, std::span<const ChoiceScore> theirs,
                           bool normalized) {
     if (ours.size() != theirs.size())
-        fail(kData, "the baseline has {} items, this evaluation {}: they must be of the same file and "
-             "limit", theirs.size(), ours.size());
+        fail(kData,
+             "the baseline has {} items, this evaluation {}: they must be of the same file and "
+             "limit",
+             theirs.size(), ours.size());
     Comparison out;
     for (size_t i = 0; i < ours.size(); ++i) {
         if (ours[i].line != theirs[i].line || ours[i].label != theirs[i].label)
-            fail(kData, "item {} is line {} with label {} here, line {} with label {} in the baseline: "
-                 "they must be of the same file", i, ours[i].line, ours[i].label, theirs[i].line,
-                 theirs[i].label);
+            fail(kData,
+                 "item {} is line {} with label {} here, line {} with label {} in the baseline: "
+                 "they must be of the same file",
+                 i, ours[i].line, ours[i].label, theirs[i].line, theirs[i].label);
         const bool we = normalized ? ours[i].right_normalized() : ours[i].right();
         const bool they = normalized ? theirs[i].right_normalized() : theirs[i].right();
         out.only_ours += we && !they;

@@ -68,7 +68,8 @@ std::vector<MemoryTerm> loss_terms(const config::Model& model, const ScoringShap
         own ? pass_bytes(model, shape.batch, shape.length, shape.bf16, false, shape.threads) : 0;
     if (bytes == 0) {
         bytes = activation_bytes(model, shape.batch, shape.length, false, shape.device);
-        if (shape.device.is_cpu()) terms.push_back({"freed and kept", std::min(kMostFreedKept, bytes / 5)});
+        if (shape.device.is_cpu())
+            terms.push_back({"freed and kept", std::min(kMostFreedKept, bytes / 5)});
     }
     terms.push_back(
         {fmt::format("activations of {} x {} tokens", shape.batch, shape.length), bytes});

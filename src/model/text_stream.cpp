@@ -5,7 +5,9 @@
 namespace knlp::model {
 namespace {
 
-bool is_continuation(char c) { return (static_cast<unsigned char>(c) & 0xC0) == 0x80; }
+bool is_continuation(char c) {
+    return (static_cast<unsigned char>(c) & 0xC0) == 0x80;
+}
 
 /// Bytes of the character that `lead` starts; 0 when it starts none.
 size_t utf8_length(char lead) {
@@ -62,6 +64,8 @@ std::string TextStream::push(std::string_view bytes) {
     return take(held_.size() - hold);
 }
 
-std::string TextStream::finish() { return stopped_ ? std::string() : take(held_.size()); }
+std::string TextStream::finish() {
+    return stopped_ ? std::string() : take(held_.size());
+}
 
 }  // namespace knlp::model

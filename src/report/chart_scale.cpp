@@ -14,7 +14,7 @@ namespace {
 
 /// A step as mantissa x 10^exponent, so that labels can be printed without rounding noise.
 struct Step {
-    double mantissa = 1;                 // 1 2 2.5 5
+    double mantissa = 1;  // 1 2 2.5 5
     int exponent = 0;
     double value() const { return mantissa * std::pow(10.0, exponent); }
 };
@@ -40,11 +40,15 @@ std::string tick_label(double value, const Step& step, double largest) {
         if (text.find('.') != std::string::npos) text.erase(text.find_last_not_of("0.") + 1);
         return fmt::format("{}e{}", text, exponent);
     }
-    constexpr struct { double unit; int zeros; const char* suffix; } suffixes[] = {
-        {1e12, 12, "T"}, {1e9, 9, "G"}, {1e6, 6, "M"}, {1e3, 3, "k"}};
+    constexpr struct {
+        double unit;
+        int zeros;
+        const char* suffix;
+    } suffixes[] = {{1e12, 12, "T"}, {1e9, 9, "G"}, {1e6, 6, "M"}, {1e3, 3, "k"}};
     for (const auto& s : suffixes)
         if (largest >= s.unit * 9.99)
-            return fmt::format("{:.{}f}{}", value / s.unit, std::max(0, decimals + s.zeros), s.suffix);
+            return fmt::format("{:.{}f}{}", value / s.unit, std::max(0, decimals + s.zeros),
+                               s.suffix);
     return fmt::format("{:.{}f}", value, std::max(0, decimals));
 }
 
@@ -61,7 +65,8 @@ Ticks linear_ticks(double low, double high, int wanted, bool whole) {
         ticks = {};
         const double width = step.value();
         const double slack = 1e-9 * (high - low);
-        const double first = std::ceil((low - slack) / width), last = std::floor((high + slack) / width);
+        const double first = std::ceil((low - slack) / width),
+                     last = std::floor((high + slack) / width);
         const double largest = std::max(std::abs(low), std::abs(high));
         for (double i = first; i <= last; ++i) {
             const double value = i == 0 ? 0.0 : i * width;
@@ -88,8 +93,9 @@ Ticks log_ticks(double low, double high, int wanted) {
             const double value = mantissa * std::pow(10.0, exponent);
             if (value < low * (1 - 1e-9) || value > high * (1 + 1e-9)) continue;
             ticks.values.push_back(value);
-            ticks.labels.push_back(value >= 0.01 && value < 1e4 ? fmt::format("{:g}", value)
-                                                                : fmt::format("{:g}e{}", mantissa, exponent));
+            ticks.labels.push_back(value >= 0.01 && value < 1e4
+                                       ? fmt::format("{:g}", value)
+                                       : fmt::format("{:g}e{}", mantissa, exponent));
         }
     return ticks;
 }

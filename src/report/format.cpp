@@ -61,7 +61,8 @@ namespace {
 size_t character_length(std::string_view text) {
     const auto byte = [&](size_t i) { return static_cast<unsigned char>(text[i]); };
     const unsigned char lead = byte(0);
-    if (lead < 0x80) return lead >= 0x20 && lead != 0x7F ? 1 : (lead == '\n' || lead == '\t' ? 1 : 0);
+    if (lead < 0x80)
+        return lead >= 0x20 && lead != 0x7F ? 1 : (lead == '\n' || lead == '\t' ? 1 : 0);
     const size_t length = lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : 2;
     if (lead < 0xC2 || lead > 0xF4 || text.size() < length) return 0;
     uint32_t point = lead & (0x7Fu >> length);
@@ -98,12 +99,23 @@ std::string escape(std::string_view text) {
     out.reserve(text.size() + text.size() / 8);
     for_each_character(text, [&](std::string_view c) {
         switch (c[0]) {
-            case '&': out += "&amp;"; break;
-            case '<': out += "&lt;"; break;
-            case '>': out += "&gt;"; break;
-            case '"': out += "&quot;"; break;
-            case '\'': out += "&#39;"; break;
-            default: out += c;
+            case '&':
+                out += "&amp;";
+                break;
+            case '<':
+                out += "&lt;";
+                break;
+            case '>':
+                out += "&gt;";
+                break;
+            case '"':
+                out += "&quot;";
+                break;
+            case '\'':
+                out += "&#39;";
+                break;
+            default:
+                out += c;
         }
     });
     return out;

@@ -19,8 +19,8 @@ std::string compact(double value);
 /// Binary prefixes: "640 KiB", "1.21 GiB".
 std::string bytes_text(double bytes);
 
-/// Text made safe for HTML and XML, in attributes too: & < > " ' escaped; bytes that are not UTF-8 and
-/// characters XML forbids become U+FFFD.
+/// Text made safe for HTML and XML, in attributes too: & < > " ' escaped; bytes that are not UTF-8
+/// and characters XML forbids become U+FFFD.
 std::string escape(std::string_view text);
 
 /// UTF-8 repaired as by escape(), markup left alone.

@@ -43,7 +43,7 @@ void fill_losses(KeyFigures& key, const RunData& run) {
         key.val_loss = eval.val_loss;
         key.val_se = eval.val_se;
         key.val_step = eval.step;
-        if (!(eval.val_loss >= key.best_loss)) {      // true as well while best_loss is NaN
+        if (!(eval.val_loss >= key.best_loss)) {  // true as well while best_loss is NaN
             key.best_loss = eval.val_loss;
             key.best_step = eval.step;
         }
@@ -160,9 +160,10 @@ std::string started_from(const RunData& run) {
 
 KeyFigures key_figures(const RunData& run) {
     KeyFigures key;
-    key.state = run.status.is_object() && run.status.contains("state") && run.status["state"].is_string()
-                    ? run.status["state"].get<std::string>()
-                    : run.text({"/state"});
+    key.state =
+        run.status.is_object() && run.status.contains("state") && run.status["state"].is_string()
+            ? run.status["state"].get<std::string>()
+            : run.text({"/state"});
     if (key.state.empty()) key.state = "unknown";
     key.exit = run.text({"/exit"});
     fill_losses(key, run);
@@ -170,7 +171,8 @@ KeyFigures key_figures(const RunData& run) {
     key.loss_unit = bytes ? "nats/byte" : "nats/token";
     key.bits_per_byte = run.number({"/final_bits_per_byte", "/bits_per_byte"});
     // A byte is a token here, so the conversion needs nothing else.
-    if (!std::isfinite(key.bits_per_byte) && bytes) key.bits_per_byte = key.val_loss / std::numbers::ln2;
+    if (!std::isfinite(key.bits_per_byte) && bytes)
+        key.bits_per_byte = key.val_loss / std::numbers::ln2;
     if (!run.train.empty()) {
         key.steps = run.train.back().step + 1;
         key.tokens = run.train.back().tokens;
@@ -179,11 +181,12 @@ KeyFigures key_figures(const RunData& run) {
         key.steps = run.evals.back().step;
         if (std::isfinite(run.evals.back().tokens)) key.tokens = run.evals.back().tokens;
     }
-    if (run.saved.step > key.steps) {          // it was stopped between two lines of the log
+    if (run.saved.step > key.steps) {  // it was stopped between two lines of the log
         key.steps = run.saved.step;
         key.tokens = static_cast<double>(run.saved.tokens);
     }
-    if (const double steps = run.number({"/steps"}); steps > 0) key.steps = static_cast<int64_t>(steps);
+    if (const double steps = run.number({"/steps"}); steps > 0)
+        key.steps = static_cast<int64_t>(steps);
     if (const double tokens = run.number({"/tokens"}); tokens > 0) key.tokens = tokens;
     key.wall_s = run.number({"/total_time", "/wall_s"});
     // An interrupted run has no total: how far its last event got is known.
@@ -202,9 +205,12 @@ std::vector<std::string> caveats(const RunData& run) {
     if (const std::string why = run.text({"/data/substitute"}); !why.empty())
         out.push_back(fmt::format("Substitute data: {}", why));
     if (is_yes(run, {"/data/synthetic"}))
-        out.emplace_back("Synthetic data: the text was generated, its losses say nothing about language.");
+        out.emplace_back(
+            "Synthetic data: the text was generated, its losses say nothing about language.");
     if (is_yes(run, {"/git_dirty"}))
-        out.emplace_back("The source tree had uncommitted changes: the revision alone does not repeat this run.");
+        out.emplace_back(
+            "The source tree had uncommitted changes: the revision alone does not repeat this "
+            "run.");
     if (const std::vector<std::string> changed = changes(run); !changed.empty())
         out.push_back(fmt::format("Trained under more than one configuration: {}.",
                                   fmt::join(changed, "; ")));
@@ -230,7 +236,8 @@ std::string subject_line(const RunData& run) {
     add(run.text({"/model"}));
     add(run.text({"/optimizer"}));
     add(run.text({"/data/name", "/data/wanted"}));
-    if (const std::string kind = run.text({"/tokenizer/kind"}); !kind.empty()) add(kind + " tokenizer");
+    if (const std::string kind = run.text({"/tokenizer/kind"}); !kind.empty())
+        add(kind + " tokenizer");
     if (const std::string preset = run.text({"/preset"}); !preset.empty()) add("preset " + preset);
     return out;
 }
@@ -239,7 +246,8 @@ std::vector<Command> commands_of(const RunData& run) {
     const std::string dir = shell_word(run.display_path);
     std::vector<Command> out;
     const std::string revision = run.text({"/git_commit"});
-    if (!revision.empty()) out.push_back({"the same source", "git checkout " + shell_word(revision)});
+    if (!revision.empty())
+        out.push_back({"the same source", "git checkout " + shell_word(revision)});
     const std::string start = init_from_option(run);
     out.push_back({changes(run).empty() ? "the same run again"
                                         : "a run under its last configuration alone; this one was "
@@ -248,13 +256,16 @@ std::vector<Command> commands_of(const RunData& run) {
                                start.empty() ? "" : " ", start)});
     const std::string preset = run.text({"/preset"});
     if (!preset.empty())
-        out.push_back({"the same from its preset",
-                       fmt::format("make defconfig-{} && make{}", shell_word(preset), make_arguments(run))});
+        out.push_back(
+            {"the same from its preset",
+             fmt::format("make defconfig-{} && make{}", shell_word(preset), make_arguments(run))});
     const std::string state = key_figures(run).state;
     if (state == "preempted" || state == "failed" || state == "running")
         out.push_back({"go on with it", "./knlp train --resume " + dir});
-    out.push_back({"write text with it", fmt::format("./knlp generate --model {} --prompt 'The kernel'", dir)});
-    out.push_back({"measure its loss again", fmt::format("./knlp eval --model {} --task loss", dir)});
+    out.push_back({"write text with it",
+                   fmt::format("./knlp generate --model {} --prompt 'The kernel'", dir)});
+    out.push_back(
+        {"measure its loss again", fmt::format("./knlp eval --model {} --task loss", dir)});
     out.push_back({"this page again", "./knlp report " + dir});
     return out;
 }

@@ -10,24 +10,25 @@ namespace knlp::report {
 
 /// The numbers at the top of the page and in the text summary. NaN and 0 steps: not recorded.
 struct KeyFigures {
-    std::string state;                   // done, running, failed, preempted, pending, unknown
-    std::string exit;                    // max_iters, max_time, …, or ""
-    double val_loss = kMissing, val_se = kMissing;       // last evaluation, nats per token
+    std::string state;  // done, running, failed, preempted, pending, unknown
+    std::string exit;   // max_iters, max_time, …, or ""
+    double val_loss = kMissing, val_se = kMissing;  // last evaluation, nats per token
     int64_t val_step = 0;
     double best_loss = kMissing;
     int64_t best_step = 0;
-    double train_loss = kMissing;        // last logged
-    double perplexity = kMissing;        // exp(min(val_loss, 20))
+    double train_loss = kMissing;  // last logged
+    double perplexity = kMissing;  // exp(min(val_loss, 20))
     double bits_per_byte = kMissing;
     int64_t steps = 0;
     double tokens = kMissing, wall_s = kMissing, parameters = kMissing, peak_rss_bytes = kMissing;
-    double tokens_per_s = kMissing;      // median of the logged values, else the summary's mean
-    std::string loss_unit;               // "nats/byte" with the byte tokenizer, else "nats/token"
+    double tokens_per_s = kMissing;  // median of the logged values, else the summary's mean
+    std::string loss_unit;           // "nats/byte" with the byte tokenizer, else "nats/token"
 };
 KeyFigures key_figures(const RunData& run);
 
-/// One line of text each for what makes this run something else than what was asked for: substituted or
-/// synthetic data, uncommitted changes of the source, a resume that changed something.
+/// One line of text each for what makes this run something else than what was asked for:
+/// substituted or synthetic data, uncommitted changes of the source, a resume that changed
+/// something.
 std::vector<std::string> caveats(const RunData& run);
 
 /// Why a failed run failed; "" for every other run.

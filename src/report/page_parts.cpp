@@ -25,9 +25,11 @@ void fact(std::string& out, std::string_view name, const std::string& value, boo
                        code ? "<code>" + text + "</code>" : text);
 }
 
-std::string count_text(const RunData& run, std::initializer_list<const char*> pointers, const char* unit) {
+std::string count_text(const RunData& run, std::initializer_list<const char*> pointers,
+                       const char* unit) {
     const double value = run.number(pointers);
-    return std::isfinite(value) ? fmt::format("{} {}", grouped(static_cast<int64_t>(value)), unit) : "";
+    return std::isfinite(value) ? fmt::format("{} {}", grouped(static_cast<int64_t>(value)), unit)
+                                : "";
 }
 
 void file_facts(std::string& out, const RunData& run) {
@@ -37,15 +39,17 @@ void file_facts(std::string& out, const RunData& run) {
         if (!file.is_object()) continue;
         const auto text = [&](const char* key) {
             const auto found = file.find(key);
-            return found != file.end() && found->is_string() ? found->get<std::string>() : std::string();
+            return found != file.end() && found->is_string() ? found->get<std::string>()
+                                                             : std::string();
         };
-        out += fmt::format("<dt>{} file</dt><dd>{}<br/><code>{}</code></dd>\n", escape(text("role")),
-                           escape(text("path")), escape(text("sha256")));
+        out += fmt::format("<dt>{} file</dt><dd>{}<br/><code>{}</code></dd>\n",
+                           escape(text("role")), escape(text("path")), escape(text("sha256")));
     }
 }
 
 /// Every scalar of a JSON value with its path, in order of the keys.
-void flatten(const json& value, const std::string& path, std::vector<std::pair<std::string, std::string>>& out) {
+void flatten(const json& value, const std::string& path,
+             std::vector<std::pair<std::string, std::string>>& out) {
     if (value.is_structured()) {
         for (const auto& [key, item] : value.items())
             flatten(item, path.empty() ? key : path + "." + key, out);
@@ -58,9 +62,10 @@ std::string whole_manifest(const RunData& run) {
     std::vector<std::pair<std::string, std::string>> rows;
     flatten(run.manifest, "", rows);
     if (rows.empty()) return "";
-    std::string out = fmt::format("<details class=\"inner\"><summary>All {} fields of manifest.json</summary>\n"
-                                  "<table><thead><tr><th>field</th><th>value</th></tr></thead><tbody>\n",
-                                  rows.size());
+    std::string out = fmt::format(
+        "<details class=\"inner\"><summary>All {} fields of manifest.json</summary>\n"
+        "<table><thead><tr><th>field</th><th>value</th></tr></thead><tbody>\n",
+        rows.size());
     for (const auto& [path, value] : rows)
         out += fmt::format("<tr><td>{}</td><td>{}</td></tr>\n", escape(path),
                            escape(clip_text(value, kMaxValueBytes)));
@@ -74,8 +79,9 @@ std::string sample_section(const RunData& run) {
     const std::string_view shown = clip_text(run.samples, kMaxSampleBytes);
     std::string out = fmt::format("<section>\n<h2>Sample</h2>\n<pre>{}</pre>\n", escape(shown));
     if (shown.size() < run.samples.size())
-        out += fmt::format("<p class=\"note\">The first {} of {} bytes; samples.txt has all of it.</p>\n",
-                           grouped(std::ssize(shown)), grouped(std::ssize(run.samples)));
+        out += fmt::format(
+            "<p class=\"note\">The first {} of {} bytes; samples.txt has all of it.</p>\n",
+            grouped(std::ssize(shown)), grouped(std::ssize(run.samples)));
     return out + "</section>\n";
 }
 
@@ -92,14 +98,16 @@ std::string provenance_section(const RunData& run) {
     fact(out, "Started", run.text({"/started"}));
     fact(out, "Ended", run.text({"/ended"}));
     if (const json* attempts = run.find("/attempts"); attempts != nullptr && attempts->size() > 1)
-        fact(out, "Attempts", fmt::format("{}, each going on where the one before stopped", attempts->size()));
+        fact(out, "Attempts",
+             fmt::format("{}, each going on where the one before stopped", attempts->size()));
     fact(out, "Started from", started_from(run));
     fact(out, "Command", run.text({"/command_line"}), true);
     const std::string revision = run.text({"/git_commit"});
     const std::string dirty = run.text({"/git_dirty"});
-    fact(out, "Revision", revision.empty() || dirty.empty()
-                              ? revision
-                              : revision + (dirty == "yes" ? " with uncommitted changes" : ", clean tree"));
+    fact(out, "Revision",
+         revision.empty() || dirty.empty()
+             ? revision
+             : revision + (dirty == "yes" ? " with uncommitted changes" : ", clean tree"));
     fact(out, "knlp", run.text({"/knlp_version"}));
     fact(out, "Binary SHA-256", run.text({"/binary_sha256"}), true);
     fact(out, "Compiler", run.text({"/compiler"}));
@@ -116,10 +124,13 @@ std::string provenance_section(const RunData& run) {
     fact(out, "GEMM route", run.text({"/gemm_route"}));
     fact(out, "Seed", run.text({"/seeds/seed"}));
     fact(out, "Batch", [&] {
-        const double effective = run.number({"/batch/effective"}), micro = run.number({"/batch/micro"});
+        const double effective = run.number({"/batch/effective"}),
+                     micro = run.number({"/batch/micro"});
         const double n_ctx = run.number({"/batch/n_ctx"});
-        if (!std::isfinite(effective) || !std::isfinite(micro) || !std::isfinite(n_ctx)) return std::string();
-        return fmt::format("{:.0f} sequences of {:.0f} tokens a step, {:.0f} at once", effective, n_ctx, micro);
+        if (!std::isfinite(effective) || !std::isfinite(micro) || !std::isfinite(n_ctx))
+            return std::string();
+        return fmt::format("{:.0f} sequences of {:.0f} tokens a step, {:.0f} at once", effective,
+                           n_ctx, micro);
     }());
     fact(out, "Data", run.text({"/data/name"}));
     fact(out, "Data wanted", run.text({"/data/wanted"}));
@@ -147,12 +158,14 @@ std::string configuration_section(const RunData& run) {
     std::stable_partition(rows.begin(), rows.end(), chosen);
     const auto n_chosen = std::count_if(rows.begin(), rows.end(), chosen);
     std::string out = fmt::format(
-        "<section>\n<details><summary>Configuration <small>{} of {} symbols set, those first</small></summary>\n"
+        "<section>\n<details><summary>Configuration <small>{} of {} symbols set, those "
+        "first</small></summary>\n"
         "<table><thead><tr><th>symbol</th><th>value</th><th>origin</th></tr></thead><tbody>\n",
         n_chosen, rows.size());
     for (const Setting& s : rows)
-        out += fmt::format("<tr{}><td>{}</td><td>{}</td><td>{}</td></tr>\n", chosen(s) ? " class=\"set\"" : "",
-                           escape(s.name), escape(clip_text(s.value, kMaxValueBytes)), escape(s.origin));
+        out += fmt::format("<tr{}><td>{}</td><td>{}</td><td>{}</td></tr>\n",
+                           chosen(s) ? " class=\"set\"" : "", escape(s.name),
+                           escape(clip_text(s.value, kMaxValueBytes)), escape(s.origin));
     return out + "</tbody></table></details>\n</section>\n";
 }
 

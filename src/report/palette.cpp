@@ -12,15 +12,24 @@ namespace {
 // Curves follow Okabe and Ito's set for colour-blind readers, darkened or lightened until each has
 // contrast 4.5 with its panel; tests/report/test_palette.cpp computes both properties.
 constexpr Colour kPalette[] = {
-    {"page", 0xF4F5F7, 0x0F1319},     {"panel", 0xFFFFFF, 0x181D25},
-    {"text", 0x1A1F26, 0xE8EBF0},     {"muted", 0x56606E, 0xA3ADBA},
-    {"line", 0xD9DEE5, 0x303844},     {"grid", 0xE6E9EE, 0x29303A},
-    {"accent", 0x0B5CAD, 0x6CB8F5},   {"code", 0xEEF1F5, 0x10151C},
-    {"good", 0x0A6B4B, 0x4CCB9B},     {"good-soft", 0xE0F4EC, 0x10312A},
-    {"warn", 0x8A4B00, 0xF2B45A},     {"warn-soft", 0xFFF1D9, 0x36270F},
-    {"bad", 0xA8201A, 0xFF9A92},      {"bad-soft", 0xFDE7E5, 0x3D1A1A},
-    {"series-1", 0x1A62C6, 0x79B8FF}, {"series-2", 0xB34700, 0xF5A623},
-    {"series-3", 0x08472A, 0xC4EAD3}, {"series-4", 0x6A2866, 0xFB5A7F},
+    {"page", 0xF4F5F7, 0x0F1319},
+    {"panel", 0xFFFFFF, 0x181D25},
+    {"text", 0x1A1F26, 0xE8EBF0},
+    {"muted", 0x56606E, 0xA3ADBA},
+    {"line", 0xD9DEE5, 0x303844},
+    {"grid", 0xE6E9EE, 0x29303A},
+    {"accent", 0x0B5CAD, 0x6CB8F5},
+    {"code", 0xEEF1F5, 0x10151C},
+    {"good", 0x0A6B4B, 0x4CCB9B},
+    {"good-soft", 0xE0F4EC, 0x10312A},
+    {"warn", 0x8A4B00, 0xF2B45A},
+    {"warn-soft", 0xFFF1D9, 0x36270F},
+    {"bad", 0xA8201A, 0xFF9A92},
+    {"bad-soft", 0xFDE7E5, 0x3D1A1A},
+    {"series-1", 0x1A62C6, 0x79B8FF},
+    {"series-2", 0xB34700, 0xF5A623},
+    {"series-3", 0x08472A, 0xC4EAD3},
+    {"series-4", 0x6A2866, 0xFB5A7F},
     // Boxes of the flame graph, by group of operations: backgrounds of text.
     {"flame-linear_forward", 0xB9D3F5, 0x1F4470},
     {"flame-linear_input", 0xD3E5FA, 0x2B5685},
@@ -36,12 +45,28 @@ constexpr Colour kPalette[] = {
 };
 
 constexpr ColourPair kPairs[] = {
-    {"text", "page"},      {"text", "panel"},      {"text", "code"},       {"muted", "page"},
-    {"muted", "panel"},    {"muted", "code"},      {"accent", "page"},     {"accent", "panel"},
-    {"accent", "code"},    {"good", "good-soft"},  {"warn", "warn-soft"},  {"bad", "bad-soft"},
-    {"text", "warn-soft"}, {"text", "bad-soft"},   {"warn", "panel"},      {"bad", "panel"},
-    {"text", "good-soft"}, {"good", "panel"},
-    {"series-1", "panel"}, {"series-2", "panel"},  {"series-3", "panel"},  {"series-4", "panel"},
+    {"text", "page"},
+    {"text", "panel"},
+    {"text", "code"},
+    {"muted", "page"},
+    {"muted", "panel"},
+    {"muted", "code"},
+    {"accent", "page"},
+    {"accent", "panel"},
+    {"accent", "code"},
+    {"good", "good-soft"},
+    {"warn", "warn-soft"},
+    {"bad", "bad-soft"},
+    {"text", "warn-soft"},
+    {"text", "bad-soft"},
+    {"warn", "panel"},
+    {"bad", "panel"},
+    {"text", "good-soft"},
+    {"good", "panel"},
+    {"series-1", "panel"},
+    {"series-2", "panel"},
+    {"series-3", "panel"},
+    {"series-4", "panel"},
     {"text", "flame-linear_forward"},
     {"text", "flame-linear_input"},
     {"text", "flame-linear_weight"},
@@ -64,12 +89,19 @@ double linear(uint32_t channel) {
 
 }  // namespace
 
-std::span<const Colour> palette() { return kPalette; }
-std::span<const ColourPair> text_pairs() { return kPairs; }
-std::span<const std::string_view> series_colours() { return kSeries; }
+std::span<const Colour> palette() {
+    return kPalette;
+}
+std::span<const ColourPair> text_pairs() {
+    return kPairs;
+}
+std::span<const std::string_view> series_colours() {
+    return kSeries;
+}
 
 double luminance(uint32_t rgb) {
-    return 0.2126 * linear(rgb >> 16 & 255) + 0.7152 * linear(rgb >> 8 & 255) + 0.0722 * linear(rgb & 255);
+    return 0.2126 * linear(rgb >> 16 & 255) + 0.7152 * linear(rgb >> 8 & 255) +
+           0.0722 * linear(rgb & 255);
 }
 
 double contrast(uint32_t a, uint32_t b) {
@@ -84,8 +116,10 @@ std::string palette_css() {
         fmt::format_to(std::back_inserter(dark), "--{}:#{:06x};", c.name, c.dark);
     }
     // Paper is light, whatever the screen is.
-    return fmt::format(":root{{color-scheme:light dark;{}}}\n"
-                       "@media screen and (prefers-color-scheme:dark){{:root{{{}}}}}\n", light, dark);
+    return fmt::format(
+        ":root{{color-scheme:light dark;{}}}\n"
+        "@media screen and (prefers-color-scheme:dark){{:root{{{}}}}}\n",
+        light, dark);
 }
 
 std::string with_light_colours(std::string text) {

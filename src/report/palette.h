@@ -10,13 +10,13 @@ namespace knlp::report {
 
 /// A colour of the page, by the CSS variable that carries it, in the light and the dark theme.
 struct Colour {
-    std::string_view name;               // "text" -> var(--text)
-    uint32_t light, dark;                // 0xRRGGBB
+    std::string_view name;  // "text" -> var(--text)
+    uint32_t light, dark;   // 0xRRGGBB
 };
 std::span<const Colour> palette();
 
-/// Pairs (foreground, background) by name that appear together on the page as text, curve or key: all
-/// have a contrast of at least 4.5 in both themes.
+/// Pairs (foreground, background) by name that appear together on the page as text, curve or key:
+/// all have a contrast of at least 4.5 in both themes.
 struct ColourPair {
     std::string_view foreground, background;
 };
@@ -33,8 +33,8 @@ double contrast(uint32_t a, uint32_t b);
 /// The palette as CSS custom properties: light on :root, dark below prefers-color-scheme.
 std::string palette_css();
 
-/// `text` with each var(--name) replaced by its light colour, for programs that draw SVG without CSS
-/// variables.
+/// `text` with each var(--name) replaced by its light colour, for programs that draw SVG without
+/// CSS variables.
 std::string with_light_colours(std::string text);
 
 }  // namespace knlp::report

@@ -23,7 +23,8 @@ namespace {
 /// Beyond this a samples.txt is not something to read on a page.
 constexpr int64_t kMaxSamples = int64_t{64} << 20;
 
-/// Runs `read`; a file that cannot be used leaves one line in `problems` instead of ending the report.
+/// Runs `read`; a file that cannot be used leaves one line in `problems` instead of ending the
+/// report.
 void leniently(RunData& run, const std::function<void()>& read) {
     try {
         read();
@@ -146,15 +147,18 @@ double RunData::number(std::initializer_list<const char*> pointers) const {
 RunData read_run(const fs::path& directory) {
     const auto has = [&](const char* name) { return fs::exists(directory / name); };
     if (!has("metrics.jsonl") && !has("manifest.json") && !has("status.json"))
-        fail(kData, "{}: not a run directory: expected metrics.jsonl, manifest.json or status.json in it; "
-             "`knlp report list` shows the runs there are", directory.string());
+        fail(kData,
+             "{}: not a run directory: expected metrics.jsonl, manifest.json or status.json in it; "
+             "`knlp report list` shows the runs there are",
+             directory.string());
     RunData run;
     run.directory = fs::canonical(directory);
     run.run_id = run.directory.filename().string();
     run.display_path = path_for_commands(run.directory);
     run.manifest = object_file(run, "manifest.json");
     run.status = object_file(run, "status.json");
-    // A killed run could not say so; read_status knows. What it cannot use stays as the file has it.
+    // A killed run could not say so; read_status knows. What it cannot use stays as the file has
+    // it.
     try {
         run.status = track::read_status(track::RunDir::open(run.directory));
     } catch (const Error& error) {
@@ -163,14 +167,17 @@ RunData read_run(const fs::path& directory) {
     run.summary = json::object();
     // A run that was interrupted has none yet, which is no fault.
     if (has("summary.json")) run.summary = object_file(run, "summary.json");
-    if (has("metrics.jsonl")) leniently(run, [&] { read_events(run); });
-    else run.problems.emplace_back("metrics.jsonl is missing");
+    if (has("metrics.jsonl"))
+        leniently(run, [&] { read_events(run); });
+    else
+        run.problems.emplace_back("metrics.jsonl is missing");
     if (has(kBreakdownFile))
         leniently(run, [&] { run.breakdown = breakdown_of(run.directory / kBreakdownFile); });
     run.saved = track::last_saved(run.directory);
     read_settings(run);
     if (has("samples.txt"))
-        leniently(run, [&] { run.samples = read_file(run.directory / "samples.txt", kMaxSamples); });
+        leniently(run,
+                  [&] { run.samples = read_file(run.directory / "samples.txt", kMaxSamples); });
     return run;
 }
 

@@ -20,17 +20,20 @@ std::string text_of_run(const RunData& run) {
     row("run", run.run_id);
     row("state", key.exit.empty() ? key.state : fmt::format("{} ({})", key.state, key.exit));
     row("what", subject_line(run));
-    if (std::isfinite(key.parameters)) row("parameters", grouped(static_cast<int64_t>(key.parameters)));
+    if (std::isfinite(key.parameters))
+        row("parameters", grouped(static_cast<int64_t>(key.parameters)));
     if (std::isfinite(key.val_loss)) {
-        row("val loss", fmt::format("{}{} {} at step {}", significant(key.val_loss, 5),
-                                    std::isfinite(key.val_se) ? " ± " + significant(key.val_se, 2) : "",
-                                    key.loss_unit, grouped(key.val_step)));
+        row("val loss",
+            fmt::format("{}{} {} at step {}", significant(key.val_loss, 5),
+                        std::isfinite(key.val_se) ? " ± " + significant(key.val_se, 2) : "",
+                        key.loss_unit, grouped(key.val_step)));
         if (std::isfinite(key.best_loss))
-            row("best", fmt::format("{} at step {}", significant(key.best_loss, 5), grouped(key.best_step)));
+            row("best", fmt::format("{} at step {}", significant(key.best_loss, 5),
+                                    grouped(key.best_step)));
         row("perplexity", significant(key.perplexity, 4));
     } else if (!run.train.empty()) {
-        row("train loss", fmt::format("{} {} at step {}", significant(key.train_loss, 5), key.loss_unit,
-                                      grouped(run.train.back().step)));
+        row("train loss", fmt::format("{} {} at step {}", significant(key.train_loss, 5),
+                                      key.loss_unit, grouped(run.train.back().step)));
     }
     if (std::isfinite(key.bits_per_byte)) row("bits/byte", significant(key.bits_per_byte, 4));
     row("steps", grouped(key.steps));

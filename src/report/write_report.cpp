@@ -20,7 +20,9 @@ using nlohmann::json;
 
 std::vector<ArchiveFile> derived_files_of_run(const fs::path& run_directory) {
     const RunData run = read_run(run_directory);
-    return {{"summary_report.txt", text_of_run(run)}, {"curves.csv", curves_csv(run)}, {"report.html", page_html(run)}};
+    return {{"summary_report.txt", text_of_run(run)},
+            {"curves.csv", curves_csv(run)},
+            {"report.html", page_html(run)}};
 }
 
 fs::path write_report(const fs::path& run_directory) {
@@ -29,7 +31,9 @@ fs::path write_report(const fs::path& run_directory) {
     return run_directory / "report.html";
 }
 
-std::string text_summary(const fs::path& run_directory) { return text_of_run(read_run(run_directory)); }
+std::string text_summary(const fs::path& run_directory) {
+    return text_of_run(read_run(run_directory));
+}
 
 std::string breakdown_svg(const json& details) {
     if (const std::string problem = flame_problem(details); !problem.empty())
@@ -37,13 +41,17 @@ std::string breakdown_svg(const json& details) {
     return flame_svg(details);
 }
 
-std::string run_curves(const fs::path& run_directory) { return curves_csv(read_run(run_directory)); }
+std::string run_curves(const fs::path& run_directory) {
+    return curves_csv(read_run(run_directory));
+}
 
 nlohmann::json run_figures(const fs::path& run_directory) {
     const RunData run = read_run(run_directory);
     const KeyFigures key = key_figures(run);
     const auto number = [](double value) { return std::isfinite(value) ? json(value) : json(); };
-    const auto count = [](double value) { return std::isfinite(value) ? json(static_cast<int64_t>(value)) : json(); };
+    const auto count = [](double value) {
+        return std::isfinite(value) ? json(static_cast<int64_t>(value)) : json();
+    };
     return {{"run_id", run.run_id},
             {"path", run.display_path},
             {"state", key.state},

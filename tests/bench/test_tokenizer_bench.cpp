@@ -12,7 +12,8 @@ namespace knlp::bench {
 TEST(TokenizerBench, MeasuresTrainingEncodingAndDecoding) {
     test::TempDir dir;
     std::ofstream file(dir.path() / "text.txt");
-    for (int i = 0; i < 200; ++i) file << "the driver registers the device with the core " << i << "\n";
+    for (int i = 0; i < 200; ++i)
+        file << "the driver registers the device with the core " << i << "\n";
     file.close();
     const std::vector<Record> records =
         bench_tokenizer({.texts = {dir.path()}, .merges = 40, .threads = 1, .samples = 7});
@@ -38,7 +39,8 @@ TEST(TokenizerBench, ReadsNoMoreTextThanAsked) {
 TEST(TokenizerBench, RefusesEmptyText) {
     test::TempDir dir;
     std::ofstream(dir.path() / "empty.txt");
-    test::expect_error(kData, {"no text", "--text"}, [&] { bench_tokenizer({.texts = {dir.path()}}); });
+    test::expect_error(kData, {"no text", "--text"},
+                       [&] { bench_tokenizer({.texts = {dir.path()}}); });
 }
 
 TEST(DataBench, LoadsBatchesOfTheAskedShape) {

@@ -28,8 +28,11 @@ TEST_F(Usage, EveryVerbHasHelpWithOptionsAndExitStatuses) {
 
 /// The least that makes a command of a verb.
 std::vector<std::string> shortest(const std::string& verb) {
-    static const std::map<std::string, std::string> subcommands = {
-        {"bench", "step"}, {"completion", "bash"}, {"config", "list"}, {"data", "list"}, {"matrix", "power"}};
+    static const std::map<std::string, std::string> subcommands = {{"bench", "step"},
+                                                                   {"completion", "bash"},
+                                                                   {"config", "list"},
+                                                                   {"data", "list"},
+                                                                   {"matrix", "power"}};
     const auto found = subcommands.find(verb);
     return found == subcommands.end() ? std::vector<std::string>{verb}
                                       : std::vector<std::string>{verb, found->second};
@@ -54,9 +57,9 @@ TEST_F(Usage, EveryVerbRefusesOverridesThatAreNone) {
 
 TEST_F(Usage, VerbsThatDoNotGoByASymbolRefuseToSetIt) {
     for (const std::string verb : {"eval", "generate", "convert", "report"})
-        expect_failure(shortest(verb) + std::vector<std::string>{"--set", "LEARNING_RATE=1e-3"}, 2,
-                       "E_USAGE",
-                       {"LEARNING_RATE", "knlp " + verb + " goes by no symbol but OUTPUT_DIR and LOG_LEVEL"});
+        expect_failure(
+            shortest(verb) + std::vector<std::string>{"--set", "LEARNING_RATE=1e-3"}, 2, "E_USAGE",
+            {"LEARNING_RATE", "knlp " + verb + " goes by no symbol but OUTPUT_DIR and LOG_LEVEL"});
     for (const std::string verb : {"completion", "man"})
         expect_failure(shortest(verb) + std::vector<std::string>{"--set", "OUTPUT_DIR=x"}, 2,
                        "E_USAGE", {"knlp " + verb + " goes by no symbol;"});
@@ -72,7 +75,8 @@ TEST_F(Usage, VerbsThatDrawNothingRefuseASeed) {
         expect_failure(shortest(verb) + std::vector<std::string>{"--seed", "7"}, 2, "E_USAGE",
                        {"--seed", "knlp " + verb + " draws no random numbers"});
     expect_failure({"data", "--seed", "7", "list"}, 2, "E_USAGE", {"--seed", "knlp data"});
-    EXPECT_EQ(knlp({"data", "synth", "--tokens", "1000", "--seed", "7", "--out", "drawn"}).status, 0);
+    EXPECT_EQ(knlp({"data", "synth", "--tokens", "1000", "--seed", "7", "--out", "drawn"}).status,
+              0);
 }
 
 TEST_F(Usage, SymbolsAVerbGoesByAreHeededWithoutAConfiguration) {
@@ -88,7 +92,8 @@ TEST_F(Usage, DryRunOfEveryVerbWritesNothing) {
         knlp(shortest(verb) + std::vector<std::string>{"--dry-run", "--out", "result"});
         EXPECT_TRUE(files().empty()) << verb;
     }
-    const Finished bench = knlp({"bench", "step", "--size", "nano", "--dry-run", "--out", "result"});
+    const Finished bench =
+        knlp({"bench", "step", "--size", "nano", "--dry-run", "--out", "result"});
     EXPECT_EQ(bench.status, 0) << bench.err;
     EXPECT_EQ(bench.out, "");
     EXPECT_THAT(bench.err, HasSubstr("would measure step"));
@@ -130,17 +135,22 @@ TEST_F(Usage, ListingRunsMakesNoDirectory) {
 }
 
 TEST_F(Usage, EveryBenchmarkRefusesUnknownSymbolsBeforeItMeasures) {
-    for (const char* what : {"machine", "step", "train", "data", "load", "checkpoint", "tokenizer",
-                             "bandwidth"})
+    for (const char* what :
+         {"machine", "step", "train", "data", "load", "checkpoint", "tokenizer", "bandwidth"})
         expect_failure({"bench", what, "--set", "LEARNIG_RATE=1"}, 2, "E_UNKNOWN_SYMBOL",
                        {"LEARNING_RATE"});
 }
 
 TEST_F(Usage, BenchmarksRefuseOptionsThatTheyWouldNotObey) {
-    for (const auto& [what, option] : std::vector<std::pair<std::string, std::string>>{
-             {"decode", "--precision"}, {"decode", "--prompt"}, {"decode", "--chunk"}, {"prefill", "--context"},
-             {"data", "--gemm"}, {"load", "--batch"}, {"bandwidth", "--size"},
-             {"machine", "--device"}})
+    for (const auto& [what, option] :
+         std::vector<std::pair<std::string, std::string>>{{"decode", "--precision"},
+                                                          {"decode", "--prompt"},
+                                                          {"decode", "--chunk"},
+                                                          {"prefill", "--context"},
+                                                          {"data", "--gemm"},
+                                                          {"load", "--batch"},
+                                                          {"bandwidth", "--size"},
+                                                          {"machine", "--device"}})
         expect_failure({"bench", what, option, "1"}, 2, "E_USAGE", {"unknown option " + option});
 }
 
@@ -170,11 +180,11 @@ TEST_F(Usage, FilesOfAModelThatDoesNotFitIntoMemoryAreNotMeasured) {
     for (const auto& [what, term] : std::vector<std::pair<std::string, std::string>>{
              {"checkpoint", "largest: a copy of weights and state 4948.4 GB"},
              {"load", "gradients 1649.5 GB"}})
-        expect_failure({"bench", what, "--set", "GPT2_MODEL_SIZE=custom", "--set",
-                        "GPT2_N_LAYER=128", "--set", "GPT2_N_HEAD=128", "--set",
-                        "GPT2_N_EMBD=16384"},
-                       4, "E_MEMORY",
-                       {term, "optimizer state 3298.9 GB", "weights 1649.5 GB", "take a smaller --size"});
+        expect_failure(
+            {"bench", what, "--set", "GPT2_MODEL_SIZE=custom", "--set", "GPT2_N_LAYER=128", "--set",
+             "GPT2_N_HEAD=128", "--set", "GPT2_N_EMBD=16384"},
+            4, "E_MEMORY",
+            {term, "optimizer state 3298.9 GB", "weights 1649.5 GB", "take a smaller --size"});
 }
 
 TEST_F(Usage, BenchTrainTakesTheShapeThatBenchStepTakes) {

@@ -105,11 +105,8 @@ TEST_F(TextImport, LargeTextIsTokenizedInPiecesAsAWhole) {
 }
 
 TEST_F(TextImport, InvalidBytesAreReplaced) {
-    make({text("bad.txt",
-               "ab\377cdefghij")},
-         {.val_fraction = 0.3});
-    EXPECT_EQ(train() + val(),
-              "ab\uFFFDcdefghij");
+    make({text("bad.txt", "ab\377cdefghij")}, {.val_fraction = 0.3});
+    EXPECT_EQ(train() + val(), "ab\uFFFDcdefghij");
 }
 
 TEST_F(TextImport, BinaryFilesAreRefusedWithThePlace) {

@@ -8,7 +8,6 @@ namespace {
 struct OneThread : testing::Environment {
     void SetUp() override { at::set_num_threads(1); }
 };
-const testing::Environment* const environment =
-    testing::AddGlobalTestEnvironment(new OneThread);
+const testing::Environment* const environment = testing::AddGlobalTestEnvironment(new OneThread);
 
 }  // namespace

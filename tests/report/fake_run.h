@@ -15,7 +15,7 @@ namespace knlp::test {
 /// A run directory with known numbers, written by the same functions a training run uses.
 struct FakeRun {
     int64_t steps = 600, log_every = 10, eval_every = 100;
-    std::string substitute;              // what stands in, "" = the wanted data
+    std::string substitute;  // what stands in, "" = the wanted data
     bool synthetic = false;
     std::string state = "done";
     std::string sample = "The scheduler is called from the interrupt handler.\n";
@@ -53,7 +53,8 @@ inline void write_events(const track::RunDir& run, const FakeRun& fake) {
                                  {"grad_norm", 0.5 + 1.0 / static_cast<double>(step + 1)},
                                  {"clip", 1.0},
                                  {"tokens", step * 2048},
-                                 {"tokens_per_s", 5600.0 + 300.0 * std::sin(static_cast<double>(step) * 0.21)},
+                                 {"tokens_per_s",
+                                  5600.0 + 300.0 * std::sin(static_cast<double>(step) * 0.21)},
                                  {"rss_bytes", 300000000 + step * 20000}});
     }
 }
@@ -106,8 +107,10 @@ inline track::Manifest fake_manifest(const FakeRun& fake) {
 }
 
 /// Writes the run below `parent` and returns its directory.
-inline std::filesystem::path write_fake_run(const std::filesystem::path& parent, const FakeRun& fake = {}) {
-    const std::filesystem::path path = parent / "results" / "runs" / "20260102T030405Z-gpt2_adamw_none_byte_s1";
+inline std::filesystem::path write_fake_run(const std::filesystem::path& parent,
+                                            const FakeRun& fake = {}) {
+    const std::filesystem::path path =
+        parent / "results" / "runs" / "20260102T030405Z-gpt2_adamw_none_byte_s1";
     std::filesystem::create_directories(path.parent_path());
     const track::RunDir run = track::RunDir::create(parent / "results", "gpt2", path);
     write_events(run, fake);

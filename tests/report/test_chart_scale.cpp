@@ -17,7 +17,8 @@ void expect_good_ticks(const Ticks& ticks, double low, double high) {
     ASSERT_EQ(ticks.values.size(), ticks.labels.size());
     EXPECT_TRUE(std::is_sorted(ticks.values.begin(), ticks.values.end()));
     const std::set<std::string> labels(ticks.labels.begin(), ticks.labels.end());
-    EXPECT_EQ(labels.size(), ticks.labels.size()) << "labels repeat in [" << low << ", " << high << "]";
+    EXPECT_EQ(labels.size(), ticks.labels.size())
+        << "labels repeat in [" << low << ", " << high << "]";
     for (double value : ticks.values) {
         EXPECT_GE(value, low - slack);
         EXPECT_LE(value, high + slack);
@@ -29,7 +30,8 @@ void expect_good_ticks(const Ticks& ticks, double low, double high) {
 TEST(LinearTicks, AreInsideAscendingAndDistinctForEveryRange) {
     const Stream random(7, "ticks");
     for (uint64_t i = 0; i < 2000; ++i) {
-        const double low = (random.uniform(i, 0) - 0.5) * std::pow(10.0, 12 * random.uniform(i, 1) - 5);
+        const double low =
+            (random.uniform(i, 0) - 0.5) * std::pow(10.0, 12 * random.uniform(i, 1) - 5);
         const double high = low + std::pow(10.0, 12 * random.uniform(i, 2) - 5);
         if (high - low < 1e-6 * std::abs(low)) continue;
         const Ticks ticks = linear_ticks(low, high, 5);
@@ -53,10 +55,13 @@ TEST(LinearTicks, AreMultiplesOfARoundStep) {
 
 TEST(LinearTicks, StayWholeForCounts) {
     EXPECT_EQ(linear_ticks(0, 1, 8, true).labels, (std::vector<std::string>{"0", "1"}));
-    EXPECT_EQ(linear_ticks(0, 5, 8, true).labels, (std::vector<std::string>{"0", "1", "2", "3", "4", "5"}));
-    EXPECT_EQ(linear_ticks(0, 20, 8, true).labels, (std::vector<std::string>{"0", "5", "10", "15", "20"}));
+    EXPECT_EQ(linear_ticks(0, 5, 8, true).labels,
+              (std::vector<std::string>{"0", "1", "2", "3", "4", "5"}));
+    EXPECT_EQ(linear_ticks(0, 20, 8, true).labels,
+              (std::vector<std::string>{"0", "5", "10", "15", "20"}));
     for (int n = 1; n < 3000; n += 7)
-        for (double value : linear_ticks(0, n, 8, true).values) EXPECT_EQ(value, std::floor(value)) << n;
+        for (double value : linear_ticks(0, n, 8, true).values)
+            EXPECT_EQ(value, std::floor(value)) << n;
 }
 
 TEST(LogTicks, ArePowersOfTenOrTheirRoundParts) {
@@ -70,7 +75,8 @@ TEST(LogTicks, ArePowersOfTenOrTheirRoundParts) {
 }
 
 TEST(NiceRange, HoldsTheDataAndHasWidth) {
-    for (const auto& [low, high] : {std::pair{2.07, 5.55}, {0.0, 0.0}, {3.0, 3.0}, {-2.0, -1.0}, {1e-9, 2e-9}})
+    for (const auto& [low, high] :
+         {std::pair{2.07, 5.55}, {0.0, 0.0}, {3.0, 3.0}, {-2.0, -1.0}, {1e-9, 2e-9}})
         for (bool from_zero : {false, true}) {
             const Range range = nice_range(low, high, Scale::kLinear, from_zero, 5);
             EXPECT_LE(range.low, low);

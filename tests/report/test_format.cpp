@@ -48,10 +48,10 @@ TEST(Escape, ReplacesBytesThatAreNotText) {
     EXPECT_EQ(escape(std::string_view("a\0b", 3)), "a\uFFFDb");
     EXPECT_EQ(escape("\x1b[31m"), "\uFFFD[31m");
     EXPECT_EQ(escape("caf\xc3\xa9 \xe2\x82\xac \xf0\x9f\x98\x80"), "café € 😀");
-    EXPECT_EQ(escape("\xc3"), "\uFFFD");                             // cut
-    EXPECT_EQ(escape("\xc0\xaf"), "\uFFFD\uFFFD");                   // overlong
-    EXPECT_EQ(escape("\xed\xa0\x80"), "\uFFFD\uFFFD\uFFFD");         // surrogate
-    EXPECT_EQ(escape("\xef\xbf\xbf"), "\uFFFD\uFFFD\uFFFD");         // not a character
+    EXPECT_EQ(escape("\xc3"), "\uFFFD");                      // cut
+    EXPECT_EQ(escape("\xc0\xaf"), "\uFFFD\uFFFD");            // overlong
+    EXPECT_EQ(escape("\xed\xa0\x80"), "\uFFFD\uFFFD\uFFFD");  // surrogate
+    EXPECT_EQ(escape("\xef\xbf\xbf"), "\uFFFD\uFFFD\uFFFD");  // not a character
     EXPECT_EQ(escape("tab\tline\n"), "tab\tline\n");
 }
 

@@ -29,7 +29,8 @@ testing::AssertionResult has(const std::string& page, const std::string& part) {
 std::string page_of(const fs::path& run) {
     const std::string page = read_file(write_report(run));
     EXPECT_EQ(test::xml_problem(page), "");
-    for (const char* outside : {"http:", "https:", "<script", "<link", "<img", "@import", "url(", " src="})
+    for (const char* outside :
+         {"http:", "https:", "<script", "<link", "<img", "@import", "url(", " src="})
         EXPECT_FALSE(has(page, outside));
     return page;
 }
@@ -48,7 +49,9 @@ void change(const fs::path& file, const char* pointer, const nlohmann::json& val
     std::ofstream(file) << whole.dump();
 }
 
-void append(const fs::path& file, const std::string& text) { std::ofstream(file, std::ios::app) << text; }
+void append(const fs::path& file, const std::string& text) {
+    std::ofstream(file, std::ios::app) << text;
+}
 
 }  // namespace
 
@@ -82,7 +85,8 @@ TEST(Page, IsByteIdenticalWhenMadeAgain) {
     test::TempDir dir;
     const fs::path run = test::write_fake_run(dir.path());
     const std::string first = page_of(run);
-    const std::string summary = read_file(run / "summary_report.txt"), curves = read_file(run / "curves.csv");
+    const std::string summary = read_file(run / "summary_report.txt"),
+                      curves = read_file(run / "curves.csv");
     EXPECT_EQ(page_of(fs::relative(run)), first) << "the way the path is written must not matter";
     EXPECT_EQ(read_file(run / "summary_report.txt"), summary);
     EXPECT_EQ(read_file(run / "curves.csv"), curves);
@@ -90,12 +94,14 @@ TEST(Page, IsByteIdenticalWhenMadeAgain) {
 
 TEST(Page, MarksSubstituteDataInBannerAndEveryFigure) {
     test::TempDir dir;
-    const std::string page = page_of(test::write_fake_run(dir.path(), {.substitute = "the kernel's text stands in"}));
+    const std::string page =
+        page_of(test::write_fake_run(dir.path(), {.substitute = "the kernel's text stands in"}));
     EXPECT_TRUE(has(page, "class=\"banner\""));
     EXPECT_TRUE(has(page, "the kernel&#39;s text stands in"));
     size_t figures = 0, marks = 0;
     for (size_t at = 0; (at = page.find("<figure", at)) != std::string::npos; ++at) ++figures;
-    for (size_t at = 0; (at = page.find("SUBSTITUTE DATA</text>", at)) != std::string::npos; ++at) ++marks;
+    for (size_t at = 0; (at = page.find("SUBSTITUTE DATA</text>", at)) != std::string::npos; ++at)
+        ++marks;
     EXPECT_EQ(figures, 4u);
     EXPECT_EQ(marks, figures);
 }
@@ -154,9 +160,10 @@ TEST(Page, SaysThatAResumeChangedSomething) {
          "replaced_data":[],"budgets":{"max_iters":10}},
         {"from_step":7,"changed_symbols":[],"replaced_data":[{"role":"train"}],"budgets":{"max_iters":10}},
         {"from_step":9,"changed_symbols":[],"replaced_data":[],"budgets":{"max_iters":20}}])"));
-    const std::string said = "Trained under more than one configuration: from step 5 on: "
-                             "LEARNING_RATE=5e-3 (was 1e-2), LOSS_CHUNK=off (was 8); from step 7 on: "
-                             "other data; from step 9 on: another budget, which the schedule follows.";
+    const std::string said =
+        "Trained under more than one configuration: from step 5 on: "
+        "LEARNING_RATE=5e-3 (was 1e-2), LOSS_CHUNK=off (was 8); from step 7 on: "
+        "other data; from step 9 on: another budget, which the schedule follows.";
     EXPECT_EQ(caveats(read_run(run)), std::vector<std::string>{said});
     EXPECT_TRUE(has(page_of(run), "class=\"banner\""));
     EXPECT_TRUE(has(page_of(run), "this one was trained under more than one"));
@@ -165,13 +172,15 @@ TEST(Page, SaysThatAResumeChangedSomething) {
 
 TEST(Page, MarksSyntheticData) {
     test::TempDir dir;
-    EXPECT_TRUE(has(page_of(test::write_fake_run(dir.path(), {.synthetic = true})), "SYNTHETIC DATA</text>"));
+    EXPECT_TRUE(has(page_of(test::write_fake_run(dir.path(), {.synthetic = true})),
+                    "SYNTHETIC DATA</text>"));
 }
 
 TEST(Page, EscapesWhateverTheDataSays) {
     test::TempDir dir;
-    const std::string page = page_of(test::write_fake_run(
-        dir.path(), {.substitute = "</p><script>alert(1)</script>", .sample = "</pre><b x=\"&\">\x01\xff"}));
+    const std::string page =
+        page_of(test::write_fake_run(dir.path(), {.substitute = "</p><script>alert(1)</script>",
+                                                  .sample = "</pre><b x=\"&\">\x01\xff"}));
     EXPECT_TRUE(has(page, "&lt;script&gt;alert(1)"));
     EXPECT_TRUE(has(page, "&lt;/pre&gt;&lt;b x=&quot;&amp;&quot;&gt;\uFFFD\uFFFD"));
 }
@@ -185,7 +194,8 @@ TEST(Page, PutsSettingsThatWereChosenFirst) {
 
 TEST(Page, OfARunWithoutAnyStepSaysSo) {
     test::TempDir dir;
-    const std::string page = page_of(test::write_fake_run(dir.path(), {.steps = 0, .state = "running", .sample = ""}));
+    const std::string page =
+        page_of(test::write_fake_run(dir.path(), {.steps = 0, .state = "running", .sample = ""}));
     EXPECT_TRUE(has(page, "no values recorded"));
     EXPECT_TRUE(has(page, "no evaluation recorded"));
     EXPECT_FALSE(has(page, "<h2>Sample</h2>"));
@@ -193,7 +203,8 @@ TEST(Page, OfARunWithoutAnyStepSaysSo) {
 
 TEST(Page, OfOneStepDrawsItsPoint) {
     test::TempDir dir;
-    const std::string page = page_of(test::write_fake_run(dir.path(), {.steps = 1, .state = "preempted"}));
+    const std::string page =
+        page_of(test::write_fake_run(dir.path(), {.steps = 1, .state = "preempted"}));
     EXPECT_TRUE(has(page, "training batches: 5.55"));
     EXPECT_TRUE(has(page, "in 1 steps"));
     EXPECT_TRUE(has(page, "stopped early, resumable"));
@@ -203,8 +214,9 @@ TEST(Page, OfOneStepDrawsItsPoint) {
 TEST(Page, SurvivesLossesThatAreNotFinite) {
     test::TempDir dir;
     const fs::path run = test::write_fake_run(dir.path(), {.state = "failed"});
-    append(run / "metrics.jsonl", "{\"event\":\"train\",\"loss\":\"nan\",\"step\":610}\n"
-                                  "{\"event\":\"train\",\"loss\":\"inf\",\"step\":620}\n");
+    append(run / "metrics.jsonl",
+           "{\"event\":\"train\",\"loss\":\"nan\",\"step\":610}\n"
+           "{\"event\":\"train\",\"loss\":\"inf\",\"step\":620}\n");
     const std::string page = page_of(run);
     EXPECT_TRUE(has(page, "(× 2 not finite)"));
     EXPECT_TRUE(has(page, "state-bad"));
@@ -244,10 +256,13 @@ TEST(Page, SurvivesMissingAndDamagedFiles) {
 TEST(Page, SurvivesFieldsOfTheWrongType) {
     test::TempDir dir;
     const fs::path run = test::write_fake_run(dir.path());
-    std::ofstream(run / "manifest.json") << R"({"data":[1],"tokenizer":"x","warnings":{"a":1},"parameters":{"total":"many"},"parents":[3,{"kind":4}],)"
-        R"("attempts":[1,{"budgets":2},{"from_step":{},"changed_symbols":[5,{"name":6}],"replaced_data":{},"budgets":3}]})";
+    std::ofstream(run / "manifest.json")
+        << R"({"data":[1],"tokenizer":"x","warnings":{"a":1},"parameters":{"total":"many"},"parents":[3,{"kind":4}],)"
+           R"("attempts":[1,{"budgets":2},{"from_step":{},"changed_symbols":[5,{"name":6}],"replaced_data":{},"budgets":3}]})";
     std::ofstream(run / "status.json") << R"({"state":7})";
-    append(run / "metrics.jsonl", "[1]\n{\"event\":5}\n{\"event\":\"train\",\"step\":\"x\",\"loss\":{}}\n{\"event\":\"eval\",\"step\":1e300}\n");
+    append(run / "metrics.jsonl",
+           "[1]\n{\"event\":5}\n{\"event\":\"train\",\"step\":\"x\",\"loss\":{}}\n{\"event\":"
+           "\"eval\",\"step\":1e300}\n");
     EXPECT_TRUE(has(page_of(run), "2.073"));
 }
 
@@ -262,17 +277,20 @@ TEST(Page, ShowsTheBeginningOfAVeryLongSample) {
 
 TEST(Report, AnInterruptedRunGotAsFarAsItsCheckpoint) {
     test::TempDir dir;
-    const fs::path run = test::write_fake_run(dir.path(), {.eval_every = 10000, .state = "preempted"});
-    EXPECT_EQ(run_figures(run)["steps"], 591);      // the last line of the log is step 590, from 0
+    const fs::path run =
+        test::write_fake_run(dir.path(), {.eval_every = 10000, .state = "preempted"});
+    EXPECT_EQ(run_figures(run)["steps"], 591);  // the last line of the log is step 590, from 0
     fs::create_directories(run / "checkpoints/step-00000597");
-    std::ofstream(run / "checkpoints/step-00000597/state.json") << R"({"step":597,"tokens_seen":1222656})";
+    std::ofstream(run / "checkpoints/step-00000597/state.json")
+        << R"({"step":597,"tokens_seen":1222656})";
     EXPECT_EQ(run_figures(run)["steps"], 597);
     EXPECT_EQ(run_figures(run)["tokens"], 1222656);
 }
 
 TEST(Report, RefusesADirectoryThatIsNoRun) {
     test::TempDir dir;
-    test::expect_error(kData, {dir.path().string(), "not a run directory"}, [&] { write_report(dir.path()); });
+    test::expect_error(kData, {dir.path().string(), "not a run directory"},
+                       [&] { write_report(dir.path()); });
     EXPECT_TRUE(fs::is_empty(dir.path()));
 }
 

@@ -33,9 +33,11 @@ double linear(uint32_t channel) {
 
 /// CIE L*a*b* (D65) of a colour as seen through `vision`.
 Vector lab(uint32_t rgb, const Matrix& vision) {
-    Vector seen = times(vision, {linear(rgb >> 16 & 255), linear(rgb >> 8 & 255), linear(rgb & 255)});
+    Vector seen =
+        times(vision, {linear(rgb >> 16 & 255), linear(rgb >> 8 & 255), linear(rgb & 255)});
     for (double& c : seen) c = std::clamp(c, 0.0, 1.0);
-    Vector xyz = times({{{0.4124, 0.3576, 0.1805}, {0.2126, 0.7152, 0.0722}, {0.0193, 0.1192, 0.9505}}}, seen);
+    Vector xyz = times(
+        {{{0.4124, 0.3576, 0.1805}, {0.2126, 0.7152, 0.0722}, {0.0193, 0.1192, 0.9505}}}, seen);
     xyz[0] /= 0.9505;
     xyz[2] /= 1.089;
     for (double& t : xyz) t = t > 0.008856 ? std::cbrt(t) : 7.787 * t + 16.0 / 116;
@@ -45,16 +47,22 @@ Vector lab(uint32_t rgb, const Matrix& vision) {
 // Full dichromacy in linear RGB: Machado, Oliveira and Fernandes 2009, table 1, severity 1.0.
 const Matrix kVisions[] = {
     {{{1, 0, 0}, {0, 1, 0}, {0, 0, 1}}},
-    {{{0.152286, 1.052583, -0.204868}, {0.114503, 0.786281, 0.099216}, {-0.003882, -0.048116, 1.051998}}},
-    {{{0.367322, 0.860646, -0.227968}, {0.280085, 0.672501, 0.047413}, {-0.011820, 0.042940, 0.968881}}},
-    {{{1.255528, -0.076749, -0.178779}, {-0.078411, 0.930809, 0.147602}, {0.004733, 0.691367, 0.303900}}},
+    {{{0.152286, 1.052583, -0.204868},
+      {0.114503, 0.786281, 0.099216},
+      {-0.003882, -0.048116, 1.051998}}},
+    {{{0.367322, 0.860646, -0.227968},
+      {0.280085, 0.672501, 0.047413},
+      {-0.011820, 0.042940, 0.968881}}},
+    {{{1.255528, -0.076749, -0.178779},
+      {-0.078411, 0.930809, 0.147602},
+      {0.004733, 0.691367, 0.303900}}},
 };
 
 }  // namespace
 
 TEST(Contrast, MatchesPublishedValues) {
     EXPECT_NEAR(contrast(0x000000, 0xFFFFFF), 21.0, 1e-12);
-    EXPECT_NEAR(contrast(0xFFFFFF, 0x777777), 4.478, 1e-3);      // WebAIM's contrast checker
+    EXPECT_NEAR(contrast(0xFFFFFF, 0x777777), 4.478, 1e-3);  // WebAIM's contrast checker
     EXPECT_NEAR(contrast(0x0000FF, 0xFFFFFF), 8.592, 1e-3);
     EXPECT_EQ(contrast(0x123456, 0x123456), 1.0);
 }
@@ -63,8 +71,10 @@ TEST(Palette, EveryPairIsReadableInBothThemes) {
     for (const ColourPair& pair : text_pairs()) {
         const Colour& front = named(pair.foreground);
         const Colour& back = named(pair.background);
-        EXPECT_GE(contrast(front.light, back.light), 4.5) << pair.foreground << " on " << pair.background;
-        EXPECT_GE(contrast(front.dark, back.dark), 4.5) << pair.foreground << " on " << pair.background;
+        EXPECT_GE(contrast(front.light, back.light), 4.5)
+            << pair.foreground << " on " << pair.background;
+        EXPECT_GE(contrast(front.dark, back.dark), 4.5)
+            << pair.foreground << " on " << pair.background;
     }
 }
 

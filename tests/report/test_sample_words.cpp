@@ -32,8 +32,8 @@ protected:
     }
     test::Finished run(std::vector<std::string> words) const {
         const char* source = std::getenv("KNLP_SRC");
-        words.insert(words.begin(), std::string(source != nullptr ? source : ".") +
-                                        "/scripts/sample-words");
+        words.insert(words.begin(),
+                     std::string(source != nullptr ? source : ".") + "/scripts/sample-words");
         words.insert(words.begin(), "/usr/bin/python3");
         return test::run_program(words, {}, dir_.path());
     }

@@ -1,5 +1,5 @@
-// Runs started, stopped and continued through make, with the binary that is tested in place of one that
-// make would build.
+// Runs started, stopped and continued through make, with the binary that is tested in place of one
+// that make would build.
 #include "tests/kconfig/tools.h"
 #include "train_command.h"
 
@@ -27,13 +27,14 @@ protected:
     /// `make` and these words in the source tree, with $MAKE for the command line of it. -o build
     /// keeps the binary that is there.
     Finished shell(const std::string& line) const {
-        return run_program({"bash", "-c", line},
-                           clean_environment({{"MAKE", "make -o build O=" + output_.path().string()},
-                                              {"MAKEFLAGS", ""},
-                                              {"MAKEOVERRIDES", ""},
-                                              {"MFLAGS", ""},
-                                              {"MAKELEVEL", ""}}),
-                           source_tree());
+        return run_program(
+            {"bash", "-c", line},
+            clean_environment({{"MAKE", "make -o build O=" + output_.path().string()},
+                               {"MAKEFLAGS", ""},
+                               {"MAKEOVERRIDES", ""},
+                               {"MFLAGS", ""},
+                               {"MAKELEVEL", ""}}),
+            source_tree());
     }
     fs::path only_run() const {
         const fs::path parent = runs_.run("results") / "runs";
@@ -45,7 +46,8 @@ protected:
 };
 
 TEST_F(MakeRun, InterruptedAndContinuedEndsWithTheSameBytes) {
-    const Finished straight = shell("$MAKE train MAX_ITERS=200 OUT=" + runs_.run("straight").string());
+    const Finished straight =
+        shell("$MAKE train MAX_ITERS=200 OUT=" + runs_.run("straight").string());
     ASSERT_EQ(straight.status, 0) << straight.err;
     // The interrupt goes to the process group, as a terminal's does.
     const std::string runs = (runs_.run("results") / "runs").string();
@@ -68,8 +70,9 @@ TEST_F(MakeRun, InterruptedAndContinuedEndsWithTheSameBytes) {
 }
 
 TEST_F(MakeRun, VariablesBecomeOverridesWithTheirOrigin) {
-    const Finished done = shell("$MAKE train MAX_ITERS=0 TIME=1 SET='LR_SCHEDULE_CONSTANT=y' SEED=9 OUT=" +
-                                runs_.run("timed").string());
+    const Finished done =
+        shell("$MAKE train MAX_ITERS=0 TIME=1 SET='LR_SCHEDULE_CONSTANT=y' SEED=9 OUT=" +
+              runs_.run("timed").string());
     EXPECT_EQ(done.status, 0) << done.err;
     const nlohmann::json resolved = read_json(runs_.run("timed") / "config.resolved.json");
     for (const auto& [name, value] :

@@ -1,5 +1,5 @@
-// What a run does when the world misbehaves: signals at awkward moments, calls that fail, a small disk,
-// a clock that jumps.
+// What a run does when the world misbehaves: signals at awkward moments, calls that fail, a small
+// disk, a clock that jumps.
 #include "train_command.h"
 
 #include "knlp/core/json.h"
@@ -39,8 +39,7 @@ TEST(StopMoments, WhileDataIsPreparedNothingIsLeftAndTheNextCallPreparesIt) {
     for (int i = 0; i < 400000; ++i) text += "the cat sat on the mat " + std::to_string(i) + "\n";
     write_file_atomic(train.runs.run("book.txt"), text);
     const std::vector<std::string> words = {
-        "--out", "a", "--set",
-        "GPT2_CUSTOM_DATASET_PATH=" + train.runs.run("book.txt").string()};
+        "--out", "a", "--set", "GPT2_CUSTOM_DATASET_PATH=" + train.runs.run("book.txt").string()};
     const fs::path prepared = train.runs.run("prepared");
     const Finished stopped = train(words, train.shim(prepared, {{"KNLP_SIGTERM_AT", "2"}}));
     EXPECT_EQ(stopped.status, 75) << stopped.err;
@@ -54,9 +53,8 @@ TEST(StopMoments, WhileACheckpointIsWrittenItIsFinishedAndTheRunGoesOn) {
     NEEDS_BINARY();
     const Command train;
     EXPECT_EQ(train({"--out", "straight"}).status, 0);
-    const Finished stopped =
-        train({"--out", "a"},
-              train.shim(train.runs.run("a") / "checkpoints", {{"KNLP_SIGTERM_AT", "4"}}));
+    const Finished stopped = train({"--out", "a"}, train.shim(train.runs.run("a") / "checkpoints",
+                                                              {{"KNLP_SIGTERM_AT", "4"}}));
     EXPECT_EQ(stopped.status, 75) << stopped.err;
     EXPECT_TRUE(leftovers(train.runs.run("a")).empty());
     EXPECT_EQ(train::verify_checkpoint(newest(train.runs.run("a"))), "");
@@ -69,8 +67,8 @@ TEST(StopMoments, DuringAnEvaluationItIsGivenUpAndMadeAgain) {
     const Command train(Values{{"GPT2_EVAL_INTERVAL", "1"}, {"GPT2_LOG_INTERVAL", "1"}});
     EXPECT_EQ(train({"--out", "straight"}).status, 0);
     int met = 0;
-    // Steps and evaluations write a line each in turn: a signal before that of a step is noticed in the
-    // evaluation which follows.
+    // Steps and evaluations write a line each in turn: a signal before that of a step is noticed in
+    // the evaluation which follows.
     for (const char* at : {"4", "5", "6", "7"}) {
         const std::string name = std::string("a") + at;
         const fs::path run = train.runs.run(name);
@@ -91,7 +89,8 @@ TEST(ClockJump, ADayBackwardsChangesNoFigureAndNoBit) {
     const Command train(Values{{"GPT2_LOG_INTERVAL", "1"}});
     EXPECT_EQ(train({"--out", "straight"}).status, 0);
     int jumped = 0;
-    // A reading of the clock for each line of metrics: one of these lies between the first and the last.
+    // A reading of the clock for each line of metrics: one of these lies between the first and the
+    // last.
     for (const char* after : {"10", "20", "30", "40"}) {
         const std::string name = std::string("after-") + after;
         const fs::path run = train.runs.run(name);
@@ -116,9 +115,9 @@ TEST(ClockJump, ADayBackwardsChangesNoFigureAndNoBit) {
 TEST(SmallDisk, OneThatFillsUpKeepsTheLastCheckpointAndEndsWithStatus4) {
     NEEDS_BINARY();
     const Command train(Values{{"CHECKPOINT_KEEP", "1000"},
-                         {"CHECKPOINT_INTERVAL", "1"},
-                         {"GPT2_MAX_ITERS", "1000"},
-                         {"ENABLE_TENSORBOARD", "n"}});
+                               {"CHECKPOINT_INTERVAL", "1"},
+                               {"GPT2_MAX_ITERS", "1000"},
+                               {"ENABLE_TENSORBOARD", "n"}});
     if (run_program({"unshare", "-rm", "true"}).status != 0)
         GTEST_SKIP() << "file systems may not be mounted here";
     // The mount is gone with its namespace, so what lies on it is copied out first.
@@ -142,10 +141,10 @@ TEST(RandomFailuresSlow, OfOneCallInAHundredNeverCrashNorDamageARun) {
     for (int seed = 1; seed <= 40; ++seed) {
         const std::string name = "a" + std::to_string(seed);
         const fs::path run = train.runs.run(name);
-        const Finished done = train({"--out", name}, train.shim(train.runs.path(),
-                                                                {{"KNLP_FAIL_PERMILLE", "10"},
-                                                                 {"KNLP_FAIL_SEED",
-                                                                  std::to_string(seed)}}));
+        const Finished done = train(
+            {"--out", name},
+            train.shim(train.runs.path(),
+                       {{"KNLP_FAIL_PERMILLE", "10"}, {"KNLP_FAIL_SEED", std::to_string(seed)}}));
         EXPECT_THAT(done.status, testing::AnyOf(0, 3, 4)) << "seed " << seed << ": " << done.err;
         if (done.status != 0) {
             ++failed;

@@ -48,7 +48,7 @@ struct Command {
     }
 };
 
-#define NEEDS_BINARY()                                       \
+#define NEEDS_BINARY()                                         \
     if (!std::filesystem::exists(::knlp::test::knlp_binary())) \
     GTEST_SKIP() << "no binary at " << ::knlp::test::knlp_binary() << " (KNLP_BIN)"
 

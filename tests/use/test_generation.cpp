@@ -43,7 +43,7 @@ const std::vector<int32_t> kPrompt = {72, 101, 108, 108, 111};
 TEST(Generate, GreedyIsArgmaxOfTheWholeContextUpToTheEndOfTheContext) {
     for (uint64_t seed : {1, 2, 3}) {
         Gpt2 model = toy_model(seed);
-        const auto expected = greedy_by_hand(model, kPrompt, 20);      // 5 + 20 = n_ctx + 1
+        const auto expected = greedy_by_hand(model, kPrompt, 20);  // 5 + 20 = n_ctx + 1
         EXPECT_EQ(ids_after(model, kPrompt, greedy(20)), expected);
         GenerationOptions uncached = greedy(20);
         uncached.use_cache = false;
@@ -79,10 +79,12 @@ TEST(Generate, TheGenericPathChoosesTheSameTokens) {
     }
 }
 
-// Lengths 1, 9 and 14 of a context of 24: the short rows outlive the long one, whose padding they carry.
+// Lengths 1, 9 and 14 of a context of 24: the short rows outlive the long one, whose padding they
+// carry.
 TEST(Generate, ARowOfABatchIsAsIfItWereAlone) {
     Gpt2 model = toy_model();
-    const Prompts prompts = {bytes().encode("x"), bytes().encode("nine byte"), bytes().encode("fourteen bytes")};
+    const Prompts prompts = {bytes().encode("x"), bytes().encode("nine byte"),
+                             bytes().encode("fourteen bytes")};
     for (const Overflow overflow : {Overflow::kStop, Overflow::kSlide})
         for (int64_t chunk : {1, 7, 64}) {
             GenerationOptions options = greedy(40);
@@ -98,7 +100,8 @@ TEST(Generate, ARowOfABatchIsAsIfItWereAlone) {
 TEST(Generate, SampledTextIsTheSameWithAndWithoutCacheAndDependsOnTheSeed) {
     Gpt2 model = toy_model(1, 4);
     GenerationOptions options{.sampling = {.temperature = 1, .top_k = 50, .top_p = 0.95, .seed = 7},
-                              .max_tokens = 15, .stop_at_eot = false};
+                              .max_tokens = 15,
+                              .stop_at_eot = false};
     const auto cached = ids_after(model, kPrompt, options);
     EXPECT_EQ(ids_after(model, kPrompt, options), cached);
     options.use_cache = false;
@@ -109,7 +112,8 @@ TEST(Generate, SampledTextIsTheSameWithAndWithoutCacheAndDependsOnTheSeed) {
 
 TEST(Generate, EqualPromptsOfABatchAreDrawnDifferently) {
     Gpt2 model = toy_model(1, 1);
-    const GenerationOptions options{.sampling = {.temperature = 1}, .max_tokens = 12, .stop_at_eot = false};
+    const GenerationOptions options{
+        .sampling = {.temperature = 1}, .max_tokens = 12, .stop_at_eot = false};
     const auto result = generate(model, bytes(), Prompts{kPrompt, kPrompt}, options);
     EXPECT_NE(result.rows[0].ids, result.rows[1].ids);
     EXPECT_EQ(result.rows[0].ids, ids_after(model, kPrompt, options));
@@ -119,7 +123,7 @@ TEST(Generate, StopsWhenTheContextIsFull) {
     Gpt2 model = toy_model();
     const auto result = generate(model, bytes(), Prompts{kPrompt}, greedy(100));
     EXPECT_EQ(result.rows[0].reason, FinishReason::kContextFull);
-    EXPECT_EQ(result.rows[0].ids.size(), 20u);       // 5 + 20 - 1 tokens were read: the context of 24
+    EXPECT_EQ(result.rows[0].ids.size(), 20u);  // 5 + 20 - 1 tokens were read: the context of 24
 }
 
 TEST(Generate, SlidingGoesOnWithTheLastHalfOfTheContext) {
@@ -156,9 +160,11 @@ TEST(Generate, PromptsTooLongAreRefusedOrLoseTheirBeginning) {
 
 TEST(Generate, IdsOutsideTheVocabularyAreRefused) {
     Gpt2 model = toy_model();
-    test::expect_error(kData, {"token 257 at position 1", "vocabulary 257"},
-                       [&] { ids_after(model, {0, 257}, greedy(1)); });
-    test::expect_error(kData, {"token -1 at position 0"}, [&] { ids_after(model, {-1}, greedy(1)); });
+    test::expect_error(kData, {"token 257 at position 1", "vocabulary 257"}, [&] {
+        ids_after(model, {0, 257}, greedy(1));
+    });
+    test::expect_error(kData, {"token -1 at position 0"},
+                       [&] { ids_after(model, {-1}, greedy(1)); });
 }
 
 TEST(Generate, OptionsOutOfRangeAreRefused) {
@@ -174,10 +180,9 @@ TEST(Generate, PiecesHeardAreTheTextOfEachRow) {
     Gpt2 model = toy_model(1, 2);
     const GenerationOptions options{.sampling = {.temperature = 1}, .max_tokens = 18};
     std::vector<std::string> heard(2);
-    const auto result = generate(model, bytes(), Prompts{kPrompt, {1, 2}}, options,
-                                 [&](int64_t row, std::string_view text) {
-                                     heard[static_cast<size_t>(row)] += text;
-                                 });
+    const auto result = generate(
+        model, bytes(), Prompts{kPrompt, {1, 2}}, options,
+        [&](int64_t row, std::string_view text) { heard[static_cast<size_t>(row)] += text; });
     for (size_t i = 0; i < 2; ++i) {
         EXPECT_EQ(heard[i], result.rows[i].text);
         EXPECT_EQ(result.rows[i].text, bytes().decode(result.rows[i].ids));
@@ -194,7 +199,8 @@ TEST(Generate, EndsBeforeAStopText) {
     EXPECT_EQ(result.rows[0].reason, FinishReason::kStopText);
 }
 
-/// A model that says `token` whatever it reads: only that row of the tied embedding meets the final bias.
+/// A model that says `token` whatever it reads: only that row of the tied embedding meets the final
+/// bias.
 Gpt2 model_saying(int32_t token) {
     Gpt2 model = toy_model(1, 1);
     const at::NoGradGuard no_grad;
@@ -244,7 +250,8 @@ TEST(Generate, NothingIsRunForNoTokens) {
     EXPECT_EQ(result.stats.cache_bytes, 0);
 }
 
-// 5 prompt tokens and 7 new ones, the last of which is never read: 11 slots of 2 layers * K and V * 16 floats.
+// 5 prompt tokens and 7 new ones, the last of which is never read: 11 slots of 2 layers * K and V *
+// 16 floats.
 TEST(Generate, ReportsTheCacheItAllocated) {
     Gpt2 model = toy_model();
     const auto result = generate(model, bytes(), Prompts{kPrompt}, greedy(7));

@@ -14,8 +14,8 @@ const std::string kItem =
     R"("endings":["stands [step] up.","falls.","sleeps.","runs [title] Away"],"label":2})";
 
 TEST(CleanHellaswag, DoesWhatTheHarnessDoes) {
-    // Expected values from lm-evaluation-harness's preprocess(): text.strip(), replace(" [title]", ". "),
-    // re.sub("\\[.*?\\]", "", text), replace("  ", " ").
+    // Expected values from lm-evaluation-harness's preprocess(): text.strip(), replace(" [title]",
+    // ". "), re.sub("\\[.*?\\]", "", text), replace("  ", " ").
     EXPECT_EQ(clean_hellaswag_text("  a b \n"), "a b");
     EXPECT_EQ(clean_hellaswag_text("How to x [title] Do y."), "How to x. Do y.");
     EXPECT_EQ(clean_hellaswag_text("a [step] b"), "a b");
@@ -75,25 +75,25 @@ TEST_P(HellaswagBadLine, IsRefusedWithFileAndLine) {
     std::string line = kItem;
     line.replace(line.find(bad.from), bad.from.size(), bad.to);
     write_file_atomic(dir.file("items.jsonl"), kItem + "\n\n" + line + "\n");
-    test::expect_error(kData, {"items.jsonl:3: ", bad.says}, [&] {
-        read_hellaswag(dir.file("items.jsonl"), HellaswagStyle::kHarness);
-    });
+    test::expect_error(kData, {"items.jsonl:3: ", bad.says},
+                       [&] { read_hellaswag(dir.file("items.jsonl"), HellaswagStyle::kHarness); });
 }
 
 INSTANTIATE_TEST_SUITE_P(
     Rows, HellaswagBadLine,
-    testing::Values(BadLine{"NotJson", "\"label\":2}", "\"label\":", "not JSON"},
-                    BadLine{"NotAnObject", kItem, "[1]", "not an object"},
-                    BadLine{"ThreeEndings", "\"falls.\",", "", "3 endings, 4 are wanted"},
-                    BadLine{"EndingsNotAList", "\"endings\"", "\"ends\"", "0 endings, 4 are wanted"},
-                    BadLine{"EndingNotText", "\"falls.\"", "7", "ending 1 is not a text"},
-                    BadLine{"EndingEmpty", "\"falls.\"", "\"  \"", "ending 1 is empty"},
-                    BadLine{"LabelFour", "\"label\":2", "\"label\":4", "label 4 is not one of"},
-                    BadLine{"LabelNegative", "\"label\":2", "\"label\":-1", "label -1 is not one of"},
-                    BadLine{"LabelEmpty", "\"label\":2", "\"label\":\"\"", "is not one of"},
-                    BadLine{"LabelMissing", ",\"label\":2", "", "\"label\" is missing"},
-                    BadLine{"FieldMissing", "\"ctx_a\"", "\"ctx_x\"", "\"ctx_a\" is missing"},
-                    BadLine{"FieldNotText", "\"Sitting\"", "5", "\"activity_label\" is not a text"}),
+    testing::Values(
+        BadLine{"NotJson", "\"label\":2}", "\"label\":", "not JSON"},
+        BadLine{"NotAnObject", kItem, "[1]", "not an object"},
+        BadLine{"ThreeEndings", "\"falls.\",", "", "3 endings, 4 are wanted"},
+        BadLine{"EndingsNotAList", "\"endings\"", "\"ends\"", "0 endings, 4 are wanted"},
+        BadLine{"EndingNotText", "\"falls.\"", "7", "ending 1 is not a text"},
+        BadLine{"EndingEmpty", "\"falls.\"", "\"  \"", "ending 1 is empty"},
+        BadLine{"LabelFour", "\"label\":2", "\"label\":4", "label 4 is not one of"},
+        BadLine{"LabelNegative", "\"label\":2", "\"label\":-1", "label -1 is not one of"},
+        BadLine{"LabelEmpty", "\"label\":2", "\"label\":\"\"", "is not one of"},
+        BadLine{"LabelMissing", ",\"label\":2", "", "\"label\" is missing"},
+        BadLine{"FieldMissing", "\"ctx_a\"", "\"ctx_x\"", "\"ctx_a\" is missing"},
+        BadLine{"FieldNotText", "\"Sitting\"", "5", "\"activity_label\" is not a text"}),
     [](const auto& row) { return row.param.name; });
 
 TEST(ReadHellaswag, SkipsBlankLinesAndHeedsTheLimit) {
@@ -112,13 +112,15 @@ TEST(Choose, TiesGoToTheLowestIndex) {
     ChoiceScore score{.log_prob = {-4, -2, -2, -3}, .normalizer = {4, 1, 1, 3}};
     choose(score);
     EXPECT_EQ(score.choice, 1);
-    EXPECT_EQ(score.choice_normalized, 0);           // -1 -2 -2 -1
+    EXPECT_EQ(score.choice_normalized, 0);  // -1 -2 -2 -1
 }
 
 std::vector<ChoiceScore> scores_of(const std::vector<int>& right) {
     std::vector<ChoiceScore> scores;
     for (size_t i = 0; i < right.size(); ++i)
-        scores.push_back({.line = static_cast<int64_t>(i) + 1, .label = 1, .choice = right[i],
+        scores.push_back({.line = static_cast<int64_t>(i) + 1,
+                          .label = 1,
+                          .choice = right[i],
                           .choice_normalized = 1 - right[i]});
     return scores;
 }
@@ -158,7 +160,8 @@ TEST(McNemar, IsTheExactBinomialTest) {
 }
 
 TEST(CompareScores, CountsItemsOnlyOneSideGotRight) {
-    const Comparison c = compare_scores(scores_of({1, 1, 0, 0, 1}), scores_of({0, 1, 1, 0, 0}), false);
+    const Comparison c =
+        compare_scores(scores_of({1, 1, 0, 0, 1}), scores_of({0, 1, 1, 0, 0}), false);
     EXPECT_EQ(c.only_ours, 2);
     EXPECT_EQ(c.only_theirs, 1);
     EXPECT_DOUBLE_EQ(c.p, 1.0);
@@ -170,8 +173,9 @@ TEST(CompareScores, RefusesOtherItems) {
     });
     auto other = scores_of({1, 1});
     other[1].label = 3;
-    test::expect_error(kData, {"line 2", "label 3"},
-                       [&] { compare_scores(scores_of({1, 1}), other, false); });
+    test::expect_error(kData, {"line 2", "label 3"}, [&] {
+        compare_scores(scores_of({1, 1}), other, false);
+    });
 }
 
 }  // namespace

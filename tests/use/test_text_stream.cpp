@@ -25,7 +25,9 @@ TEST(TextStream, BytesThatAreNoUtf8PassAsTheyAre) {
     EXPECT_EQ(stream.push("\xff"), "\xff");
     EXPECT_EQ(stream.push("\x80"), "\x80");
     EXPECT_EQ(stream.push("\xe2"), "");
-    EXPECT_EQ(stream.push("a"), "\xe2" "a");
+    EXPECT_EQ(stream.push("a"),
+              "\xe2"
+              "a");
 }
 
 TEST(TextStream, AnUnfinishedCharacterComesOutAtTheEnd) {
@@ -70,7 +72,8 @@ TEST(TextStream, AStopTextMayBeginInsideAnother) {
     EXPECT_TRUE(stream.stopped());
 }
 
-// However the bytes are cut into tokens, the text is what find() says, and no piece cuts a character.
+// However the bytes are cut into tokens, the text is what find() says, and no piece cuts a
+// character.
 TEST(TextStream, PiecesDoNotDependOnHowTheBytesArrive) {
     std::mt19937 random(7);
     const std::vector<std::string> alphabet = {"a", "b", "é", "€", "😀", "\n"};
@@ -102,7 +105,7 @@ TEST(UnfinishedUtf8, CountsTheBytesThatWaitForMore) {
     EXPECT_EQ(unfinished_utf8("a\xe2\x82"), 2u);
     EXPECT_EQ(unfinished_utf8("\xf0\x9f\x98"), 3u);
     EXPECT_EQ(unfinished_utf8("\x80\x80\x80\x80"), 0u);
-    EXPECT_EQ(unfinished_utf8("\xc0"), 0u);          // begins no character
+    EXPECT_EQ(unfinished_utf8("\xc0"), 0u);  // begins no character
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
-// generate, eval and convert as a user calls them: output, status and text of errors. Starting knlp costs
-// 0.3 s of loading LibTorch, so what can be tested without a process is tested beside this file.
+// generate, eval and convert as a user calls them: output, status and text of errors. Starting knlp
+// costs 0.3 s of loading LibTorch, so what can be tested without a process is tested beside this
+// file.
 
 #include "knlp/core/file.h"
 #include "knlp/core/host.h"
@@ -49,7 +50,9 @@ protected:
         words.insert(words.begin(), {"eval", "--task", task, "--model", "m", "--threads", "1"});
         return knlp(std::move(words));
     }
-    void write(const std::string& name, std::string_view text) { write_file_atomic(dir_.file(name), text); }
+    void write(const std::string& name, std::string_view text) {
+        write_file_atomic(dir_.file(name), text);
+    }
     nlohmann::json json_of(const Finished& done) {
         EXPECT_EQ(done.status, 0) << done.err;
         return nlohmann::json::parse(done.out, nullptr, false);
@@ -68,8 +71,8 @@ protected:
 TEST_F(UseCli, DryRunOfEvalSaysWhatAndComputesNothing) {
     write("ids.json", "[1, 2, 3]");
     write("text.txt", "some text to be measured");
-    for (const auto& [task, option, file] : {std::array{"loss", "--data", "text.txt"},
-                                             std::array{"logits", "--ids", "ids.json"}}) {
+    for (const auto& [task, option, file] :
+         {std::array{"loss", "--data", "text.txt"}, std::array{"logits", "--ids", "ids.json"}}) {
         const Finished done = eval(task, {option, file, "--out", "made.json", "--dry-run"});
         EXPECT_EQ(done.status, 0) << done.err;
         EXPECT_EQ(done.out, "");
@@ -84,7 +87,9 @@ TEST_F(UseCli, GreedyTextIsTheSameWithAndWithoutCache) {
     const Finished cached = generate({"--prompt", "Hello", "-n", "15", "--greedy"});
     EXPECT_EQ(cached.status, 0) << cached.err;
     EXPECT_TRUE(cached.out.starts_with("Hello"));
-    EXPECT_EQ(generate({"--prompt", "Hello", "-n", "15", "--temperature", "0", "--no-cache", "--prefill-chunk", "1"}).out,
+    EXPECT_EQ(generate({"--prompt", "Hello", "-n", "15", "--temperature", "0", "--no-cache",
+                        "--prefill-chunk", "1"})
+                  .out,
               cached.out);
     EXPECT_THAT(cached.err, HasSubstr("tokens/s, first after"));
 }
@@ -109,7 +114,8 @@ TEST_F(UseCli, LogLevelOfTheConfigurationIsObeyedByEveryVerb) {
 }
 
 TEST_F(UseCli, Bf16WeightsAreAnnouncedAndWorkInEveryVerb) {
-    const Finished text = generate({"-p", "Hello", "-n", "5", "--greedy", "--dtype", "bf16", "--json"});
+    const Finished text =
+        generate({"-p", "Hello", "-n", "5", "--greedy", "--dtype", "bf16", "--json"});
     EXPECT_EQ(json_of(text)["dtype"], "bf16");
     EXPECT_THAT(text.err, HasSubstr("rounded to bf16"));
     write("val.txt", std::string(600, 'x') + "some text to be scored");
@@ -125,12 +131,12 @@ TEST_F(UseCli, Bf16WeightsAreAnnouncedAndWorkInEveryVerb) {
 
 TEST_F(UseCli, MoreThreadsThanCoresAreWarnedAboutOnce) {
     const auto warnings = [&](int64_t threads) {
-        const std::string err =
-            knlp({"generate", "--model", "m", "-p", "a", "-n", "3", "--threads",
-                  std::to_string(threads)})
-                .err;
+        const std::string err = knlp({"generate", "--model", "m", "-p", "a", "-n", "3", "--threads",
+                                      std::to_string(threads)})
+                                    .err;
         int64_t found = 0;
-        for (size_t at = 0; (at = err.find("they wait for each other", at)) != std::string::npos; ++at)
+        for (size_t at = 0; (at = err.find("they wait for each other", at)) != std::string::npos;
+             ++at)
             ++found;
         return found;
     };
@@ -167,9 +173,9 @@ TEST_F(UseCli, WindowsThatDoNotFitIntoMemoryTogetherAreRefusedWithTheBatchThatDo
         eval("loss", {"--data", "data.bin", "--tokens", "33554432", "--batch", "4096"});
     // Stream, norm, queries with keys and values, joined heads and the hidden layer: ten numbers a
     // column, so 20 kB a token.
-    expect_refused(done, 4,
-                   {"E_MEMORY", "largest: activations of 4096 x 8192 tokens 6", "--batch ",
-                    " would fit"});
+    expect_refused(
+        done, 4,
+        {"E_MEMORY", "largest: activations of 4096 x 8192 tokens 6", "--batch ", " would fit"});
     EXPECT_EQ(std::count(done.err.begin(), done.err.end(), '\n'), 1) << done.err;
 }
 
@@ -196,18 +202,23 @@ TEST_F(UseCli, ThePromptMayComeFromAFileOrStandardInput) {
     write("prompt.txt", "Hello");
     const Finished file = generate({"--prompt-file", "prompt.txt", "-n", "9", "--greedy"});
     EXPECT_TRUE(file.out.starts_with("Hello")) << file.err;
-    EXPECT_EQ(test::run_shell("$KNLP generate --model m --prompt-file - -n 9 --greedy < prompt.txt", dir_.path()).out,
+    EXPECT_EQ(test::run_shell("$KNLP generate --model m --prompt-file - -n 9 --greedy < prompt.txt",
+                              dir_.path())
+                  .out,
               file.out);
 }
 
 TEST_F(UseCli, ABatchIsReadFromLinesOrJsonLines) {
     write("batch.txt", "a\nlonger prompt\n");
     write("batch.jsonl", "\"a\"\n{\"prompt\":\"longer prompt\"}\n");
-    const auto rows = json_of(generate({"--batch-file", "batch.txt", "-n", "8", "--greedy", "--json"}))["rows"];
+    const auto rows =
+        json_of(generate({"--batch-file", "batch.txt", "-n", "8", "--greedy", "--json"}))["rows"];
     ASSERT_EQ(rows.size(), 2u);
     EXPECT_EQ(rows[1]["prompt"], "longer prompt");
     EXPECT_EQ(rows[1]["ids"].size(), 8u);
-    EXPECT_EQ(json_of(generate({"--batch-file", "batch.jsonl", "-n", "8", "--greedy", "--json"}))["rows"], rows);
+    EXPECT_EQ(
+        json_of(generate({"--batch-file", "batch.jsonl", "-n", "8", "--greedy", "--json"}))["rows"],
+        rows);
 }
 
 TEST_F(UseCli, AnEmptyPromptStartsFromEndOfText) {
@@ -218,10 +229,12 @@ TEST_F(UseCli, AnEmptyPromptStartsFromEndOfText) {
 }
 
 TEST_F(UseCli, AFullContextEndsTheTextUnlessItSlides) {
-    const Finished stopped = generate({"--prompt", "x", "-n", "60", "--greedy", "--ignore-eot", "--json"});
+    const Finished stopped =
+        generate({"--prompt", "x", "-n", "60", "--greedy", "--ignore-eot", "--json"});
     EXPECT_EQ(json_of(stopped)["rows"][0]["finish_reason"], "context_full");
     EXPECT_THAT(stopped.err, HasSubstr("context full"));
-    const Finished slid = generate({"--prompt", "x", "-n", "60", "--greedy", "--ignore-eot", "--json", "--overflow", "slide"});
+    const Finished slid = generate(
+        {"--prompt", "x", "-n", "60", "--greedy", "--ignore-eot", "--json", "--overflow", "slide"});
     EXPECT_EQ(json_of(slid)["rows"][0]["ids"].size(), 60u);
 }
 
@@ -229,8 +242,9 @@ TEST_F(UseCli, APromptThatIsTooLongIsRefusedOrTruncated) {
     const std::string prompt(30, 'p');
     expect_refused(generate({"--prompt", prompt}), 2,
                    {"prompt has 30 tokens, context is 24 (use --truncate left)"});
-    EXPECT_EQ(json_of(generate({"--prompt", prompt, "--truncate", "left", "-n", "1", "--json"}))["rows"][0]
-                     ["truncated_tokens"], 6);
+    EXPECT_EQ(json_of(generate({"--prompt", prompt, "--truncate", "left", "-n", "1",
+                                "--json"}))["rows"][0]["truncated_tokens"],
+              6);
 }
 
 TEST_F(UseCli, WrongFlagsOfGenerateAreRefusedByName) {
@@ -287,8 +301,10 @@ TEST_F(UseCli, NotFiniteWeightsAreFoundBeforeOrDuringUse) {
 
 TEST_F(UseCli, AClosedPipeEndsQuietly) {
     const Finished done = test::run_shell(
-        "$KNLP generate --model m --prompt x -n 1000000 --overflow slide --ignore-eot --threads 1 --quiet | head -c 9; "
-        "exit ${PIPESTATUS[0]}", dir_.path());
+        "$KNLP generate --model m --prompt x -n 1000000 --overflow slide --ignore-eot --threads 1 "
+        "--quiet | head -c 9; "
+        "exit ${PIPESTATUS[0]}",
+        dir_.path());
     EXPECT_EQ(done.status, 0);
     EXPECT_EQ(done.err, "");
 }
@@ -296,8 +312,10 @@ TEST_F(UseCli, AClosedPipeEndsQuietly) {
 // The reader keeps the pipe open, so that only the signal can end the endless text.
 TEST_F(UseCli, AnInterruptEndsWithStatus130AndTheTextSoFar) {
     const Finished done = test::run_shell(
-        "mkfifo f; $KNLP generate --model m --prompt x -n 100000000 --overflow slide --ignore-eot --threads 1 > f & "
-        "exec 3< f; head -c 20 <&3 > /dev/null; kill -INT $!; cat <&3 > rest; wait $!", dir_.path());
+        "mkfifo f; $KNLP generate --model m --prompt x -n 100000000 --overflow slide --ignore-eot "
+        "--threads 1 > f & "
+        "exec 3< f; head -c 20 <&3 > /dev/null; kill -INT $!; cat <&3 > rest; wait $!",
+        dir_.path());
     EXPECT_EQ(done.status, 130) << done.err;
     EXPECT_THAT(read_file(dir_.file("rest")), testing::EndsWith("\n"));
 }
@@ -318,11 +336,13 @@ TEST_F(UseCli, PerplexityAndLossAgreeOnTheSameTokens) {
     const auto loss = json_of(eval("loss", {"--data", "text.txt", "--json"}));
     EXPECT_EQ(loss["tokens"], 120);
     EXPECT_EQ(loss["bytes"], 120);
-    EXPECT_NEAR(loss["bits_per_byte"].get<double>(), loss["loss"].get<double>() / std::log(2.0), 1e-9);
+    EXPECT_NEAR(loss["bits_per_byte"].get<double>(), loss["loss"].get<double>() / std::log(2.0),
+                1e-9);
     EXPECT_NEAR(loss["perplexity"].get<double>(), std::exp(loss["loss"].get<double>()), 1e-6);
     const auto chunk = json_of(eval("ppl", {"--data", "text.txt", "--json"}));
-    EXPECT_EQ(chunk["tokens"], 5 * 23);              // all but the first of each window; one token is left
-    const auto stride = json_of(eval("ppl", {"--data", "text.txt", "--mode", "stride", "5", "--json"}));
+    EXPECT_EQ(chunk["tokens"], 5 * 23);  // all but the first of each window; one token is left
+    const auto stride =
+        json_of(eval("ppl", {"--data", "text.txt", "--mode", "stride", "5", "--json"}));
     EXPECT_EQ(stride["tokens"], 120);
     EXPECT_EQ(stride["stride"], 5);
 }
@@ -341,7 +361,8 @@ TEST_F(UseCli, DataShorterThanAWindowIsRefusedWithBothNumbers) {
 
 TEST_F(UseCli, WrongUseOfEvalIsRefused) {
     write("text.txt", std::string(200, 'x'));
-    expect_refused(eval("ppl", {"--data", "text.txt", "--mode", "stride", "24"}), 2, {"stride 24", "1..23"});
+    expect_refused(eval("ppl", {"--data", "text.txt", "--mode", "stride", "24"}), 2,
+                   {"stride 24", "1..23"});
     expect_refused(eval("ppl", {"--data", "text.txt", "--mode", "slide"}), 2, {"chunk"});
     expect_refused(eval("loss", {}), 2, {"--data"});
     expect_refused(eval("loss", {"--data", "none"}), 3, {"none"});
@@ -354,18 +375,22 @@ const std::string kItem =
 
 TEST_F(UseCli, HellaswagReportsAndComparesWithABaseline) {
     write("items.jsonl", kItem + "\n" + kItem + "\n");
-    const auto first = json_of(eval("hellaswag", {"--data", "items.jsonl", "--json", "--out", "first.json"}));
+    const auto first =
+        json_of(eval("hellaswag", {"--data", "items.jsonl", "--json", "--out", "first.json"}));
     EXPECT_EQ(first["n"], 2);
     EXPECT_FALSE(first.contains("items"));
     EXPECT_TRUE(first["results"]["hellaswag"].contains("acc_norm,none"));
-    const auto second = json_of(eval("hellaswag", {"--data", "items.jsonl", "--json", "--baseline", "first.json"}));
+    const auto second =
+        json_of(eval("hellaswag", {"--data", "items.jsonl", "--json", "--baseline", "first.json"}));
     EXPECT_EQ(second["baseline"]["acc"]["mcnemar_p"], 1.0);
     EXPECT_EQ(read_json(dir_.file("first.json"))["items"].size(), 2u);
 
-    expect_refused(eval("hellaswag", {"--data", "items.jsonl", "--baseline", "first.json", "--style", "completion"}), 3,
-                   {"first.json", "harness"});
-    expect_refused(eval("hellaswag", {"--data", "items.jsonl", "--baseline", "first.json", "--limit", "1"}), 3,
-                   {"2 items", "1"});
+    expect_refused(eval("hellaswag", {"--data", "items.jsonl", "--baseline", "first.json",
+                                      "--style", "completion"}),
+                   3, {"first.json", "harness"});
+    expect_refused(
+        eval("hellaswag", {"--data", "items.jsonl", "--baseline", "first.json", "--limit", "1"}), 3,
+        {"2 items", "1"});
 }
 
 TEST_F(UseCli, AMalformedHellaswagLineEndsWithStatus3AndItsNumber) {
@@ -379,7 +404,8 @@ TEST_F(UseCli, LogitsAreWrittenForIdsTheModelKnows) {
     write("ids.json", "[72, 105]");
     const Finished done = eval("logits", {"--ids", "ids.json", "--out", "out.safetensors"});
     EXPECT_EQ(done.status, 0) << done.err;
-    EXPECT_EQ(SafetensorsFile(dir_.file("out.safetensors")).find("logits")->shape, (std::vector<int64_t>{2, 257}));
+    EXPECT_EQ(SafetensorsFile(dir_.file("out.safetensors")).find("logits")->shape,
+              (std::vector<int64_t>{2, 257}));
 
     const auto refused = [&](const char* ids, const Words& says) {
         write("ids.json", ids);
@@ -399,20 +425,25 @@ TEST_F(UseCli, ConvertWritesAModelThatSaysTheSame) {
     EXPECT_THAT(done.out, HasSubstr("model.safetensors"));
     EXPECT_EQ(knlp({"generate", "--model", "copy", "--prompt", "x", "-n", "9", "--greedy"}).out,
               generate({"--prompt", "x", "-n", "9", "--greedy"}).out);
-    expect_refused(knlp({"convert", "--to", "hf", "--model", "m", "--out", "copy"}), 2, {"copy", "--force"});
+    expect_refused(knlp({"convert", "--to", "hf", "--model", "m", "--out", "copy"}), 2,
+                   {"copy", "--force"});
 }
 
 TEST_F(UseCli, ConvertListsTensors) {
-    EXPECT_THAT(knlp({"convert", "--list", "m"}).out, HasSubstr("transformer.h.1.mlp.c_proj.weight"));
+    EXPECT_THAT(knlp({"convert", "--list", "m"}).out,
+                HasSubstr("transformer.h.1.mlp.c_proj.weight"));
     const auto rows = json_of(knlp({"convert", "--list", "--model", "m", "--json"}));
     EXPECT_EQ(rows.size(), 28u);
-    for (const char* key : {"name", "shape", "dtype", "role", "decay"}) EXPECT_TRUE(rows[0].contains(key)) << key;
+    for (const char* key : {"name", "shape", "dtype", "role", "decay"})
+        EXPECT_TRUE(rows[0].contains(key)) << key;
 }
 
 TEST_F(UseCli, WrongUseOfConvertIsRefused) {
     expect_refused(knlp({"convert", "--model", "m"}), 2, {"--to hf", "--list"});
-    expect_refused(knlp({"convert", "--to", "onnx", "--model", "m", "--out", "x"}), 2, {"--to", "hf"});
-    expect_refused(knlp({"convert", "--to", "hf", "--model", "m", "--out", "/dev/null/x"}), 4, {"/dev/null"});
+    expect_refused(knlp({"convert", "--to", "onnx", "--model", "m", "--out", "x"}), 2,
+                   {"--to", "hf"});
+    expect_refused(knlp({"convert", "--to", "hf", "--model", "m", "--out", "/dev/null/x"}), 4,
+                   {"/dev/null"});
 }
 
 TEST_F(UseCli, AFullDiskLeavesNoHalfExport) {

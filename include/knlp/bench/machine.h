@@ -28,8 +28,8 @@ struct Bandwidth {
 /// is less, but at least 1 MiB.
 int64_t default_array_bytes(int64_t free_bytes);
 /// Reads and copies an array of `bytes` (at least 1 MiB, else Error{kUsage}) on `threads` threads;
-/// more than the caches hold to mean anything. bytes 0 = default_array_bytes() of what is free, with
-/// one warning a process where that is less than 1 GiB; samples 0 = 9.
+/// more than the caches hold to mean anything. bytes 0 = default_array_bytes() of what is free,
+/// with one warning a process where that is less than 1 GiB; samples 0 = 9.
 Bandwidth measure_bandwidth(int64_t threads, int64_t bytes = 0, int64_t samples = 0);
 
 /// An array as measure_bandwidth has it, for work that takes turns with reading or copying: where

@@ -7,8 +7,9 @@
 namespace knlp::config {
 
 struct BuildInfo {
-    std::string_view version, git_commit, compiler, flags, torch_version, build_config_sha256, build_type;
-    std::string_view git_diff_sha256;        // of `git diff HEAD` when git_dirty, else ""
+    std::string_view version, git_commit, compiler, flags, torch_version, build_config_sha256,
+        build_type;
+    std::string_view git_diff_sha256;  // of `git diff HEAD` when git_dirty, else ""
     bool git_dirty = false;
 };
 const BuildInfo& build_info();

@@ -14,9 +14,9 @@ std::string member_meant(const ChoiceInfo& choice, std::string_view value,
                          const std::string& where);
 
 /// What can be told of the overrides (KNLP_SET, KNLP_MAKE_SET and these `--set` texts) without a
-/// configuration: Error{kConfig} for a name that is no symbol (E_UNKNOWN_SYMBOL), a value of another
-/// type (E_TYPE) or a build symbol, as Symbols::load() throws it. Returns the names of the symbols
-/// that the `--set` texts mean: of an alias its new name, of a choice the member.
+/// configuration: Error{kConfig} for a name that is no symbol (E_UNKNOWN_SYMBOL), a value of
+/// another type (E_TYPE) or a build symbol, as Symbols::load() throws it. Returns the names of the
+/// symbols that the `--set` texts mean: of an alias its new name, of a choice the member.
 std::vector<std::string> check_overrides(const std::vector<std::string>& set_flags);
 
 /// The same of one value: returns the symbol that `name` means. `where` begins the message.

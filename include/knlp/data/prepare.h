@@ -24,16 +24,16 @@ struct PrepareOptions {
 };
 
 /// All makers below write into a temporary directory beside `out` and rename it, so `out` is whole
-/// or absent; when two make it at once, the first one's stays. Error{kUsage} when `out` is there and
-/// not `force`. They throw Stopped (core/signals.h) when a stop signal came, and leave nothing.
+/// or absent; when two make it at once, the first one's stays. Error{kUsage} when `out` is there
+/// and not `force`. They throw Stopped (core/signals.h) when a stop signal came, and leave nothing.
 
 /// English kernel documentation (all languages with_translations): the tree of Debian's linux-doc
 /// or a kernel source tree. A document is validation iff FNV-1a-64 of its path (without .gz, from
 /// "Documentation/") mod 10 is 0; an end of text follows each.
 DatasetMeta make_linuxdoc(const std::filesystem::path& source, bool with_translations,
                           const PrepareOptions& options, const std::filesystem::path& out);
-/// The newest linux-doc-* with a Documentation directory, below /usr/share/doc or where set-up keeps
-/// it in the user's cache; empty when there is none.
+/// The newest linux-doc-* with a Documentation directory, below /usr/share/doc or where set-up
+/// keeps it in the user's cache; empty when there is none.
 std::filesystem::path find_linuxdoc();
 
 enum class TextFormat { kText, kJsonLines };

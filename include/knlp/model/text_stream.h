@@ -7,12 +7,12 @@
 
 namespace knlp::model {
 
-/// Turns the bytes of token after token into text that can be shown at once. Holds back the start of a
-/// UTF-8 character until the rest has come (bytes that are not UTF-8 pass as they are) and anything that
-/// may become a stop text.
+/// Turns the bytes of token after token into text that can be shown at once. Holds back the start
+/// of a UTF-8 character until the rest has come (bytes that are not UTF-8 pass as they are) and
+/// anything that may become a stop text.
 class TextStream {
 public:
-    explicit TextStream(std::vector<std::string> stop = {});     // empty stop texts are left out
+    explicit TextStream(std::vector<std::string> stop = {});  // empty stop texts are left out
 
     /// Adds bytes; returns what became certain. Empty once stopped().
     std::string push(std::string_view bytes);

@@ -186,14 +186,14 @@ int check(const Common& common) {
     const size_t total = symbols.values().size();
     if (common.json)
         put_text(canonical_json({{"file", path},
-                            {"ok", true},
-                            {"symbols", total},
-                            {"changed", changed},
-                            {"hash", symbols.hash()}}) +
-            "\n");
+                                 {"ok", true},
+                                 {"symbols", total},
+                                 {"changed", changed},
+                                 {"hash", symbols.hash()}}) +
+                 "\n");
     else
-        put_text(fmt::format("{}: in order, {} symbols, {} differ from their default\n", path, total,
-                        changed));
+        put_text(fmt::format("{}: in order, {} symbols, {} differ from their default\n", path,
+                             total, changed));
     return 0;
 }
 

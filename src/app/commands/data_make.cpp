@@ -168,7 +168,8 @@ int keep_existing(const Common& common, const DataOptions& options, const Prepar
     name_if(!options.tokenizer_files.empty(), "--tokenizer-files");
     name_if(meta.tokenizer != wanted.tokenizer, "--tokenizer");
     // Elsewhere the directory's name holds it.
-    name_if(!common.out.empty() && wanted.tokenizer == "bpe" && meta.vocab_size != wanted.bpe_vocab, "--vocab");
+    name_if(!common.out.empty() && wanted.tokenizer == "bpe" && meta.vocab_size != wanted.bpe_vocab,
+            "--vocab");
     if (!given.empty())
         fail(kUsage,
              "{} is there already, with {} tokens of {} ids, and {} would not be heeded; --force "
@@ -242,7 +243,8 @@ int data_synth(const Common& common, const DataOptions& options) {
     const fs::path out =
         common.out.empty() ? data_directory(common, options) / prepare.name : fs::path(common.out);
     if (common.dry_run) return say_dry(out);
-    report(common, out, data::make_synthetic(options.kind, options.tokens, options.seed, prepare, out));
+    report(common, out,
+           data::make_synthetic(options.kind, options.tokens, options.seed, prepare, out));
     return 0;
 }
 

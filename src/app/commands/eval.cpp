@@ -50,7 +50,8 @@ int run(const Common& common) {
     if (options.task == "hellaswag" && options.data.empty())
         fail(kUsage, "hellaswag needs the items: --data hellaswag_val.jsonl");
     if (options.task == "logits" && (options.ids.empty() || common.out.empty()))
-        fail(kUsage, "logits needs --ids FILE.json (a list of token ids) and --out FILE.safetensors");
+        fail(kUsage,
+             "logits needs --ids FILE.json (a list of token ids) and --out FILE.safetensors");
     if (options.precision == "fp32") options.precision = "float32";
     if (options.precision == "bf16") options.precision = "bfloat16";
     if (common.dry_run) return say_dry(common);
@@ -120,10 +121,11 @@ const Command cmd_eval = {
     .summary = "loss, perplexity, HellaSwag or logits of a model",
     .needs = "",
     .add_options = add_options,
-    .examples = "knlp eval --model results/runs/NAME\n"
-                "knlp eval --task ppl --mode stride 64 --data book.txt --json\n"
-                "knlp eval --task hellaswag --model DIR --data hellaswag_val.jsonl --out hellaswag.json\n"
-                "knlp eval --task logits --model DIR --ids ids.json --out logits.safetensors",
+    .examples =
+        "knlp eval --model results/runs/NAME\n"
+        "knlp eval --task ppl --mode stride 64 --data book.txt --json\n"
+        "knlp eval --task hellaswag --model DIR --data hellaswag_val.jsonl --out hellaswag.json\n"
+        "knlp eval --task logits --model DIR --ids ids.json --out logits.safetensors",
     .handles_stop = true,
     .obeys = "OUTPUT_DIR LOG_LEVEL"};
 

@@ -47,9 +47,12 @@ EvalData open_directory(const std::filesystem::path& directory, const std::strin
     data::Dataset dataset = data::open_dataset(directory, tokenizer);
     const std::string& theirs = dataset.meta.tokenizer_sha256;
     if (model.has_tokenizer() && !theirs.empty() && theirs != model.tokenizer().sha256())
-        fail(kData, "{}: encoded with another tokenizer than the model's ({} {} there, {} {} here); encode "
-             "the text again: knlp eval --data TEXTFILE", directory.string(), dataset.meta.tokenizer,
-             theirs.substr(0, 12), model.tokenizer().kind(), model.tokenizer().sha256().substr(0, 12));
+        fail(
+            kData,
+            "{}: encoded with another tokenizer than the model's ({} {} there, {} {} here); encode "
+            "the text again: knlp eval --data TEXTFILE",
+            directory.string(), dataset.meta.tokenizer, theirs.substr(0, 12),
+            model.tokenizer().kind(), model.tokenizer().sha256().substr(0, 12));
     const bool train = split == "train";
     const std::vector<std::filesystem::path> files = data::split_files(directory, split);
     return {.tokens = std::move(train ? dataset.train : dataset.val),
@@ -59,13 +62,18 @@ EvalData open_directory(const std::filesystem::path& directory, const std::strin
 
 EvalData open_file(const std::string& path, const model::LoadedModel& model) {
     if (!std::filesystem::exists(path))
-        fail(kData, "{}: no such file or directory; --data takes a dataset directory, a .bin token file or "
-             "a text", path);
+        fail(
+            kData,
+            "{}: no such file or directory; --data takes a dataset directory, a .bin token file or "
+            "a text",
+            path);
     if (path.ends_with(".bin"))
-        return {.tokens = data::TokenFile::open({path}, data::token_width(model.config().vocab_size)),
-                .path = path,
-                .sha256 = sha256_file(path)};
-    return {.tokens = encode_text(path, model.tokenizer()), .path = path, .sha256 = sha256_file(path)};
+        return {
+            .tokens = data::TokenFile::open({path}, data::token_width(model.config().vocab_size)),
+            .path = path,
+            .sha256 = sha256_file(path)};
+    return {
+        .tokens = encode_text(path, model.tokenizer()), .path = path, .sha256 = sha256_file(path)};
 }
 
 }  // namespace
@@ -73,13 +81,16 @@ EvalData open_file(const std::string& path, const model::LoadedModel& model) {
 EvalData open_eval_data(const model::LoadedModel& model, const std::string& data,
                         const std::string& split) {
     nlohmann::json manifest;
-    if (!model.run_directory().empty()) manifest = read_json(model.run_directory() / "manifest.json");
+    if (!model.run_directory().empty())
+        manifest = read_json(model.run_directory() / "manifest.json");
     const auto own = from_manifest<std::string>(manifest, "data", "directory", "");
     if (data.empty() && own.empty())
-        fail(kUsage, "the model is not part of a run, so its data is not known: name some with --data (a "
+        fail(kUsage,
+             "the model is not part of a run, so its data is not known: name some with --data (a "
              "dataset directory, a .bin token file or a text)");
     if (data.empty() && !std::filesystem::is_directory(own))
-        fail(kData, "{}: the data of the model's run is not there any more; name some with --data", own);
+        fail(kData, "{}: the data of the model's run is not there any more; name some with --data",
+             own);
 
     const std::string& wanted = data.empty() ? own : data;
     EvalData found = std::filesystem::is_directory(wanted) ? open_directory(wanted, split, model)

@@ -12,15 +12,15 @@ namespace knlp::app {
 /// What a language-model evaluation reads.
 struct EvalData {
     data::TokenFile tokens;
-    std::string path, sha256;            // of the tokens, or of the text they were made from
-    nlohmann::json run_manifest;         // of the model's run; null without one
-    bool from_run = false;               // the model's own data
+    std::string path, sha256;     // of the tokens, or of the text they were made from
+    nlohmann::json run_manifest;  // of the model's run; null without one
+    bool from_run = false;        // the model's own data
 };
 
-/// `data`: a dataset directory (its `split`), a token file (*.bin) or a text, which is encoded with the
-/// model's tokenizer; "" = the data the model was trained on, as its run's manifest says.
-/// Error{kUsage} when there is nothing to read; Error{kData} when the data was made with another tokenizer
-/// or has ids outside the model's vocabulary.
+/// `data`: a dataset directory (its `split`), a token file (*.bin) or a text, which is encoded with
+/// the model's tokenizer; "" = the data the model was trained on, as its run's manifest says.
+/// Error{kUsage} when there is nothing to read; Error{kData} when the data was made with another
+/// tokenizer or has ids outside the model's vocabulary.
 EvalData open_eval_data(const model::LoadedModel& model, const std::string& data,
                         const std::string& split);
 

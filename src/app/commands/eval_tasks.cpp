@@ -37,8 +37,11 @@ int64_t batch_of(const EvalOptions& options, const nlohmann::json& manifest) {
 
 nlohmann::json common_fields(const model::LoadedModel& model, const EvalOptions& options,
                              const std::string& data, const std::string& sha256) {
-    return {{"schema", 1}, {"task", options.task}, {"model", model.weights().string()},
-            {"device", model.device()}, {"data", {{"path", data}, {"sha256", sha256}}}};
+    return {{"schema", 1},
+            {"task", options.task},
+            {"model", model.weights().string()},
+            {"device", model.device()},
+            {"data", {{"path", data}, {"sha256", sha256}}}};
 }
 
 /// A live line while a long evaluation runs; ends it when a signal has come.
@@ -108,9 +111,9 @@ EvalReport eval_loss(model::LoadedModel& model, const EvalOptions& options) {
     const nlohmann::json& manifest = data.run_manifest;
     const int64_t n_ctx = model.config().n_ctx;
     data::require_window(data.tokens, n_ctx);
-    const int64_t wanted = options.tokens > 0 ? options.tokens
-                                              : from_manifest<int64_t>(manifest, "eval", "tokens",
-                                                                       kDefaultEvalTokens);
+    const int64_t wanted =
+        options.tokens > 0 ? options.tokens
+                           : from_manifest<int64_t>(manifest, "eval", "tokens", kDefaultEvalTokens);
     const std::vector<int64_t> starts = data::eval_window_starts(data.tokens.size(), n_ctx, wanted);
     const std::string windows_sha256 = data::eval_windows_sha256(starts, n_ctx, data.sha256);
     const auto trained_on = from_manifest<std::string>(manifest, "eval", "sha256", "");
@@ -119,8 +122,10 @@ EvalReport eval_loss(model::LoadedModel& model, const EvalOptions& options) {
         log::warn("the windows differ from those of training: {} has changed since", data.path);
 
     const std::string precision = precision_of(model, options, manifest);
-    require_eval_room(model, options, {.batch = std::min(batch_of(options, manifest), std::ssize(starts)),
-                                       .length = n_ctx, .bf16 = precision == "bfloat16"});
+    require_eval_room(model, options,
+                      {.batch = std::min(batch_of(options, manifest), std::ssize(starts)),
+                       .length = n_ctx,
+                       .bf16 = precision == "bfloat16"});
     const train::EvalResult result = train::evaluate_windows(
         model.gpt2(), data.tokens, starts, batch_of(options, manifest),
         precision == "bfloat16" ? config::Precision::kBfloat16 : config::Precision::kFloat32,
@@ -132,32 +137,40 @@ EvalReport eval_loss(model::LoadedModel& model, const EvalOptions& options) {
 
     EvalReport report;
     report.summary = common_fields(model, options, data.path, data.sha256);
-    report.summary.update({{"loss", result.loss}, {"standard_error", number_or_null(result.standard_error)},
+    report.summary.update({{"loss", result.loss},
+                           {"standard_error", number_or_null(result.standard_error)},
                            {"perplexity", std::exp(result.loss)},
-                           {"bits_per_byte", number_or_null(bits)}, {"tokens", result.tokens},
-                           {"bytes", bytes}, {"windows", starts.size()}, {"n_ctx", n_ctx},
-                           {"batches_sha256", windows_sha256}, {"windows_of_training", same},
-                           {"precision", precision}, {"seconds", result.seconds}});
+                           {"bits_per_byte", number_or_null(bits)},
+                           {"tokens", result.tokens},
+                           {"bytes", bytes},
+                           {"windows", starts.size()},
+                           {"n_ctx", n_ctx},
+                           {"batches_sha256", windows_sha256},
+                           {"windows_of_training", same},
+                           {"precision", precision},
+                           {"seconds", result.seconds}});
     report.full = report.summary;
     report.full["window_loss"] = result.window_loss;
-    report.text = fmt::format("loss {:.6f}{} nats per token, perplexity {:.4f}{}\n"
-                              "{} tokens in {} windows of {}: {}\n",
-                              result.loss, error_text(result.standard_error), std::exp(result.loss),
-                              bits_text(bits),
-                              result.tokens, starts.size(), n_ctx, data.path);
+    report.text = fmt::format(
+        "loss {:.6f}{} nats per token, perplexity {:.4f}{}\n"
+        "{} tokens in {} windows of {}: {}\n",
+        result.loss, error_text(result.standard_error), std::exp(result.loss), bits_text(bits),
+        result.tokens, starts.size(), n_ctx, data.path);
     return report;
 }
 
 EvalReport eval_perplexity(model::LoadedModel& model, const EvalOptions& options) {
     const EvalData data = open_eval_data(model, options.data, options.split);
-    const int64_t stride = options.stride < 0 ? std::max<int64_t>(1, model.config().n_ctx / 2)
-                                              : options.stride;
+    const int64_t stride =
+        options.stride < 0 ? std::max<int64_t>(1, model.config().n_ctx / 2) : options.stride;
     const std::string precision = precision_of(model, options, data.run_manifest);
     const int64_t n_ctx = model.config().n_ctx;
     const int64_t windows =
         std::ssize(model::perplexity_windows(data.tokens.size(), n_ctx, stride));
-    require_eval_room(model, options, {.batch = std::min(batch_of(options, data.run_manifest), windows),
-                                       .length = n_ctx, .bf16 = precision == "bfloat16"});
+    require_eval_room(model, options,
+                      {.batch = std::min(batch_of(options, data.run_manifest), windows),
+                       .length = n_ctx,
+                       .bf16 = precision == "bfloat16"});
     const double started = steady_seconds();
     Progress progress;
     const model::Perplexity result = measure_perplexity(
@@ -165,20 +178,25 @@ EvalReport eval_perplexity(model::LoadedModel& model, const EvalOptions& options
         batch_of(options, data.run_manifest), precision == "bfloat16", std::ref(progress));
     EvalReport report;
     report.summary = common_fields(model, options, data.path, data.sha256);
-    report.summary.update({{"mode", stride > 0 ? "stride" : "chunk"}, {"stride", stride},
-                           {"perplexity", result.perplexity()}, {"loss", result.loss()},
+    report.summary.update({{"mode", stride > 0 ? "stride" : "chunk"},
+                           {"stride", stride},
+                           {"perplexity", result.perplexity()},
+                           {"loss", result.loss()},
                            {"standard_error", number_or_null(result.standard_error)},
                            {"bits_per_byte", number_or_null(result.bits_per_byte())},
-                           {"tokens", result.tokens}, {"bytes", result.bytes}, {"windows", result.windows},
-                           {"n_ctx", model.config().n_ctx}, {"precision", precision},
+                           {"tokens", result.tokens},
+                           {"bytes", result.bytes},
+                           {"windows", result.windows},
+                           {"n_ctx", model.config().n_ctx},
+                           {"precision", precision},
                            {"seconds", steady_seconds() - started}});
     report.full = report.summary;
-    report.text = fmt::format("perplexity {:.4f}, loss {:.6f}{} nats per token{}\n"
-                              "{} tokens scored in {} windows of {}, {}: {}\n",
-                              result.perplexity(), result.loss(), error_text(result.standard_error),
-                              bits_text(result.bits_per_byte()), result.tokens, result.windows,
-                              model.config().n_ctx,
-                              stride > 0 ? fmt::format("stride {}", stride) : "disjoint", data.path);
+    report.text = fmt::format(
+        "perplexity {:.4f}, loss {:.6f}{} nats per token{}\n"
+        "{} tokens scored in {} windows of {}, {}: {}\n",
+        result.perplexity(), result.loss(), error_text(result.standard_error),
+        bits_text(result.bits_per_byte()), result.tokens, result.windows, model.config().n_ctx,
+        stride > 0 ? fmt::format("stride {}", stride) : "disjoint", data.path);
     return report;
 }
 

@@ -16,7 +16,7 @@ struct EvalOptions {
     ModelFlags model;
     std::string task = "loss", data, split = "val", style = "harness", baseline, ids, precision;
     std::vector<std::string> mode = {"chunk"};
-    int64_t stride = 0;                  // from --mode: 0 chunk, -1 half the context
+    int64_t stride = 0;  // from --mode: 0 chunk, -1 half the context
     int64_t tokens = 0, limit = 0, batch = 0;
 };
 

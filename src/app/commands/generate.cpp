@@ -55,7 +55,8 @@ std::vector<std::string> read_batch(const std::string& file) {
         const std::string where = fmt::format("{}:{}", file, line);
         nlohmann::json item = parse_json(one, where);
         if (item.is_object() && item.contains("prompt")) item = item["prompt"];
-        if (!item.is_string()) fail(kData, "{}: neither a text nor an object with \"prompt\"", where);
+        if (!item.is_string())
+            fail(kData, "{}: neither a text nor an object with \"prompt\"", where);
         prompts.push_back(item.get<std::string>());
     }
     if (prompts.empty()) fail(kData, "{}: no prompts in it", file);
@@ -69,35 +70,46 @@ std::vector<std::string> read_prompts() {
     return {options.prompt};
 }
 
-nlohmann::json json_of(const model::GenerationResult& result, const std::vector<std::string>& prompts,
+nlohmann::json json_of(const model::GenerationResult& result,
+                       const std::vector<std::string>& prompts,
                        const std::filesystem::path& weights) {
     const model::SamplingOptions& sampling = options.generation.sampling;
     nlohmann::json rows = nlohmann::json::array();
     for (size_t i = 0; i < prompts.size(); ++i) {
         const model::GeneratedRow& row = result.rows[i];
-        rows.push_back({{"prompt", prompts[i]}, {"text", row.text}, {"ids", row.ids},
-                        {"finish_reason", name_of(row.reason)}, {"prompt_tokens", row.prompt_tokens},
-                        {"truncated_tokens", row.truncated_tokens}, {"new_tokens", row.ids.size()}});
+        rows.push_back({{"prompt", prompts[i]},
+                        {"text", row.text},
+                        {"ids", row.ids},
+                        {"finish_reason", name_of(row.reason)},
+                        {"prompt_tokens", row.prompt_tokens},
+                        {"truncated_tokens", row.truncated_tokens},
+                        {"new_tokens", row.ids.size()}});
     }
     return {{"model", weights.string()},
             {"dtype", options.generation.bf16 ? "bf16" : "fp32"},
-            {"sampling", {{"temperature", sampling.temperature}, {"top_k", sampling.top_k},
-                          {"top_p", sampling.top_p}, {"min_p", sampling.min_p},
-                          {"seed", sampling.seed}}},
+            {"sampling",
+             {{"temperature", sampling.temperature},
+              {"top_k", sampling.top_k},
+              {"top_p", sampling.top_p},
+              {"min_p", sampling.min_p},
+              {"seed", sampling.seed}}},
             {"rows", rows},
-            {"stats", {{"prompt_tokens", result.stats.prompt_tokens},
-                       {"new_tokens", result.stats.new_tokens},
-                       {"first_token_s", result.stats.first_token_s},
-                       {"decode_s", result.stats.decode_s},
-                       {"tokens_per_s", result.stats.tokens_per_s},
-                       {"cache_bytes", result.stats.cache_bytes}}}};
+            {"stats",
+             {{"prompt_tokens", result.stats.prompt_tokens},
+              {"new_tokens", result.stats.new_tokens},
+              {"first_token_s", result.stats.first_token_s},
+              {"decode_s", result.stats.decode_s},
+              {"tokens_per_s", result.stats.tokens_per_s},
+              {"cache_bytes", result.stats.cache_bytes}}}};
 }
 
 void log_stats(const model::GenerationResult& result) {
     const model::GenerationStats& stats = result.stats;
-    log::info("{} new tokens, {:.1f} tokens/s, first after {:.0f} ms ({} prompt tokens), cache {:.1f} MiB",
-              stats.new_tokens, stats.tokens_per_s, 1e3 * stats.first_token_s, stats.prompt_tokens,
-              static_cast<double>(stats.cache_bytes) / (1 << 20));
+    log::info(
+        "{} new tokens, {:.1f} tokens/s, first after {:.0f} ms ({} prompt tokens), cache {:.1f} "
+        "MiB",
+        stats.new_tokens, stats.tokens_per_s, 1e3 * stats.first_token_s, stats.prompt_tokens,
+        static_cast<double>(stats.cache_bytes) / (1 << 20));
     for (const model::GeneratedRow& row : result.rows)
         if (row.reason == model::FinishReason::kContextFull)
             log::info("context full: the text ended there (--overflow slide goes on)");
@@ -108,7 +120,8 @@ void apply_switches() {
     if (options.greedy) generation.sampling.temperature = 0;
     generation.use_cache = !options.no_cache;
     generation.stop_at_eot = !options.ignore_eot;
-    generation.overflow = options.overflow == "slide" ? model::Overflow::kSlide : model::Overflow::kStop;
+    generation.overflow =
+        options.overflow == "slide" ? model::Overflow::kSlide : model::Overflow::kStop;
     generation.truncate_left = options.truncate == "left";
     check_sampling(generation.sampling);
 }
@@ -126,11 +139,11 @@ void require_memory(model::LoadedModel& model, const std::vector<std::vector<int
         model, std::ssize(prompts),
         [&](int64_t batch) {
             return model::inference_terms(
-                shape,
-                {.batch = batch,
-                 .prompt = generation.use_cache ? std::min(longest, generation.prefill_chunk) : slots,
-                 .slots = generation.use_cache ? slots : 0,
-                 .bf16 = generation.bf16});
+                shape, {.batch = batch,
+                        .prompt = generation.use_cache ? std::min(longest, generation.prefill_chunk)
+                                                       : slots,
+                        .slots = generation.use_cache ? slots : 0,
+                        .bf16 = generation.bf16});
         },
         [](int64_t fitting) {
             return fitting > 0 ? fmt::format("{} prompts at once would fit", fitting)
@@ -228,9 +241,10 @@ const Command cmd_generate = {
     .summary = "continue a text with a trained model",
     .needs = "",
     .add_options = add_options,
-    .examples = "knlp generate --prompt \"The scheduler\" -n 200 --temperature 0.8 --top-k 200 --seed 7\n"
-                "knlp generate --model results/runs/NAME --prompt-file - --greedy < prompt.txt\n"
-                "knlp generate --batch-file prompts.txt --json --stop \"\\n\\n\"",
+    .examples =
+        "knlp generate --prompt \"The scheduler\" -n 200 --temperature 0.8 --top-k 200 --seed 7\n"
+        "knlp generate --model results/runs/NAME --prompt-file - --greedy < prompt.txt\n"
+        "knlp generate --batch-file prompts.txt --json --stop \"\\n\\n\"",
     .handles_stop = true,
     .prints_result = true,
     .obeys = "OUTPUT_DIR LOG_LEVEL"};

@@ -41,8 +41,8 @@ json outcome_json(const fs::path& directory, const matrix::RunnerOutcome& outcom
 
 std::string outcome_text(const fs::path& directory, const matrix::RunnerOutcome& outcome,
                          const fs::path& page) {
-    std::string text = fmt::format("{:<12}{} in {}\n", "cells run", outcome.cells,
-                                   duration_text(outcome.wall_s));
+    std::string text =
+        fmt::format("{:<12}{} in {}\n", "cells run", outcome.cells, duration_text(outcome.wall_s));
     for (const auto& failure : outcome.failures)
         text += fmt::format("{:<12}{}: {}\n", "failed", failure.cell, failure.reason);
     if (std::isfinite(outcome.overhead))

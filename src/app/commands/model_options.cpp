@@ -51,8 +51,10 @@ std::filesystem::path model_path(const Common& common, const ModelFlags& flags) 
     std::filesystem::path run = track::newest_run(results, {"done"});
     if (run.empty()) run = track::newest_run(results);
     if (run.empty())
-        fail(kUsage, "no run below {}; name a model with --model DIR (a run, checkpoint or Hugging Face "
-             "directory) or train one: make quickstart", results.string());
+        fail(kUsage,
+             "no run below {}; name a model with --model DIR (a run, checkpoint or Hugging Face "
+             "directory) or train one: make quickstart",
+             results.string());
     log::info("model: {}", run.string());
     return run;
 }

@@ -26,7 +26,8 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::json;
 
-constexpr ReportVerb (*kVerbs[])(Parser) = {add_report_ledger, add_report_verify_ledger, add_report_curate};
+constexpr ReportVerb (*kVerbs[])(Parser) = {add_report_ledger, add_report_verify_ledger,
+                                            add_report_curate};
 std::vector<ReportVerb> verbs;
 
 struct Options {
@@ -43,45 +44,66 @@ fs::path output_dir(const Common& common) {
 }
 
 /// The index has 0 where a run recorded nothing.
-bool recorded(double value) { return std::isfinite(value) && value != 0; }
-
-json number(double value) { return recorded(value) ? json(value) : json(); }
-
-json row_json(const track::IndexedRun& run) {
-    return {{"run_id", run.run_id}, {"path", run.path}, {"state", run.state}, {"started", run.started},
-            {"model", run.model}, {"dataset", run.dataset},
-            {"init_from", run.init_from.empty() ? json() : json(run.init_from)}, {"seed", run.seed}, {"step", run.step},
-            {"tokens", run.tokens}, {"val_loss", number(run.val_loss)},
-            {"best_val_loss", number(run.best_val_loss)}, {"tokens_per_s", number(run.tokens_per_s)},
-            {"wall_s", number(run.wall_s)}, {"substituted", run.substituted}, {"synthetic", run.synthetic}};
+bool recorded(double value) {
+    return std::isfinite(value) && value != 0;
 }
 
-std::string loss_text(double loss) { return recorded(loss) ? fmt::format("{:.4f}", loss) : "-"; }
+json number(double value) {
+    return recorded(value) ? json(value) : json();
+}
+
+json row_json(const track::IndexedRun& run) {
+    return {{"run_id", run.run_id},
+            {"path", run.path},
+            {"state", run.state},
+            {"started", run.started},
+            {"model", run.model},
+            {"dataset", run.dataset},
+            {"init_from", run.init_from.empty() ? json() : json(run.init_from)},
+            {"seed", run.seed},
+            {"step", run.step},
+            {"tokens", run.tokens},
+            {"val_loss", number(run.val_loss)},
+            {"best_val_loss", number(run.best_val_loss)},
+            {"tokens_per_s", number(run.tokens_per_s)},
+            {"wall_s", number(run.wall_s)},
+            {"substituted", run.substituted},
+            {"synthetic", run.synthetic}};
+}
+
+std::string loss_text(double loss) {
+    return recorded(loss) ? fmt::format("{:.4f}", loss) : "-";
+}
 
 /// Where its first weights came from, short where it lies below the current directory.
 std::string start_text(const track::IndexedRun& run) {
     if (run.init_from.empty()) return "";
-    const std::string near = fs::path(run.init_from).lexically_proximate(fs::current_path()).string();
+    const std::string near =
+        fs::path(run.init_from).lexically_proximate(fs::current_path()).string();
     return fmt::format(", from {}", near.size() < run.init_from.size() ? near : run.init_from);
 }
 
 std::string table(const std::vector<track::IndexedRun>& runs) {
     size_t width = 3;
     for (const track::IndexedRun& run : runs) width = std::max(width, run.run_id.size());
-    std::string out = fmt::format("{:<{}}  {:<9}  {:>8}  {:>8}  {:>8}  {:>9}  {}\n", "run", width, "state",
-                                  "step", "val loss", "best", "tokens/s", "data");
+    std::string out = fmt::format("{:<{}}  {:<9}  {:>8}  {:>8}  {:>8}  {:>9}  {}\n", "run", width,
+                                  "state", "step", "val loss", "best", "tokens/s", "data");
     for (const track::IndexedRun& run : runs)
-        out += fmt::format("{:<{}}  {:<9}  {:>8}  {:>8}  {:>8}  {:>9}  {}{}{}\n", run.run_id, width, run.state,
-                           run.step, loss_text(run.val_loss), loss_text(run.best_val_loss),
-                           recorded(run.tokens_per_s) ? fmt::format("{:.0f}", run.tokens_per_s) : "-", run.dataset,
-                           run.synthetic ? " (synthetic)" : run.substituted ? " (substitute)" : "", start_text(run));
+        out += fmt::format(
+            "{:<{}}  {:<9}  {:>8}  {:>8}  {:>8}  {:>9}  {}{}{}\n", run.run_id, width, run.state,
+            run.step, loss_text(run.val_loss), loss_text(run.best_val_loss),
+            recorded(run.tokens_per_s) ? fmt::format("{:.0f}", run.tokens_per_s) : "-", run.dataset,
+            run.synthetic     ? " (synthetic)"
+            : run.substituted ? " (substitute)"
+                              : "",
+            start_text(run));
     return out;
 }
 
 int list_runs(const Common& common) {
     const fs::path output = output_dir(common);
     std::vector<track::IndexedRun> runs;
-    if (fs::exists(output)) {                // listing makes no directory
+    if (fs::exists(output)) {  // listing makes no directory
         if (options.reindex || !fs::exists(output / "index.sqlite")) track::rebuild_index(output);
         runs = track::list_runs(output);
     }
@@ -101,7 +123,8 @@ fs::path wanted_directory(const Common& common) {
     const fs::path output = output_dir(common);
     const fs::path run = track::newest_run(output), matrix = report::newest_matrix(output);
     if (run.empty() && matrix.empty())
-        fail(kUsage, "no run in {}: make quickstart makes one, or name a run directory: knlp report DIR",
+        fail(kUsage,
+             "no run in {}: make quickstart makes one, or name a run directory: knlp report DIR",
              (output / "runs").string());
     if (run.empty() || matrix.empty()) return run.empty() ? matrix : run;
     return report::made_at(matrix) >= report::made_at(run) ? matrix : run;
@@ -120,7 +143,8 @@ int report_matrix(const Common& common, const fs::path& directory) {
         figures["report"] = page.string();
         put_text(canonical_json(figures) + "\n");
     } else {
-        put_text(files.at("summary_report.txt") + fmt::format("\n{:<12}{}\n", "report", page.string()));
+        put_text(files.at("summary_report.txt") +
+                 fmt::format("\n{:<12}{}\n", "report", page.string()));
     }
     return 0;
 }
@@ -149,10 +173,14 @@ int run(const Common& common) {
         return 0;
     }
     json figures = report::run_figures(directory);
-    const fs::path page = common.dry_run ? directory / "report.html" : report::write_report(directory);
+    const fs::path page =
+        common.dry_run ? directory / "report.html" : report::write_report(directory);
     figures["report"] = page.string();
-    if (common.json) put_text(canonical_json(figures) + "\n");
-    else put_text(report::text_summary(directory) + fmt::format("{:<12}{}\n", "report", page.string()));
+    if (common.json)
+        put_text(canonical_json(figures) + "\n");
+    else
+        put_text(report::text_summary(directory) +
+                 fmt::format("{:<12}{}\n", "report", page.string()));
     return 0;
 }
 
@@ -160,12 +188,15 @@ std::function<int(const Common&)> add_options(Parser verb) {
     options = {};
     verb.add_option("directory", options.directory, "run or matrix directory (default: the newest)")
         .type_name("DIR");
-    verb.add_option("--compare", options.compare, "two runs or two matrices, the second against the first")
+    verb.add_option("--compare", options.compare,
+                    "two runs or two matrices, the second against the first")
         .values(2, 2)
         .type_name("DIR");
-    verb.add_flag("--csv", options.csv, "curves of a run or rows of a matrix as CSV, nothing written");
+    verb.add_flag("--csv", options.csv,
+                  "curves of a run or rows of a matrix as CSV, nothing written");
     verb.add_flag("--reindex", options.reindex, "first rebuild the index from the run directories");
-    verb.add_option("--check", options.check, "make every derived figure again and compare: a run, a matrix, or "
+    verb.add_option("--check", options.check,
+                    "make every derived figure again and compare: a run, a matrix, or "
                     "an archive of `knlp matrix package`; nothing is written")
         .type_name("PATH");
     options.list = verb.add_subcommand("list", "all runs of the index");
@@ -182,17 +213,18 @@ const Command cmd_report = {
     .summary = "write the page of a run or matrix, print its figures, list runs",
     .needs = "",
     .add_options = add_options,
-    .examples = "knlp report\n"
-                "knlp report results/runs/NAME --json\n"
-                "knlp report results/runs/NAME --csv\n"
-                "knlp report results/matrix/NAME\n"
-                "knlp report --compare results/matrix/A results/matrix/B\n"
-                "knlp report list --reindex\n"
-                "knlp report --check results/matrix/NAME\n"
-                "knlp report ledger add results/runs/NAME\n"
-                "knlp report ledger list\n"
-                "knlp report verify-ledger\n"
-                "knlp report curate results/runs/NAME --name quickstart",
+    .examples =
+        "knlp report\n"
+        "knlp report results/runs/NAME --json\n"
+        "knlp report results/runs/NAME --csv\n"
+        "knlp report results/matrix/NAME\n"
+        "knlp report --compare results/matrix/A results/matrix/B\n"
+        "knlp report list --reindex\n"
+        "knlp report --check results/matrix/NAME\n"
+        "knlp report ledger add results/runs/NAME\n"
+        "knlp report ledger list\n"
+        "knlp report verify-ledger\n"
+        "knlp report curate results/runs/NAME --name quickstart",
     .prints_result = true,
     .obeys = "OUTPUT_DIR LOG_LEVEL"};
 
