@@ -182,13 +182,12 @@ TEST(Concurrency, LoadKilledAtAnyMomentLeavesTheOldOrTheNewConfiguration) {
     for (int i = 1; i <= 14; ++i) {
         write_text(output.dot_config(), five);
         const std::string seconds = "0." + std::string(i < 10 ? "0" : "") + std::to_string(i);
-        run_program(
-            {"timeout", "-s", "KILL", seconds, "/usr/bin/python3", "-B", script, "load",
-             output.file("six").string()},
-            {{"KCONFIG_CONFIG", output.dot_config().string()},
-             {"KNLP_HAVE_CUDA", "n"},
-             {"TMPDIR", output.path().string()}},
-            source_tree());
+        run_program({"timeout", "-s", "KILL", seconds, "/usr/bin/python3", "-B", script, "load",
+                     output.file("six").string()},
+                    {{"KCONFIG_CONFIG", output.dot_config().string()},
+                     {"KNLP_HAVE_CUDA", "n"},
+                     {"TMPDIR", output.path().string()}},
+                    source_tree());
         const std::string after = read_text(output.dot_config());
         EXPECT_THAT(after, testing::AnyOf(five, six)) << seconds;
         seen.insert(after);
