@@ -15,7 +15,7 @@ kconfig-goals := config menuconfig nconfig oldconfig olddefconfig listnewconfig 
 no-config-goals := $(kconfig-goals) help kconfig-help list-defconfigs list-all-defconfigs check-kconfig \
 	check-layers check-docs ledger-verify check-tree docs-config clean mrproper distclean data-clean setup deps deps-check doctor \
 	quickstart quickstart-run check check-slow check-slow-builds check-random-build check-torch-versions \
-	check-cuda check-slurm slurm-local check-reliability check-peers bench-peers bench-goals include-cost bundle continue test-rerun estimate status report \
+	check-cuda check-slurm slurm-local check-reliability check-peers bench-peers bench-goals bench-binary include-cost bundle continue test-rerun estimate status report \
 	trackers check-trackers track-export
 
 # B is also the directory of objects, which clean removes.
