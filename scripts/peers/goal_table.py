@@ -13,8 +13,9 @@ GROUPS = {"linear_forward": "linear layers, forward", "linear_input": "linear la
 
 def notes(record, reason=True):
     """Why a value should not be trusted, in brackets; without the reason, as its numbers are of no row."""
-    invalid = "INVALID" + (": " + record["invalid_reason"] if reason else "")
-    words = (["noisy"] if record["noisy"] else []) + ([] if record["valid"] else [invalid])
+    words = ["noisy"] if record["noisy"] else []
+    if not record["valid"]:
+        words.append(f"INVALID: {record['invalid_reason']}" if reason else "INVALID")
     return f" ({'; '.join(words)})" if words else ""
 
 

@@ -252,6 +252,11 @@ class Goals(unittest.TestCase):
                 self.assertIn(f"{value:.2f} ", tabled(lambda path, _: [record_file.figure(path, item.pointer("r"), ".2f")],
                                                       found)[0])
 
+    def test_a_value_without_doubts_stands_alone(self):
+        row = GoalRow("r", "a row", ("step",), (Figure("f", "x", "ratio", ".2f", at_least=1),))
+        lines = list(goal_table.lines_of_row(row, {"x": goal_record({"ratio": 2})}))
+        self.assertEqual(lines[1].strip(), "f: 2.00, goal ≥ 1: reached")
+
     def test_doubts_are_shown_beside_the_value(self):
         row = GoalRow("r", "a row", ("step",), (Figure("f", "x", "ratio", ".2f", at_least=1),
                                                 Figure("g", "x", "gone", ".2f")))
