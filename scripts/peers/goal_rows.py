@@ -126,7 +126,7 @@ ROWS = (
         "endurance", "GPT2_MODEL_CUSTOM=y", "GPT2_N_LAYER=4", "GPT2_N_HEAD=4", "GPT2_N_EMBD=128", "GPT2_BLOCK_SIZE=64",
         "GPT2_DROPOUT=0.0", "BATCH_SIZE=12", "GRADIENT_ACCUMULATION=1", "GPT2_MAX_ITERS=10000", "GPT2_LOG_INTERVAL=10",
         "GPT2_EVAL_INTERVAL=500", "SAVE_CHECKPOINT=n"), (
-        Figure("resident memory at step 1,000", "endurance", "resident_mib", ",.1f", "MiB"),
+        Figure("resident memory without pages of files, at step 1,000", "endurance", "resident_mib", ",.1f", "MiB"),
         Figure("how much more it ever was after that", "endurance", "growth", "*100 .2f", "%", at_most=0.01))),
     Row("train", "nano with log, evaluation and checkpoints", ("train",), (
         Figure("steps/s over those with all of it off", "train", "ratio", ".3f", at_least=0.97),
