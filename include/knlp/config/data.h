@@ -8,8 +8,8 @@ namespace knlp::config {
 class Symbols;
 
 struct Data {
-    std::string dataset =
-        "linuxdoc";  // linuxdoc shakespeare finewebedu openwebtext tinystories custom synthetic
+    // linuxdoc shakespeare finewebedu openwebtext tinystories custom synthetic
+    std::string dataset = "linuxdoc";
     std::string custom_path;          // for custom: a directory of token files, or a text file
     std::string tokenizer = "byte";   // byte char bpe gpt2
     int64_t bpe_vocab = 8192;         // for a trained BPE
